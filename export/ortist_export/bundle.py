@@ -1,0 +1,139 @@
+"""A bundle: one folder with a model's ONNX files and the manifest that vouches for them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from ortist_models import FEATURES, FORMAT, MANIFEST, OBJECTIVE
+from torch import nn
+
+from .backbones import Backbone, Taps
+from .errors import ExportError
+from .forward import forward_model
+from .geometry import windows
+from .objective import objective_model
+from .recipes import recipe
+from .weights import Weights, load_weights
+
+__all__ = ["NORMALIZATION", "export_bundle"]
+
+NORMALIZATION = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+"""torchvision's ImageNet statistics: normalised = (sRGB in [0, 1] - mean) / std."""
+
+
+def export_bundle(
+    backbone: Backbone, weights: Weights, taps: tuple[int, ...], name: str, parent: Path
+) -> Path:
+    """Writes the bundle ``parent/name`` and returns its path; an older one is replaced whole.
+
+    Raises ExportError for weights that do not fit and for a folder that cannot be written.
+    """
+    features = backbone.build()
+    load_weights(features, weights)
+    module = Taps(features, taps)
+    forward = forward_model(module)
+    models = {FEATURES: forward, OBJECTIVE: objective_model(forward, taps)}
+    for model in models.values():
+        onnx.checker.check_model(model, full_check=True)
+    files = {file: model.SerializeToString(deterministic=True) for file, model in models.items()}
+    manifest = _manifest(backbone, weights, module, forward, name, files)
+    text = json.dumps(manifest, indent=2) + "\n"
+    try:
+        _replace_folder(parent / name, {**files, MANIFEST: text.encode()})
+    except OSError as error:
+        raise ExportError(
+            f"cannot write the model to {str(parent / name)!r} ({error.strerror}); choose another "
+            "folder with --output or ORTIST_HOME."
+        ) from error
+    return parent / name
+
+
+def _manifest(
+    backbone: Backbone,
+    weights: Weights,
+    module: Taps,
+    forward: onnx.ModelProto,
+    name: str,
+    files: Mapping[str, bytes],
+) -> dict[str, Any]:
+    seen = windows(forward.graph)
+    channels = {
+        value.name: value.type.tensor_type.shape.dim[1].dim_value for value in forward.graph.output
+    }
+    return {
+        "format": FORMAT,
+        "name": name,
+        "backbone": backbone.name,
+        "layers": list(backbone.layers),
+        "normalization": NORMALIZATION,
+        "smallest_side": _smallest_side(module),
+        "taps": [
+            {
+                "index": tap,
+                "name": backbone.layers[tap],
+                "channels": channels[f"tap_{tap}"],
+                "stride": seen[f"tap_{tap}"].stride,
+                "receptive_field": seen[f"tap_{tap}"].size,
+                "receptive_start": seen[f"tap_{tap}"].start,
+            }
+            for tap in module.taps
+        ],
+        "recipe": recipe(name, module.taps),
+        "files": {
+            file: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            for file, data in files.items()
+        },
+        "weights": {
+            "source": weights.source,
+            "license": weights.license,
+            "sha256": weights.sha256,
+        },
+        "exported_with": {
+            "torch": torch.__version__,
+            "onnx": onnx.__version__,
+            "ortist": importlib.metadata.version("ortist"),
+        },
+    }
+
+
+def _smallest_side(module: nn.Module) -> int:
+    """The least height and width, in pixels, for which every tap has a feature."""
+    for side in range(1, 256):
+        try:
+            module(torch.zeros(1, 3, side, side))
+        except RuntimeError:
+            continue
+        return side
+    raise ExportError("this backbone has no output even for 255 x 255 pixels.")
+
+
+def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    """Writes ``files`` beside ``target`` first, so that ``target`` is old or new, never half."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        fresh.chmod(0o755)
+        for file, data in files.items():
+            with open(fresh / file, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        if target.exists():
+            stale = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+            os.replace(target, stale / target.name)
+            os.replace(fresh, target)
+            shutil.rmtree(stale)
+        else:
+            os.replace(fresh, target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)

@@ -1,0 +1,236 @@
+"""Is a bundle right? Its files against torch autograd and against a float64 reference.
+
+The same losses are written once more here, in torch, straight from the formulas, and differentiated
+by autograd in float32 and in float64; the ONNX files are run by ONNX Runtime. Nothing of the
+graph-building code is shared with the reference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ortist_models import FEATURES, MANIFEST, OBJECTIVE
+from torch import Tensor
+
+from .backbones import BACKBONES, Taps
+from .errors import ExportError
+from .weights import Weights, load_weights
+
+__all__ = ["TOLERANCE", "Deviation", "check_bundle", "check_images", "reference"]
+
+TOLERANCE = 1e-5
+"""Of the largest component (features, gradient) or of the value (losses)."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Worst relative errors of one image.
+
+    ``features`` and ``losses`` are against float64. ``gradient`` is against autograd, component by
+    component, where rounding may decide a ReLU or which of two all but equal values is the maximum
+    of a window, so that correct programs differ: a component passes by equalling autograd's in
+    float32, in float64, or on one of eight images that differ from this one by 1e-6.
+    ``undecided`` counts the components where autograd's float32 and float64 differ by more than the
+    tolerance. ``float32`` and ``float64`` are the largest errors against each alone, ``autograd``
+    that of autograd's float32.
+    """
+
+    image: str
+    size: tuple[int, int]
+    features: float
+    losses: float
+    gradient: float
+    undecided: int
+    float32: float
+    float64: float
+    autograd: float
+
+    @property
+    def passed(self) -> bool:
+        return max(self.features, self.losses, self.gradient) <= TOLERANCE
+
+
+def check_images(extra: Mapping[str, Array], smallest_side: int = 1) -> Iterator[tuple[str, Array]]:
+    """Names and normalised images [1, 3, H, W]; ``extra`` ones (real pictures) come first.
+
+    ``tiny`` is 17 x 23 pixels, or larger where the taps need it.
+    """
+    yield from extra.items()
+    yield "natural", _natural(150, 200)
+    color = np.array([0.4, -0.3, 0.7], np.float32).reshape(1, 3, 1, 1)
+    yield "flat", np.tile(color, (1, 1, 96, 128))
+    yield "white", np.full((1, 3, 77, 90), 2.2, np.float32)
+    yield "drawing", _drawing(113, 160)
+    yield "tiny", _natural(max(17, smallest_side), max(23, smallest_side))
+    yield "odd", _natural(101, 67)
+    yield "wide", _natural(40, 331)
+
+
+def _natural(height: int, width: int, seed: int = 0) -> Array:
+    """Noise with the 1/f amplitude spectrum of photographs (Field 1987)."""
+    rng = np.random.default_rng([height, width, seed])
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    frequency[0, 0] = np.inf
+    white = np.fft.rfft2(rng.standard_normal((3, height, width)))
+    planes = np.fft.irfft2(white / frequency, (height, width))
+    scaled: Array = (planes / planes.std() * 0.9)[None].astype(np.float32)
+    return scaled
+
+
+def _drawing(height: int, width: int) -> Array:
+    """Black lines and grey boxes on white: large areas of ties beside hard edges."""
+    image = np.full((1, 3, height, width), 2.2, np.float32)
+    image[..., height // 5, 9:-9] = -2.0
+    image[..., 9:-9, width // 3 : width // 3 + 2] = -2.0
+    image[..., height // 2 :, width // 2 :] = 0.1
+    image[:, 0, height // 2 : -20, width // 2 : -30] = 1.5
+    return image
+
+
+def check_bundle(
+    folder: Path, weights: Path | None, extra: Mapping[str, Array]
+) -> Iterator[Deviation]:
+    """Compares the bundle in ``folder`` with torch on every image, worst errors image by image.
+
+    ``weights`` is the file that the bundle was exported from; its hash must be the manifest's.
+    Without it, the weights are read back from the bundle's own graph, which then checks the graph
+    and not the weights. Raises ExportError for a bundle that cannot be read.
+    """
+    manifest, files = _read(folder)
+    taps = tuple(int(tap["index"]) for tap in manifest["taps"])
+    backbone = BACKBONES[manifest["backbone"]]
+    features = backbone.build()
+    if weights is not None:
+        given = Weights(weights, "", "")
+        load_weights(features, given)
+        if given.sha256 != manifest["weights"]["sha256"]:
+            raise ExportError(f"{str(weights)!r} is not the file that {folder.name} came from.")
+    else:
+        _weights_from_graph(features, files[FEATURES])
+    module = Taps(features, taps).eval()
+    for name, image in check_images(extra, manifest["smallest_side"]):
+        yield _compare(name, image, taps, module, files)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        files = {file: (folder / file).read_bytes() for file in (FEATURES, OBJECTIVE)}
+        for file, data in files.items():
+            if hashlib.sha256(data).hexdigest() != manifest["files"][file]["sha256"]:
+                raise ExportError(f"{folder / file} is damaged: its sha256 is not the manifest's.")
+    except (OSError, ValueError, KeyError) as error:
+        raise ExportError(f"{str(folder)!r} holds no readable model ({error}).") from error
+    return manifest, files
+
+
+def _weights_from_graph(features: torch.nn.Sequential, data: bytes) -> None:
+    import onnx
+
+    graph = onnx.load_model_from_string(data).graph
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    state = {
+        key: torch.from_numpy(stored[f"features.{key}"].copy())
+        for key in features.state_dict()
+        if f"features.{key}" in stored
+    }
+    features.load_state_dict(state, strict=False)
+
+
+def _compare(
+    name: str, image: Array, taps: tuple[int, ...], module: Taps, files: Mapping[str, bytes]
+) -> Deviation:
+    size = (image.shape[2], image.shape[3])
+    with torch.no_grad():
+        targets = module(torch.from_numpy(_natural(*size, seed=1)))
+        grams = [_gram(f) for f in module(torch.from_numpy(_natural(*size, seed=2)))]
+    weights = {tap: 10.0 ** (3 - i) for i, tap in enumerate(taps)}
+    feed: dict[str, Any] = {"image": image, "tv_weight": np.array(0.02, np.float32)}
+    for tap, target, gram in zip(taps, targets, grams, strict=True):
+        feed[f"gram_{tap}"] = gram.numpy()
+        feed[f"style_weight_{tap}"] = np.array(weights[tap], np.float32)
+        feed[f"features_{tap}"] = target.numpy()
+        feed[f"content_weight_{tap}"] = np.array(0.05, np.float32)
+    names = ["gradient", "tv_loss"]
+    names += [f"{term}_loss_{tap}" for tap in taps for term in ("style", "content")]
+    gradient, *losses = _run(files[OBJECTIVE], names, feed)
+    maps = _run(files[FEATURES], [f"tap_{tap}" for tap in taps], {"image": image})
+
+    single = reference(module, image, targets, grams, weights, torch.float32)
+    double = reference(module, image, targets, grams, weights, torch.float64)
+    scale = np.abs(double[0]).max()
+    to_single, to_double = (np.abs(gradient - found[0]) / scale for found in (single, double))
+    own = np.abs(single[0] - double[0]) / scale
+    errors = np.minimum(to_single, to_double)
+    for seed in range(8):
+        if errors.max() <= TOLERANCE:
+            break
+        noise = np.random.default_rng(seed).standard_normal(image.shape, np.float32)
+        nudged = image + noise * np.float32(1e-6)
+        other = reference(module, nudged, targets, grams, weights, torch.float32)[0]
+        errors = np.minimum(errors, np.abs(gradient - other) / scale)
+    return Deviation(
+        image=name,
+        size=size,
+        features=max(_error(a, b) for a, b in zip(maps, double[2], strict=True)),
+        losses=max(_error(a, b) for a, b in zip(losses, double[1], strict=True)),
+        gradient=float(errors.max()),
+        undecided=int((own > TOLERANCE).sum()),
+        float32=float(to_single.max()),
+        float64=float(to_double.max()),
+        autograd=float(own.max()),
+    )
+
+
+def reference(
+    module: Taps,
+    image: Array,
+    targets: tuple[Tensor, ...],
+    grams: list[Tensor],
+    weights: Mapping[int, float],
+    dtype: torch.dtype,
+) -> tuple[NDArray[Any], list[float], list[NDArray[Any]]]:
+    """Gradient, losses (TV, then style and content tap by tap) and features, by autograd."""
+    module = module.to(dtype)
+    x = torch.from_numpy(image).to(dtype).requires_grad_()
+    vertical, horizontal = x[:, :, 1:] - x[:, :, :-1], x[..., 1:] - x[..., :-1]
+    losses = [0.02 * (vertical.square().sum() + horizontal.square().sum())]
+    maps = module(x)
+    for tap, features, target, gram in zip(module.taps, maps, targets, grams, strict=True):
+        losses.append(weights[tap] * (_gram(features) - gram.to(dtype)).square().sum())
+        losses.append(0.05 * (features - target.to(dtype)).square().sum())
+    torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+    module.to(torch.float32)
+    assert x.grad is not None
+    return x.grad.numpy(), [loss.item() for loss in losses], [m.detach().numpy() for m in maps]
+
+
+def _gram(features: Tensor) -> Tensor:
+    matrix = features.reshape(features.shape[1], -1)
+    return matrix @ matrix.T / matrix.numel()
+
+
+def _run(model: bytes, outputs: list[str], feed: Mapping[str, Any]) -> list[NDArray[Any]]:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import, or it is sent
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    results: list[NDArray[Any]] = session.run(outputs, dict(feed))
+    return results
+
+
+def _error(found: Any, expected: Any) -> float:
+    """The largest difference over the largest expected component."""
+    scale = float(np.abs(expected).max()) or 1.0
+    return float(np.abs(np.asarray(found, np.float64) - expected).max()) / scale

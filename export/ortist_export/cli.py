@@ -1,0 +1,151 @@
+"""``ortist export …``: the workshop's commands.
+
+No ``from __future__ import annotations`` here: typer evaluates string annotations at module level,
+where the help texts made per backbone do not exist.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from ortist_models import SHIPPED, model_home
+
+from .backbones import BACKBONES, Backbone, parse_taps
+from .bundle import NORMALIZATION, export_bundle
+from .check import TOLERANCE, Array, check_bundle
+from .errors import ExportError, ExportUsageError
+from .weights import Weights, official_weights
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Convert backbones and weights from PyTorch to ONNX, and check the result.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _reported(command: Callable[..., None]) -> Callable[..., None]:
+    """ExportError -> one sentence on stderr and its exit code."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except ExportError as error:
+            print(f"ortist: {error}", file=sys.stderr)
+            raise typer.Exit(error.exit_code) from error
+
+    return run
+
+
+def _add_backbone(backbone: Backbone) -> None:
+    layers = ", ".join(f"{i} {layer}" for i, layer in enumerate(backbone.layers) if i)
+
+    @_reported
+    def command(
+        weights: Annotated[
+            Path | None,
+            typer.Option(
+                help="A state dict (.pth), read as tensors only. Without it, torchvision's "
+                "ImageNet weights are downloaded and their hash is checked."
+            ),
+        ] = None,
+        taps: Annotated[
+            str, typer.Option(help=f"Layers to offer to the losses: {layers}.")
+        ] = ",".join(map(str, backbone.default_taps)),
+        name: Annotated[
+            str, typer.Option(help="The model's name, as --model will take it.")
+        ] = backbone.name,
+        output: Annotated[
+            Path | None,
+            typer.Option(help="The folder that gets NAME/. Without it, the model home."),
+        ] = None,
+        source: Annotated[
+            str | None,
+            typer.Option(help="For the manifest: where a --weights file came from."),
+        ] = None,
+        license: Annotated[
+            str, typer.Option(help="For the manifest: the licence of a --weights file.")
+        ] = "unknown",
+    ) -> None:
+        if not name or Path(name).name != name or name.startswith("."):
+            raise ExportUsageError(f"--name {name!r} cannot name a folder; give a plain word.")
+        chosen = parse_taps(taps, backbone)
+        if weights is None:
+            given = official_weights(backbone)
+        elif weights.is_file():
+            given = Weights(weights, source or weights.name, license)
+        else:
+            raise ExportError(f"there is no weights file {str(weights)!r}.")
+        folder = export_bundle(backbone, given, chosen, name, output or model_home())
+        print(f"exported {name} with taps {','.join(map(str, chosen))} to {folder}")
+
+    app.command(backbone.name, help=f"Export {backbone.name} and the graph of its pixel gradient.")(
+        command
+    )
+
+
+for _backbone in BACKBONES.values():
+    _add_backbone(_backbone)
+
+
+@app.command()
+@_reported
+def check(
+    name: Annotated[str, typer.Argument(help="A model's name, or the path of its folder.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="The file it was exported from, to compare the weights as well."),
+    ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(help="A real picture to compare on, besides the built-in images."),
+    ] = None,
+) -> None:
+    """Compare features, losses and pixel gradient with torch autograd, in float32 and float64."""
+    folders = [model_home() / name, SHIPPED / name, Path(name)]
+    folder = next((f for f in folders if f.is_dir()), None)
+    if folder is None:
+        raise ExportError(
+            f"there is no model {name!r}; `ortist models list` shows those there are."
+        )
+    extra = {path.name: _read_picture(path) for path in image or []}
+    worst = 0.0
+    print("relative errors                features    losses  gradient   against autograd's")
+    print("                                                  (undecided)  float32  float64")
+    failed = []
+    for found in check_bundle(folder, weights, extra):
+        size = "x".join(map(str, found.size))
+        print(
+            f"{found.image:<20} {size:>9} {found.features:9.1e} {found.losses:9.1e} "
+            f"{found.gradient:9.1e} ({found.undecided:5}) {found.float32:8.1e} {found.float64:8.1e}"
+            f" {found.autograd:8.1e}"
+        )
+        worst = max(worst, found.features, found.losses, found.gradient)
+        if not found.passed:
+            failed.append(found.image)
+    print(f"worst {worst:.1e}, tolerance {TOLERANCE:.0e}")
+    if failed:
+        raise ExportError(f"{name} differs from torch on {', '.join(failed)}.")
+
+
+def _read_picture(path: Path) -> Array:
+    """A picture as [1, 3, H, W], normalised, its shorter side at most 192 pixels."""
+    import numpy as np
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as opened:
+            opened.thumbnail((340, 256))
+            pixels = np.asarray(opened.convert("RGB"), np.float32) / 255
+    except (OSError, UnidentifiedImageError) as error:
+        raise ExportError(f"{str(path)!r} cannot be read as a picture ({error}).") from error
+    mean, std = (np.array(NORMALIZATION[key], np.float32) for key in ("mean", "std"))
+    values: Array = ((pixels - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
+    return values

@@ -1,0 +1,66 @@
+"""ONNX graph -> the same graph with the gradient of one input appended.
+
+Reverse accumulation over the node list (Linnainmaa 1970): nodes are visited from last to first,
+each through its row of the table in ``rules``; cotangents that reach one value by several ways are
+added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from .graph import GraphBuilder
+from .rules import RULES, NoGradientRuleError
+
+__all__ = ["Seed", "append_gradient"]
+
+Seed = Callable[[str | None], str]
+"""Adds a loss's own cotangent to the one (or None) that reaches its value from deeper nodes."""
+
+
+def append_gradient(builder: GraphBuilder, source: str, seeds: Mapping[str, Seed]) -> str:
+    """Appends the gradient with respect to ``source`` of a sum of losses.
+
+    Each loss enters through one value of the graph: ``seeds[value]`` is called once, with the name
+    of the cotangent gathered so far, and returns the name of the cotangent including the loss.
+    That form, instead of a plain list of cotangents, lets a loss fuse its addition.
+
+    Returns the name of dL/d(source). Raises NoGradientRuleError for an op outside the table and
+    ValueError where no loss depends on ``source``.
+    """
+    forward = list(builder.nodes)
+    depends = {source}
+    for node in forward:
+        if depends.intersection(node.input):
+            depends.update(node.output)
+    cotangents: dict[str, str] = {}
+
+    def accumulate(value: str, term: str) -> None:
+        before = cotangents.get(value)
+        cotangents[value] = (
+            term if before is None else builder.op("Add", before, term, name="d_sum")
+        )
+
+    def seeded(value: str) -> str | None:
+        if value in seeds:
+            cotangents[value] = seeds[value](cotangents.get(value))
+        return cotangents.get(value)
+
+    for node in reversed(forward):
+        if not depends.intersection(node.input):
+            continue
+        cotangent = seeded(node.output[0])
+        if cotangent is None:
+            continue
+        if node.op_type not in RULES or node.domain:
+            raise NoGradientRuleError(
+                f"no gradient rule for {node.domain}{node.op_type} ({node.name}); "
+                f"there are rules for {', '.join(sorted(RULES))}"
+            )
+        for index, term in RULES[node.op_type](builder, node, cotangent).items():
+            if node.input[index] in depends:
+                accumulate(node.input[index], term)
+    gradient = seeded(source)
+    if gradient is None:
+        raise ValueError(f"no loss depends on {source!r}")
+    return gradient

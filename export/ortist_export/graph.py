@@ -1,0 +1,113 @@
+"""A small builder of ONNX graphs: append nodes, get value names back.
+
+Everything the workshop writes is in the standard ONNX domain, so that any runtime can run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+__all__ = ["GraphBuilder"]
+
+
+class GraphBuilder:
+    """Collects nodes and constants and hands out unique value names.
+
+    ``dtype`` is the type of every floating-point constant: float32 in what is shipped, float64
+    where a test proves a gradient.
+    """
+
+    def __init__(self, dtype: type[np.floating[Any]] = np.float32) -> None:
+        self.dtype = dtype
+        self.nodes: list[onnx.NodeProto] = []
+        self._initializers: dict[str, onnx.TensorProto] = {}
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._names: set[str] = set()
+
+    @classmethod
+    def extending(cls, graph: onnx.GraphProto) -> GraphBuilder:
+        """A builder that holds ``graph``'s nodes and constants and appends to them."""
+        builder = cls()
+        builder.nodes = list(graph.node)
+        builder._initializers = {tensor.name: tensor for tensor in graph.initializer}
+        builder._names = {name for node in graph.node for name in node.output}
+        builder._names.update(builder._initializers, (value.name for value in graph.input))
+        return builder
+
+    @property
+    def initializers(self) -> list[onnx.TensorProto]:
+        return list(self._initializers.values())
+
+    def reserve(self, name: str) -> str:
+        """Returns ``name``, or ``name.1``, ``name.2`` … where it is taken, and marks it taken."""
+        unique, count = name, 0
+        while unique in self._names:
+            count += 1
+            unique = f"{name}.{count}"
+        self._names.add(unique)
+        return unique
+
+    def op(self, op_type: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
+        """Appends a node with one output and returns that output's name."""
+        output = self.reserve(name or op_type.lower())
+        self.nodes.append(helper.make_node(op_type, list(inputs), [output], output, **attributes))
+        return output
+
+    def ops(self, op_type: str, *inputs: str, names: Iterable[str], **attributes: Any) -> list[str]:
+        """Appends a node with several outputs and returns their names."""
+        outputs = [self.reserve(name) for name in names]
+        self.nodes.append(
+            helper.make_node(op_type, list(inputs), outputs, outputs[0], **attributes)
+        )
+        return outputs
+
+    def constant(self, value: Any, name: str = "constant") -> str:
+        """A floating-point constant of the builder's type; equal ones are stored once."""
+        return self._store(np.asarray(value, self.dtype), name)
+
+    def integers(self, value: Any, name: str = "integers") -> str:
+        """An int64 constant: shapes, axes, slices."""
+        return self._store(np.asarray(value, np.int64), name)
+
+    def value_of(self, name: str) -> NDArray[Any] | None:
+        """The constant called ``name``, or None where that value is computed at run time."""
+        tensor = self._initializers.get(name)
+        return None if tensor is None else numpy_helper.to_array(tensor)
+
+    def branch(
+        self,
+        condition: str,
+        then: Callable[[], list[str]],
+        otherwise: Callable[[], list[str]],
+        names: Iterable[str],
+    ) -> list[str]:
+        """An ``If`` node. Both callables append nodes as usual and return their output names."""
+        outputs = [self.reserve(name) for name in names]
+        node = helper.make_node("If", [condition], outputs, outputs[0])
+        for attribute, body in (("then_branch", then), ("else_branch", otherwise)):
+            outer, self.nodes = self.nodes, []
+            results = body()
+            inner, self.nodes = self.nodes, outer
+            values = [onnx.ValueInfoProto(name=result) for result in results]
+            graph = helper.make_graph(inner, attribute, [], values)
+            node.attribute.append(helper.make_attribute(attribute, graph))
+        self.nodes.append(node)
+        return outputs
+
+    def _store(self, array: NDArray[Any], name: str) -> str:
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            unique = self.reserve(name)
+            self._initializers[unique] = numpy_helper.from_array(array, unique)
+            self._constants[key] = unique
+        return self._constants[key]
+
+    def tensor_type(self) -> int:
+        """ONNX's code for the builder's floating-point type."""
+        return int(TensorProto.DOUBLE if self.dtype is np.float64 else TensorProto.FLOAT)

@@ -1,0 +1,34 @@
+"""Default weights of the losses for the models we know, found by looking at pictures.
+
+Weights here are balanced ones (engine/ortist/balance.py): shares of the loss, free of the scale of
+the activations. An unknown model gets the recipe that suits ImageNet's weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["recipe"]
+
+_IMAGENET = {
+    "content_layers": [3],
+    "content_share": 0.1,
+    "style_shares": {"1": 1.0, "4": 0.6, "6": 0.6, "7": 0.4},
+    "tv_share": 0.01,
+    "learning_rate": 0.08,
+}
+_BY_NAME: dict[str, dict[str, Any]] = {
+    # Weaker features: edges need conv1 as well to survive, coloured fringes more smoothing.
+    "squeezenet1_1-procedural": {**_IMAGENET, "content_layers": [1, 3], "tv_share": 0.05},
+}
+
+
+def recipe(name: str, taps: Sequence[int]) -> dict[str, Any]:
+    """The defaults for model ``name``, kept to the taps that it was exported with."""
+    found = dict(_BY_NAME.get(name, _IMAGENET))
+    shares = {tap: share for tap, share in found["style_shares"].items() if int(tap) in taps}
+    found["style_shares"] = shares or {str(tap): 1.0 for tap in taps}
+    content = [tap for tap in found["content_layers"] if tap in taps]
+    found["content_layers"] = content or [taps[len(taps) // 2]]
+    return found

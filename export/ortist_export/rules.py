@@ -1,0 +1,146 @@
+"""Gradient rules: for each ONNX op, how a cotangent of its output becomes one of its inputs.
+
+One short function a row, in the manner of HIPS/autograd's ``numpy_vjps``. A rule gets the builder,
+the node of the forward graph and the name of dL/d(output); it appends the nodes of the
+vector-Jacobian product and returns ``{input index: name of dL/d(input)}`` for the inputs that can
+carry a gradient. A rule may add a second output to the forward node (max pooling needs its
+argmax). Every row is tested against central differences in float64 (tests/export/test_rules.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from .graph import GraphBuilder
+
+__all__ = ["RULES", "NoGradientRuleError"]
+
+Rule = Callable[[GraphBuilder, onnx.NodeProto, str], dict[int, str]]
+
+RULES: dict[str, Rule] = {}
+
+
+class NoGradientRuleError(ValueError):
+    """The graph holds an op, or a form of an op, that the table cannot differentiate."""
+
+
+def rule(op_type: str) -> Callable[[Rule], Rule]:
+    def register(function: Rule) -> Rule:
+        RULES[op_type] = function
+        return function
+
+    return register
+
+
+def _attributes(node: onnx.NodeProto, **defaults: Any) -> dict[str, Any]:
+    """The node's attributes over ``defaults``; one that is in neither has no rule."""
+    given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    unknown = set(given) - set(defaults)
+    if unknown:
+        raise NoGradientRuleError(f"{node.op_type} {node.name}: no gradient rule with {unknown}")
+    return defaults | given
+
+
+@rule("Relu")
+def relu(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
+    """dx = dy [y > 0], from the output y, so that the input need not be kept.
+
+    HardSigmoid(3e38 y) = min(1, max(0, 3e38 y)) is that step function for every normal float32 and
+    five times faster in ONNX Runtime than Greater + Where.
+    """
+    active = builder.op("HardSigmoid", node.output[0], alpha=3e38, beta=0.0, name="active")
+    return {0: builder.op("Mul", cotangent, active, name="d_relu")}
+
+
+@rule("Conv")
+def conv(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
+    """Correlation with the kernel flipped and its channel axes swapped (2-D, one group).
+
+    Stride 1: a plain Conv with pads k - 1 - p, which stays on ONNX Runtime's fast blocked path.
+    Larger strides: ConvTranspose padded to the largest input that gives this output, then cut to
+    the input's size, since rows beyond the last window get no gradient.
+    """
+    weight = builder.value_of(node.input[1])
+    if weight is None or weight.ndim != 4:
+        raise NoGradientRuleError(f"Conv {node.name}: the kernel must be a constant of rank 4")
+    kernel = list(weight.shape[2:])
+    given = _attributes(
+        node,
+        auto_pad=b"NOTSET",
+        dilations=[1, 1],
+        group=1,
+        kernel_shape=kernel,
+        pads=[0, 0, 0, 0],
+        strides=[1, 1],
+    )
+    strides, pads = list(given["strides"]), list(given["pads"])
+    if given["auto_pad"] != b"NOTSET" or given["group"] != 1 or list(given["dilations"]) != [1, 1]:
+        raise NoGradientRuleError(f"Conv {node.name}: no rule for auto_pad, groups or dilations")
+    if strides == [1, 1]:
+        flipped = np.ascontiguousarray(weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
+        back = [kernel[i % 2] - 1 - pads[i] for i in range(4)]
+        if min(back) < 0:
+            raise NoGradientRuleError(f"Conv {node.name}: pads {pads} exceed the kernel {kernel}")
+        transposed = builder.constant(flipped, name=f"{node.input[1]}.transposed")
+        return {0: builder.op("Conv", cotangent, transposed, name="d_conv", pads=back)}
+    whole = builder.op(
+        "ConvTranspose",
+        cotangent,
+        node.input[1],
+        name="d_conv_whole",
+        strides=strides,
+        pads=pads,
+        output_padding=[stride - 1 for stride in strides],
+    )
+    size = builder.op("Shape", node.input[0], start=2, end=4, name="size")
+    cut = builder.op(
+        "Slice", whole, builder.integers([0, 0]), size, builder.integers([2, 3]), name="d_conv"
+    )
+    return {0: cut}
+
+
+@rule("MaxPool")
+def max_pool(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
+    """The whole gradient of a window goes to its maximum; of equal ones, to the first in row order.
+
+    That tie rule is PyTorch's. ONNX Runtime's Indices keep it: they name the first maximum.
+    """
+    if len(node.output) == 1 or not node.output[1]:
+        node.output[:] = [node.output[0], builder.reserve(f"{node.output[0]}.argmax")]
+    shape = builder.op("Shape", node.input[0], name="shape")
+    flat = builder.integers([-1])
+    zeros = builder.op(
+        "ConstantOfShape",
+        builder.op("ReduceProd", shape, keepdims=1, name="count"),
+        value=helper.make_tensor("zero", builder.tensor_type(), [1], [0.0]),
+        name="zeros",
+    )
+    scattered = builder.op(
+        "ScatterElements",
+        zeros,
+        builder.op("Reshape", node.output[1], flat, name="argmax"),
+        builder.op("Reshape", cotangent, flat, name="d_windows"),
+        reduction="add",
+        name="d_flat",
+    )
+    return {0: builder.op("Reshape", scattered, shape, name="d_pool")}
+
+
+@rule("Concat")
+def concat(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
+    """The cotangent is cut where the inputs were joined."""
+    axis = _attributes(node, axis=None)["axis"]
+    axes = builder.integers([axis])
+    gradients: dict[int, str] = {}
+    start = builder.integers([0])
+    for index, name in enumerate(node.input):
+        length = builder.op("Shape", name, start=axis, end=axis + 1 or None, name="length")
+        end = builder.op("Add", start, length, name="end")
+        gradients[index] = builder.op("Slice", cotangent, start, end, axes, name="d_concat")
+        start = end
+    return gradients

@@ -1,0 +1,40 @@
+"""Where models are: those shipped in this package, and the model home that users export into.
+
+A model is a folder, ``<name>/manifest.json`` with the ``.onnx`` files that it lists. This package
+holds data; its only code answers where the folders are and what they are made of, for the workshop
+that writes them and the engine that reads them. It imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+__all__ = ["FEATURES", "FORMAT", "MANIFEST", "OBJECTIVE", "SHIPPED", "model_home"]
+
+FORMAT = 1
+"""Version of the manifest's layout. A reader refuses versions that it does not know."""
+
+MANIFEST = "manifest.json"
+FEATURES = "features.onnx"
+"""The backbone: image -> the feature map of every tap."""
+OBJECTIVE = "objective.onnx"
+"""Image and targets -> every loss and the pixel gradient."""
+
+SHIPPED = Path(__file__).resolve().parent
+
+
+def model_home() -> Path:
+    """The folder of the user's own models: ``ORTIST_HOME``, else the platform's data directory."""
+    given = os.environ.get("ORTIST_HOME")
+    if given:
+        return Path(given)
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "ortist" / "models"

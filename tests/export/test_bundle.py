@@ -1,0 +1,183 @@
+"""The export: torch -> bundle, and the command that checks one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from ortist_export.backbones import BACKBONES, Taps, parse_taps
+from ortist_export.bundle import export_bundle
+from ortist_export.check import TOLERANCE, check_bundle
+from ortist_export.errors import ExportError, ExportUsageError
+from ortist_export.weights import Weights, load_weights, official_weights
+from ortist_models import FEATURES, MANIFEST, OBJECTIVE, SHIPPED
+
+from tests.conftest import Ortist, shared
+
+PROCEDURAL = SHIPPED / "squeezenet1_1-procedural"
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SqueezeNet 1.0 as torchvision names it, with a classifier, initialised after He et al."""
+    torch.manual_seed(0)
+    state = {}
+    for key, value in BACKBONES["squeezenet1_0"].build().state_dict().items():
+        state[f"features.{key}"] = value
+        if value.ndim == 4:
+            torch.nn.init.kaiming_normal_(value)
+    state["classifier.1.weight"] = torch.zeros(1000, 512, 1, 1)
+    path = tmp_path_factory.mktemp("weights") / "squeezenet1_0.pth"
+    torch.save(state, path)
+    return path
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_every_layer_has_a_name(name: str) -> None:
+    assert len(BACKBONES[name].layers) == len(BACKBONES[name].build()) == 13
+
+
+def test_the_shipped_bundle_equals_autograd() -> None:
+    """Flat images (ties in max pooling), tiny, odd and wide ones included."""
+    found = list(check_bundle(PROCEDURAL, None, {}))
+    assert {"natural", "flat", "white", "drawing", "tiny", "odd", "wide"} == {
+        deviation.image for deviation in found
+    }
+    for deviation in found:
+        assert deviation.features <= TOLERANCE, deviation
+        assert deviation.losses <= TOLERANCE, deviation
+        assert deviation.gradient <= TOLERANCE, deviation
+
+
+def test_the_shipped_bundle_comes_from_its_weights() -> None:
+    weights = shared("weights/squeezenet1_1-procedural.pth")
+    assert all(deviation.passed for deviation in check_bundle(PROCEDURAL, weights, {}))
+
+
+def test_the_imagenet_bundle_equals_autograd_on_real_pictures(
+    imagenet_folder: Path, ortist: Ortist
+) -> None:
+    done = ortist(
+        *("export", "check", imagenet_folder, "--weights", shared("weights/squeezenet1_1.pth")),
+        *("--image", shared("images/tubingen.jpg"), "--image", shared("images/starry_night.jpg")),
+    )
+    assert done.returncode == 0, done.stderr
+    worst = float(re.findall(r"worst (\S+),", done.stdout)[0])
+    assert worst <= TOLERANCE
+    assert "tubingen.jpg" in done.stdout
+
+
+def test_a_wrong_gradient_is_found(tmp_path: Path) -> None:
+    """The check must be able to fail: one kernel of the backward pass is changed."""
+    model = onnx.load(PROCEDURAL / OBJECTIVE)
+    tensor = next(t for t in model.graph.initializer if t.name.endswith(".transposed"))
+    values = onnx.numpy_helper.to_array(tensor).copy()
+    values.flat[0] += 0.1 * np.abs(values).max()
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    manifest = json.loads((PROCEDURAL / MANIFEST).read_text())
+    data = model.SerializeToString()
+    manifest["files"][OBJECTIVE]["sha256"] = hashlib.sha256(data).hexdigest()
+    (tmp_path / OBJECTIVE).write_bytes(data)
+    (tmp_path / FEATURES).write_bytes((PROCEDURAL / FEATURES).read_bytes())
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    assert not all(deviation.passed for deviation in check_bundle(tmp_path, None, {}))
+
+
+def test_squeezenet1_0_exports_with_chosen_taps(random_weights: Path, tmp_path: Path) -> None:
+    backbone = BACKBONES["squeezenet1_0"]
+    weights = Weights(random_weights, "random", "none")
+    taps = parse_taps("1, fire4, 8,12", backbone)
+    assert taps == (1, 5, 8, 12)
+    folder = export_bundle(backbone, weights, taps, "deep", tmp_path)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert [tap["name"] for tap in manifest["taps"]] == ["conv1", "fire4", "fire6", "fire9"]
+    assert [tap["stride"] for tap in manifest["taps"]] == [2, 4, 8, 16]
+    assert all(deviation.passed for deviation in check_bundle(folder, random_weights, {}))
+
+
+def test_files_are_standard_onnx_and_free_of_machine_paths() -> None:
+    for file in (FEATURES, OBJECTIVE):
+        model = onnx.load(PROCEDURAL / file)
+        onnx.checker.check_model(model, full_check=True)
+        assert [(o.domain, o.version) for o in model.opset_import] == [("", 18)]
+        assert {node.domain for node in model.graph.node} == {""}
+        assert not model.functions
+        data = (PROCEDURAL / file).read_bytes()
+        assert b".py" not in data
+        assert b"/home" not in data
+        assert b"/root" not in data
+
+
+def test_exporting_twice_gives_the_same_bytes(random_weights: Path, tmp_path: Path) -> None:
+    weights = Weights(random_weights, "random", "none")
+    folders = [
+        export_bundle(BACKBONES["squeezenet1_0"], weights, (1, 3), "twice", tmp_path / part)
+        for part in ("a", "b", "b")  # the third replaces the second
+    ]
+    for file in (FEATURES, OBJECTIVE, MANIFEST):
+        assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["twice"]
+
+
+def test_smallest_side_is_smallest() -> None:
+    manifest = json.loads((PROCEDURAL / MANIFEST).read_text())
+    side = manifest["smallest_side"]
+    module = Taps(BACKBONES["squeezenet1_1"].build(), (1, 2, 3, 4, 5, 6, 7))
+    module(torch.zeros(1, 3, side, side))
+    with pytest.raises(RuntimeError):
+        module(torch.zeros(1, 3, side - 1, side - 1))
+
+
+def test_without_a_network_the_message_tells_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # the discard port: nobody answers
+    with pytest.raises(ExportError) as caught:
+        official_weights(BACKBONES["squeezenet1_1"])
+    for part in ("https://", "b8a52dc0", str(tmp_path), "--weights"):
+        assert part in str(caught.value)
+
+
+def test_a_file_of_another_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not the official file")
+    with pytest.raises(ExportError, match="its hash differs"):
+        official_weights(BACKBONES["squeezenet1_1"])
+
+
+def test_weights_that_do_not_fit_are_refused(random_weights: Path, tmp_path: Path) -> None:
+    features = BACKBONES["squeezenet1_1"].build()
+    with pytest.raises(ExportError, match=r"features\.0\.weight should have shape \(64, 3, 3, 3\)"):
+        load_weights(features, Weights(random_weights, "", ""))
+    damaged = tmp_path / "damaged.pth"
+    damaged.write_bytes(random_weights.read_bytes()[:1000])
+    with pytest.raises(ExportError, match=r"damaged\.pth"):
+        load_weights(features, Weights(damaged, "", ""))
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(ExportError, match="no state dict"):
+        load_weights(features, Weights(tmp_path / "list.pth", "", ""))
+
+
+def test_weights_files_cannot_run_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return print, ("run",)
+
+    torch.save({"features.0.weight": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(ExportError, match=r"evil\.pth"):
+        load_weights(BACKBONES["squeezenet1_1"].build(), Weights(tmp_path / "evil.pth", "", ""))
+
+
+@pytest.mark.parametrize("text", ["0", "13", "fire99", "", "1,,3"])
+def test_unknown_taps_are_refused(text: str) -> None:
+    with pytest.raises(ExportUsageError, match="it has 1 conv1"):
+        parse_taps(text, BACKBONES["squeezenet1_1"])

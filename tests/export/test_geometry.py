@@ -1,0 +1,28 @@
+"""Receptive fields read off the graph, against where the gradient of one feature really reaches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ortist_export.backbones import BACKBONES, Taps
+from ortist_export.forward import forward_model
+from ortist_export.geometry import Window, windows
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
+def test_windows_are_where_a_feature_looks(name: str) -> None:
+    torch.manual_seed(0)
+    backbone = BACKBONES[name]
+    module = Taps(backbone.build(), backbone.default_taps).eval()
+    found = windows(forward_model(module).graph)
+    image = torch.randn(1, 3, 160, 160, requires_grad=True)
+    for tap, features in zip(module.taps, module(image), strict=True):
+        window: Window = found[f"tap_{tap}"]
+        row = features.shape[2] // 2
+        (gradient,) = torch.autograd.grad(features[0, :, row, row].sum(), image, retain_graph=True)
+        rows = gradient.abs().sum((0, 1, 3)).nonzero().flatten()
+        first = row * window.stride + window.start
+        # Max pooling may ignore the outermost pixels, so the reach may be smaller, never larger.
+        assert first <= int(rows[0])
+        assert int(rows[-1]) <= first + window.size - 1
+        assert int(rows[-1]) - int(rows[0]) + 1 > window.size / 2
