@@ -1,0 +1,74 @@
+"""Ortist: neural style transfer on ONNX Runtime and NumPy.
+
+>>> import ortist
+>>> result = ortist.transfer("photo.jpg", "painting.jpg", size=512)  # doctest: +SKIP
+>>> result.save("painted.png")  # doctest: +SKIP
+
+The names below are imported on first use, so that ``import ortist`` and ``ortist --help`` do not
+wait for NumPy, Pillow and ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import (
+        InputError,
+        ModelError,
+        OptionError,
+        OrtistError,
+        OutputError,
+        PictureError,
+        ProviderError,
+        ResourceError,
+    )
+    from .loop import Progress, Result, Run, invert, iterate, texture, transfer
+    from .objective import Losses
+    from .options import Options
+    from .presets import PRESETS
+
+__all__ = [
+    "PRESETS",
+    "InputError",
+    "Losses",
+    "ModelError",
+    "OptionError",
+    "Options",
+    "OrtistError",
+    "OutputError",
+    "PictureError",
+    "Progress",
+    "ProviderError",
+    "ResourceError",
+    "Result",
+    "Run",
+    "__version__",
+    "invert",
+    "iterate",
+    "texture",
+    "transfer",
+]
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "objective": ("Losses",),
+    "options": ("Options",),
+    "presets": ("PRESETS",),
+    "loop": ("Progress", "Result", "Run", "invert", "iterate", "texture", "transfer"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'ortist' has no attribute {name!r}")
+    module = next((module for module, names in _MODULES.items() if name in names), "errors")
+    value = getattr(importlib.import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,84 @@
+"""Weights of the losses: those that were given, and balanced ones for those that were not.
+
+A balanced weight gives its term a share of the loss that does not depend on how strong the pictures
+or the model's activations are. With A_l the style image's Gram matrices, P_l the content image's
+features, n the number of values of the picture, and the model's shares s, c, t (manifest, recipe):
+
+    style_l = s_l / ||A_l||^2          sum of s_l = 1
+    content = c E / (k ||P||^2)        tv = t E / n        E = sum_l style_l ||A_l||^2
+
+E is the style loss of a picture whose Gram matrices are zero: 1 with balanced style weights, and
+what the user's own weights make it otherwise, so that balanced weights fit given style weights. k
+is the option ``strength``. Adam does not feel the common scale. (Not in the paper, which tunes
+weights by hand for each picture.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .images import Array
+from .models import Model
+from .options import Options
+
+__all__ = ["Weights", "chosen_taps", "resolve_weights"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each loss is multiplied by; taps (by index) with weight 0 are left out."""
+
+    content: Mapping[int, float]
+    style: Mapping[int, float]
+    tv: float
+
+
+def chosen_taps(options: Options, model: Model) -> tuple[list[int], dict[int, float | None]]:
+    """Content taps and style taps with their weights (None: balanced); raises ModelError."""
+    if options.content_layers is None:
+        content = list(model.recipe.content_layers)
+    else:
+        content = [model.tap(layer).index for layer, _ in options.content_layers]
+    if options.content_weight == 0:
+        content = []
+    if options.style_layers is None:
+        style: dict[int, float | None] = dict.fromkeys(model.recipe.style_shares)
+    else:
+        style = {model.tap(layer).index: weight for layer, weight in options.style_layers}
+    return content, {tap: weight for tap, weight in style.items() if weight != 0}
+
+
+def resolve_weights(
+    options: Options,
+    model: Model,
+    content_targets: Mapping[int, Array],
+    style_targets: Mapping[int, Array],
+    values: int,
+) -> Weights:
+    """The weights for these targets (features and Gram matrices) and a picture of ``values``."""
+    _, wanted = chosen_taps(options, model)
+    shares = {tap: model.recipe.style_shares.get(tap, 1.0) for tap in style_targets}
+    total = sum(shares.values())
+    style: dict[int, float] = {}
+    energy = 0.0
+    for tap, gram in style_targets.items():
+        given = wanted[tap]
+        style[tap] = shares[tap] / total / _energy(gram) if given is None else given
+        energy += style[tap] * _energy(gram)
+    if not style:
+        energy = 1.0
+    content = {}
+    for tap, features in content_targets.items():
+        share = model.recipe.content_share / options.strength / len(content_targets)
+        balanced = share * energy / _energy(features)
+        content[tap] = balanced if options.content_weight is None else options.content_weight
+    tv = model.recipe.tv_share * energy / values
+    return Weights(content, style, tv if options.tv_weight is None else options.tv_weight)
+
+
+def _energy(target: Array) -> float:
+    """The sum of squares; of an all-zero target (a black picture's, say) 1, which is as good."""
+    return float(np.square(target, dtype=np.float64).sum()) or 1.0

@@ -1,0 +1,61 @@
+"""Every error that Ortist raises on purpose.
+
+OrtistError
+├── OptionError        exit code 2: an option or argument is off
+│   └── OutputError    … because the picture cannot be written there
+├── InputError         exit code 3: a file given to Ortist cannot be used
+│   ├── PictureError   … a content or style image
+│   └── ModelError     … a model: missing, damaged, foreign or without the layer asked for
+└── ResourceError      exit code 4: the machine lacks something
+    └── ProviderError  … the execution provider that was named
+
+Each message is one sentence or two that echo the value and name the remedy. The command prints it
+to stderr without a traceback and exits with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "InputError",
+    "ModelError",
+    "OptionError",
+    "OrtistError",
+    "OutputError",
+    "PictureError",
+    "ProviderError",
+    "ResourceError",
+]
+
+
+class OrtistError(Exception):
+    """The root: catch it to catch everything below."""
+
+    exit_code = 1
+
+
+class OptionError(OrtistError, ValueError):
+    exit_code = 2
+
+
+class OutputError(OptionError):
+    pass
+
+
+class InputError(OrtistError):
+    exit_code = 3
+
+
+class PictureError(InputError):
+    pass
+
+
+class ModelError(InputError):
+    pass
+
+
+class ResourceError(OrtistError):
+    exit_code = 4
+
+
+class ProviderError(ResourceError):
+    pass

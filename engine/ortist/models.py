@@ -1,0 +1,219 @@
+"""Models: finding a bundle, reading its manifest, vouching for its files.
+
+A bundle that is not exactly what its manifest says is refused before ONNX Runtime sees a byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ortist_models import FEATURES, FORMAT, MANIFEST, OBJECTIVE, SHIPPED, model_home
+
+from .errors import ModelError, OptionError
+from .options import Layer
+from .presets import CS231N_MODEL
+
+__all__ = ["Model", "Recipe", "Tap", "find_model", "installed_models"]
+
+_SIZE_LIMIT = 64 * 2**20
+"""Bytes of one file of a bundle; SqueezeNet's are 1 to 6 MB."""
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A named feature map; ``stride`` and ``receptive_field`` in pixels."""
+
+    index: int
+    name: str
+    channels: int
+    stride: int
+    receptive_field: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The model's own defaults: shares of the loss for balanced weights, and Adam's step."""
+
+    content_layers: tuple[int, ...]
+    content_share: float
+    style_shares: Mapping[int, float]
+    tv_share: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle's manifest, checked.
+
+    ``mean`` and ``std`` are of sRGB in [0, 1], by channel; ``smallest_side`` is in pixels;
+    ``layers[i]`` names the backbone's ``features[i]``, tapped or not; ``source`` and ``license``
+    are of the weights.
+    """
+
+    folder: Path
+    name: str
+    backbone: str
+    taps: tuple[Tap, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    smallest_side: int
+    recipe: Recipe
+    layers: tuple[str, ...]
+    hashes: Mapping[str, str]
+    source: str
+    license: str
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the objective graph, which holds weights, losses and gradient."""
+        return self.hashes[OBJECTIVE]
+
+    def tap(self, layer: Layer) -> Tap:
+        """The tap with that index or name.
+
+        Raises OptionError for a layer that the backbone does not have, and ModelError, with the
+        command that would export it, for one that this bundle does not offer.
+        """
+        for tap in self.taps:
+            if layer in (tap.index, tap.name):
+                return tap
+        if layer not in (*self.layers, *range(1, len(self.layers))):
+            known = ", ".join(f"{i} {name}" for i, name in enumerate(self.layers) if i)
+            raise OptionError(f"{self.backbone} has no layer {layer!r}; it has {known}.")
+        known = ", ".join(f"{tap.index} {tap.name}" for tap in self.taps)
+        indices = ",".join(str(tap.index) for tap in self.taps)
+        command = f"ortist export {self.backbone} --name {self.name} --taps {indices},{layer}"
+        if not self.source.startswith("https://"):
+            command += f" --weights {self.source}"
+        raise ModelError(
+            f"the model {self.name} was not exported with the layer {layer!r}; it has {known}. "
+            f"To add it: {command}"
+        )
+
+    def read(self, file: str) -> bytes:
+        """The bytes of one of the bundle's files; raises ModelError unless its hash is right."""
+        path = self.folder / file
+        try:
+            if path.stat().st_size > _SIZE_LIMIT:
+                raise ModelError(f"{path} is larger than a model may be ({_SIZE_LIMIT} bytes).")
+            data = path.read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"the model {self.name} lacks {path} ({error.strerror}); export it again."
+            ) from error
+        if hashlib.sha256(data).hexdigest() != self.hashes[file]:
+            raise ModelError(
+                f"the model file {path} is damaged: its sha256 is not the one in {MANIFEST}; "
+                "export or install the model again."
+            )
+        return data
+
+    def verify(self) -> None:
+        """Reads every file; raises ModelError for the first that is not the manifest's."""
+        for file in self.hashes:
+            self.read(file)
+
+
+def installed_models() -> Iterator[tuple[str, Path]]:
+    """(name, folder) of every model that can be named; the home's hide shipped ones."""
+    seen = set()
+    for base in (model_home(), SHIPPED):
+        try:
+            folders = sorted(base.iterdir())
+        except OSError:
+            continue
+        for folder in folders:
+            if folder.name not in seen and (folder / MANIFEST).is_file():
+                seen.add(folder.name)
+                yield folder.name, folder
+
+
+def find_model(name: str | None = None) -> Model:
+    """The model called ``name`` or in the folder ``name``.
+
+    None means SqueezeNet 1.1 with ImageNet's weights where it was exported, else the shipped
+    stand-in. Raises ModelError.
+    """
+    found = dict(installed_models())
+    if name is None:
+        if not found:
+            raise ModelError(
+                f"there is no model in {SHIPPED} or {model_home()}; install ortist again, or run "
+                f"ortist export {CS231N_MODEL}."
+            )
+        return load_model(found.get(CS231N_MODEL) or next(iter(found.values())))
+    if name in found:
+        return load_model(found[name])
+    if (Path(name) / MANIFEST).is_file():
+        return load_model(Path(name))
+    known = ", ".join(found) or "none"
+    raise ModelError(
+        f"there is no model {name!r}; there are {known}. ortist export {CS231N_MODEL} makes the "
+        "ImageNet one; a folder with a manifest.json can be named by its path."
+    )
+
+
+def load_model(folder: Path) -> Model:
+    """Reads and checks ``folder``'s manifest; raises ModelError where it is no manifest of ours."""
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > _SIZE_LIMIT:
+            raise ValueError("too large")
+        return _parse(folder, json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ModelError(
+            f"cannot read {path} ({error.strerror}); export the model again."
+        ) from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ModelError(
+            f"{path} is not the manifest of an Ortist model ({type(error).__name__}: {error}); "
+            "export the model again."
+        ) from error
+
+
+def _parse(folder: Path, raw: Any) -> Model:
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        found = raw.get("format") if isinstance(raw, dict) else None
+        raise ValueError(f"format {found!r}, and this Ortist reads format {FORMAT}")
+    recipe = raw["recipe"]
+    mean, std = ([float(value) for value in raw["normalization"][key]] for key in ("mean", "std"))
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise ValueError("normalization needs three means and three positive deviations")
+    taps = tuple(
+        Tap(
+            int(tap["index"]),
+            str(tap["name"]),
+            int(tap["channels"]),
+            int(tap["stride"]),
+            int(tap["receptive_field"]),
+        )
+        for tap in raw["taps"]
+    )
+    hashes = {str(file): str(entry["sha256"]) for file, entry in raw["files"].items()}
+    if not taps or not {FEATURES, OBJECTIVE} <= set(hashes) or any("/" in file for file in hashes):
+        raise ValueError("it names no taps or not the files of a model")
+    return Model(
+        folder=folder,
+        name=str(raw["name"]),
+        backbone=str(raw["backbone"]),
+        taps=taps,
+        mean=(mean[0], mean[1], mean[2]),
+        std=(std[0], std[1], std[2]),
+        smallest_side=int(raw["smallest_side"]),
+        recipe=Recipe(
+            content_layers=tuple(int(layer) for layer in recipe["content_layers"]),
+            content_share=float(recipe["content_share"]),
+            style_shares={int(k): float(v) for k, v in recipe["style_shares"].items()},
+            tv_share=float(recipe["tv_share"]),
+            learning_rate=float(recipe["learning_rate"]),
+        ),
+        layers=tuple(str(layer) for layer in raw["layers"]),
+        hashes=hashes,
+        source=str(raw["weights"]["source"]),
+        license=str(raw["weights"]["license"]),
+    )

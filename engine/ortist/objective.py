@@ -1,0 +1,146 @@
+"""The objective: losses and pixel gradient of an image, one graph run a call.
+
+The graph itself, with the losses' formulas, is written by ortist_export/objective.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ortist_models import FEATURES, OBJECTIVE
+
+from .balance import Weights
+from .errors import ModelError, ResourceError
+from .images import Array
+from .models import Model
+from .options import Provider
+from .runtime import open_session
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ["Losses", "Objective", "Targets", "gram_matrix"]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The weighted losses of one image; ``style`` is the sum over ``style_by_layer`` (by tap)."""
+
+    content: float
+    style: float
+    style_by_layer: Mapping[int, float]
+    tv: float
+
+    @property
+    def total(self) -> float:
+        return self.content + self.style + self.tv
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What an image is compared with: features [1, C, h, w] and Gram matrices [C, C], by tap."""
+
+    content: Mapping[int, Array] = field(default_factory=dict)
+    style: Mapping[int, Array] = field(default_factory=dict)
+
+
+def gram_matrix(features: Array) -> Array:
+    """[1, C, h, w] -> F F^T / (C h w), [C, C]: Gatys et al. eq. 3, divided as CS231n does."""
+    matrix = features.reshape(features.shape[1], -1)
+    gram: Array = matrix @ matrix.T
+    gram /= np.float32(matrix.size)
+    return gram
+
+
+class Objective:
+    """One model on one provider. Targets and weights stay bound; each call gets a new image."""
+
+    def __init__(
+        self, model: Model, provider: Provider = "auto", threads: int | None = None
+    ) -> None:
+        self.model = model
+        self._settings: tuple[Provider, int | None] = (provider, threads)
+        self._session = open_session(model.read(OBJECTIVE), provider, threads)
+        self._forward: InferenceSession | None = None
+        self._check_interface()
+        self.provider: str = self._session.get_providers()[0]
+        names = [tap.index for tap in model.taps]
+        self._loss_names = ["tv_loss"]
+        self._loss_names += [f"{term}_loss_{tap}" for term in ("style", "content") for tap in names]
+        self._constant: dict[str, Any] = {}
+
+    def features(self, image: Array, taps: Iterable[int]) -> dict[int, Array]:
+        """The feature maps [1, C, h, w] of the taps; raises ResourceError when memory runs out."""
+        names = {tap: f"tap_{tap}" for tap in taps}
+        if not names:
+            return {}
+        if self._forward is None:
+            self._forward = open_session(self.model.read(FEATURES), *self._settings)
+        try:
+            found = self._forward.run(list(names.values()), {"image": image})
+        except Exception as error:
+            raise _explained(error, image) from error
+        return dict(zip(names, found, strict=True))
+
+    def aim(self, targets: Targets, weights: Weights) -> None:
+        """Sets what the next calls compare with."""
+        feed: dict[str, NDArray[Any]] = {"tv_weight": np.array(weights.tv, np.float32)}
+        for tap in self.model.taps:
+            t, channels = tap.index, tap.channels
+            gram = targets.style.get(t, np.zeros((0, 0), np.float32))
+            features = targets.content.get(t, np.zeros((0, channels, 1, 1), np.float32))
+            feed[f"gram_{t}"] = np.ascontiguousarray(gram)
+            feed[f"features_{t}"] = np.ascontiguousarray(features)
+            feed[f"style_weight_{t}"] = np.array(weights.style.get(t, 0), np.float32)
+            feed[f"content_weight_{t}"] = np.array(weights.content.get(t, 0), np.float32)
+        self._constant = feed
+
+    def __call__(self, image: Array) -> tuple[Losses, Array]:
+        """Losses and their gradient, shaped as ``image``, [1, 3, H, W] normalised values.
+
+        Raises ResourceError when memory runs out.
+        """
+        try:
+            gradient, *found = self._session.run(
+                ["gradient", *self._loss_names], {"image": image, **self._constant}
+            )
+        except Exception as error:
+            raise _explained(error, image) from error
+        by_name = {n: float(v) for n, v in zip(self._loss_names, found, strict=True)}
+        style = {
+            tap.index: by_name[f"style_loss_{tap.index}"]
+            for tap in self.model.taps
+            if self._constant[f"gram_{tap.index}"].size
+        }
+        content = sum(by_name[f"content_loss_{tap.index}"] for tap in self.model.taps)
+        return Losses(content, sum(style.values()), style, by_name["tv_loss"]), gradient
+
+    def _check_interface(self) -> None:
+        """Refuses a graph whose inputs are not those of the manifest's taps."""
+        found = {value.name for value in self._session.get_inputs()}
+        expected = {"image", "tv_weight"}
+        for tap in self.model.taps:
+            for name in ("gram", "style_weight", "features", "content_weight"):
+                expected.add(f"{name}_{tap.index}")
+        if found != expected:
+            odd = ", ".join(sorted(found ^ expected))
+            raise ModelError(
+                f"the model {self.model.name} is not an Ortist objective (its inputs differ in "
+                f"{odd}); export it again."
+            )
+
+
+def _explained(error: Exception, image: Array) -> Exception:
+    """Out of memory, in words; anything else is a defect and stays as it is."""
+    height, width = image.shape[2:]
+    text = str(error)
+    if isinstance(error, MemoryError) or "bad_alloc" in text or "allocate" in text.lower():
+        return ResourceError(
+            f"there is not enough memory for a picture of {width} x {height}; "
+            "give a smaller --size."
+        )
+    return error

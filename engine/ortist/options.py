@@ -1,0 +1,239 @@
+"""Every option of a run, with its default and its help text, in one place.
+
+The Python keywords and the command-line options are both made from this dataclass
+(``cli/arguments.py``), so they cannot drift apart. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args
+
+from .errors import OptionError
+from .presets import PRESETS
+
+__all__ = ["Layer", "LayerWeights", "Options", "parse_layers"]
+
+Layer = int | str
+"""A tap: torchvision's index into ``features`` or its name (``fire2``)."""
+
+LayerWeights = tuple[tuple[Layer, float | None], ...]
+"""(layer, weight) pairs; None stands for a balanced weight (balance.py)."""
+
+Init = Literal["content", "noise", "gray"]
+Bounds = Literal["display", "cs231n"]
+Provider = Literal["auto", "cpu", "cuda"]
+
+_HEAVIEST = 1e12
+"""The largest weight: beyond it the gradient's square leaves float32."""
+
+
+def _option(default: Any, help: str, low: float | None = None, high: float | None = None) -> Any:
+    return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high})
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a picture is made. All fields have defaults; every one can be given by keyword.
+
+    Weights that are given multiply the losses of the CS231n assignment (objective graph), as in the
+    paper. Weights left out are balanced: each term gets a share of the loss that does not depend on
+    the pictures or on the model's scale (balance.py).
+
+    Raises OptionError, which names the value and what would do, for a value out of range.
+    """
+
+    size: int = _option(512, "Shorter side of the picture, in pixels.", 16, 100_000)
+    smallest_size: int | None = _option(
+        128,
+        "Shorter side of the first, smallest scale, in pixels; each next scale is sqrt(2) larger, "
+        "up to --size.",
+        16,
+        100_000,
+    )
+    style_size: int | None = _option(
+        None,
+        "Shorter side to which the style is reduced, in pixels; never enlarged. "
+        "Without it, the same as --size.",
+        16,
+        100_000,
+    )
+    iterations: int = _option(
+        300,
+        "Optimiser steps over all scales, the first scale getting a double share; 0 evaluates and "
+        "stops.",
+        0,
+        1_000_000,
+    )
+    strength: float = _option(
+        1.0, "Style against content where weights are balanced: 2 doubles the style.", 1e-6, 1e6
+    )
+    content_layers: LayerWeights | None = _option(
+        None, "Layers whose features are kept, e.g. 3 or 3,fire4. Without it, the model's own."
+    )
+    content_weight: float | None = _option(
+        None, "Weight of the content loss. Without it, balanced.", 0, _HEAVIEST
+    )
+    style_layers: LayerWeights | None = _option(
+        None,
+        "Layers whose Gram matrices are matched, with weights: 1:300000,4:1000 or, balanced, "
+        "1,4. Without it, the model's own, balanced.",
+    )
+    tv_weight: float | None = _option(
+        None, "Weight of the total variation. Without it, balanced.", 0, _HEAVIEST
+    )
+    learning_rate: float | None = _option(
+        None,
+        "Adam's step, in units of the normalised pixel (1 is about 58 of 255). Without it, the "
+        "model's own.",
+        0,
+        1000,
+    )
+    beta2: float = _option(0.99, "Adam's decay of the squared gradient.", 0, 0.999999)
+    jitter: int = _option(
+        4,
+        "Each step sees the picture through a window shifted by 0 to N - 1 pixels, which hides the "
+        "grid of the network's stride; 1 for none.",
+        1,
+        64,
+    )
+    averaging: float = _option(
+        0.97, "Decay of the running average that is the picture; 0 for the last iterate.", 0, 0.9999
+    )
+    final_iterations: int = _option(
+        0, "Length of a last phase with a fresh Adam at --final-learning-rate.", 0
+    )
+    final_learning_rate: float = _option(0.1, "Adam's step in that last phase.", 0, 1000)
+    bounds: Bounds = _option(
+        "display",
+        "Box that the pixels are clamped to: what a display shows, or the notebook's [-1.5, 1.5] "
+        "in normalised units.",
+    )
+    free_iterations: int = _option(0, "Number of last iterations without clamping.", 0)
+    rescale: bool = _option(
+        False, "Stretch the finished picture from its darkest to its brightest value."
+    )
+    init: Init = _option("content", "What the picture starts from.")
+    seed: int = _option(0, "Seed of the noise start.", 0, 2**32 - 1)
+    snapshots: tuple[int, ...] = _option((), "Iterations whose pictures are kept, e.g. 0,100,199.")
+    model: str | None = _option(
+        None, "Name of a model, or path of its folder. Without it, the best that is there."
+    )
+    provider: Provider = _option(
+        "auto",
+        "Where to compute: cuda needs the onnxruntime-gpu package; auto takes cuda if it works.",
+    )
+    threads: int | None = _option(
+        None, "CPU threads. Without it, as many as this process may use.", 1
+    )
+    max_pixels: int = _option(
+        89_478_485, "Refuse pictures with more pixels than this, from their header.", 1
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = _normalised(field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+            low, high = field.metadata["low"], field.metadata["high"]
+            if value is None or (low is None and high is None):
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise OptionError(f"{field.name} should be a number, not {value!r}.")
+            if "float" not in str(field.type) and not isinstance(value, int):
+                raise OptionError(f"{field.name} should be a whole number, not {value!r}.")
+            if not math.isfinite(value) or value < low or (high is not None and value > high):
+                span = f"at least {low}" if high is None else f"from {low} to {high}"
+                raise OptionError(f"{field.name} {value} is out of range; it should be {span}.")
+        for name, choices in (("init", Init), ("bounds", Bounds), ("provider", Provider)):
+            if getattr(self, name) not in get_args(choices):
+                known = ", ".join(get_args(choices))
+                raise OptionError(
+                    f"there is no {name} {getattr(self, name)!r}; choose one of {known}."
+                )
+        for snapshot in self.snapshots:
+            if not 0 <= snapshot <= self.iterations:
+                raise OptionError(
+                    f"there is no iteration {snapshot} for a snapshot; give numbers from 0 to "
+                    f"{self.iterations} (--iterations)."
+                )
+
+    @classmethod
+    def of(cls, preset: str | None = None, **given: Any) -> Options:
+        """The preset's options, or the defaults, with the given ones over them.
+
+        Raises OptionError for an unknown preset or option.
+        """
+        base: Mapping[str, Any] = {}
+        if preset is not None:
+            if preset not in PRESETS:
+                known = ", ".join(sorted(PRESETS))
+                raise OptionError(f"there is no preset {preset!r}; choose one of {known}.")
+            base = PRESETS[preset]
+        unknown = set(given) - {field.name for field in dataclasses.fields(cls)}
+        if unknown:
+            known = ", ".join(field.name for field in dataclasses.fields(cls))
+            raise OptionError(f"there is no option {min(unknown)!r}; the options are {known}.")
+        return cls(**{**base, **given})
+
+
+def parse_layers(value: Any) -> LayerWeights:
+    """``"1:300000,fire3"``, ``[1, 4]`` or ``{1: 300000, "fire3": 1000}`` -> (layer, weight) pairs.
+
+    Raises OptionError for what is no layer or no weight, and for layers named twice.
+    """
+    if isinstance(value, str):
+        items: Iterable[Any] = [word.split(":", 1) for word in value.split(",") if word.strip()]
+    elif isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, Iterable):
+        items = value
+    else:
+        items = [value]
+    pairs: list[tuple[Layer, float | None]] = []
+    for item in items:
+        parts = list(item) if isinstance(item, (tuple, list)) else [item]
+        layer = parts[0].strip() if isinstance(parts[0], str) else parts[0]
+        if isinstance(layer, str) and layer.lstrip("-").isdecimal():
+            layer = int(layer)
+        weight = parts[1] if len(parts) == 2 else None
+        try:
+            weight = None if weight is None else float(weight)
+        except (TypeError, ValueError):
+            weight = math.nan
+        fine = isinstance(layer, (int, str)) and not isinstance(layer, bool) and len(parts) <= 2
+        if not fine or layer == "" or (weight is not None and not 0 <= weight <= _HEAVIEST):
+            raise OptionError(
+                f"cannot read the layer {item!r}; write an index or name, or one with a weight "
+                f"from 0 to {_HEAVIEST:g}, as in 1:300000,fire3:1000."
+            )
+        if layer in [known for known, _ in pairs]:
+            raise OptionError(f"the layer {layer!r} is named twice; name it once.")
+        pairs.append((layer, weight))
+    weighted = {weight is None for _, weight in pairs}
+    if len(weighted) > 1:
+        raise OptionError(
+            f"in {value!r} some layers have a weight and some do not; give all a weight, or none."
+        )
+    return tuple(pairs)
+
+
+def _normalised(name: str, value: Any) -> Any:
+    """The one form in which each option is kept, from the forms in which it may be given."""
+    if name in ("content_layers", "style_layers"):
+        pairs = None if value is None else parse_layers(value)
+        if name == "content_layers" and pairs and pairs[0][1] is not None:
+            raise OptionError(
+                "content_layers take no weights of their own; give one by content_weight."
+            )
+        return pairs
+    if name == "snapshots":
+        words = value.split(",") if isinstance(value, str) else value
+        try:
+            return tuple(sorted({int(word) for word in words}))
+        except (TypeError, ValueError):
+            raise OptionError(
+                f"cannot read the snapshots {value!r}; write iterations, as in 0,100,199."
+            ) from None
+    return value

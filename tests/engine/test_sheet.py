@@ -1,0 +1,35 @@
+"""The contact sheet: every part is on it, and curves are where the losses are."""
+
+from __future__ import annotations
+
+import numpy as np
+import ortist
+from ortist.sheet import contact_sheet
+from PIL import Image
+
+from tests.conftest import small_pictures
+
+
+def test_everything_is_on_the_sheet() -> None:
+    content, style = small_pictures()
+    result = ortist.transfer(
+        content, style, size=48, smallest_size=None, iterations=6, snapshots=(0, 3, 6)
+    )
+    inputs = {"content": Image.fromarray(content), "style": Image.fromarray(style)}
+    sheet = contact_sheet(result, inputs)
+    pixels = np.asarray(sheet.convert("RGB"), int)
+    shown = [content, style, result.snapshots[0], result.snapshots[3], result.pixels]
+    for index, picture in enumerate(shown):
+        expected = Image.fromarray(picture).resize((341, 256), Image.Resampling.LANCZOS)
+        left = 16 + index * (341 + 16)
+        np.testing.assert_array_equal(pixels[16 : 16 + 256, left : left + 341], expected)
+    curves = pixels[-300:]
+    for color in ((27, 94, 168), (200, 76, 24), (32, 130, 68), (128, 64, 152)):
+        near = np.abs(curves - color).sum(2) < 60
+        assert near.any(0).mean() > 0.3, color  # a line across the plot
+
+
+def test_a_sheet_of_one_evaluation() -> None:
+    content, style = small_pictures()
+    result = ortist.transfer(content, style, size=48, iterations=0)
+    assert contact_sheet(result, {}).width >= 768
