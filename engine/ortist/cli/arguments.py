@@ -1,0 +1,84 @@
+"""Command-line options made from the fields of ``Options``: names, defaults and help texts.
+
+A function decorated with ``takes_options`` gets one keyword ``given``: the options that the user
+wrote, by field name. What was not written stays with the preset or the default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Collection
+from typing import Annotated, Any, Literal, Optional, get_args, get_origin, get_type_hints
+
+import typer
+
+from ..options import Options
+
+__all__ = ["takes_options"]
+
+
+def takes_options(
+    without: Collection[str] = (),
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds an option for every field of Options, but those in ``without``, to a typer command."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        fields = [field for field in dataclasses.fields(Options) if field.name not in without]
+        types = get_type_hints(Options)
+        extra = [_parameter(field, types[field.name]) for field in fields]
+        signature = inspect.signature(command, eval_str=True)
+        own = [value for value in signature.parameters.values() if value.name != "given"]
+
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            given = {f.name: values.pop(f.name) for f in fields}
+            command(**values, given={k: v for k, v in given.items() if v is not None})
+
+        run.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
+        run.__annotations__ = {value.name: value.annotation for value in (*own, *extra)}
+        return run
+
+    return decorate
+
+
+def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
+    name = "--" + field.name.replace("_", "-")
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[
+            Optional[_command_type(hint)],  # noqa: UP045 - built at run time from a variable
+            typer.Option(name, help=_help(field, hint), metavar=_metavar(field.name, hint)),
+        ],
+    )
+
+
+def _command_type(hint: Any) -> Any:
+    """The type that typer converts to; layers and lists stay text, which Options reads itself."""
+    choices = _plain(hint)
+    if choices in (int, float, bool):
+        return choices
+    return str
+
+
+def _plain(hint: Any) -> Any:
+    """``X`` of ``X | None``."""
+    parts = [part for part in get_args(hint) if part is not type(None)]
+    return parts[0] if type(None) in get_args(hint) else hint
+
+
+def _metavar(name: str, hint: Any) -> str | None:
+    if get_origin(_plain(hint)) is Literal:
+        return "|".join(get_args(_plain(hint)))
+    listed = {"content_layers": "LAYERS", "style_layers": "LAYERS", "snapshots": "N,N,…"}
+    return listed.get(name)
+
+
+def _help(field: dataclasses.Field[Any], hint: Any) -> str:
+    text = str(field.metadata["help"])
+    if field.default is None or field.default == () or hint is bool:
+        return text
+    return f"{text} [default: {field.default}]"

@@ -1,0 +1,105 @@
+"""The commands, and how errors become exit codes.
+
+0 ok, 2 usage, 3 bad input or model, 4 provider or memory, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import OptionError, OrtistError
+from . import models, paint, system
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Paint photos in the style of paintings, on ONNX Runtime and NumPy.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("transfer")(paint.transfer)
+app.command("invert")(paint.invert)
+app.command("texture")(paint.texture)
+app.add_typer(models.app, name="models")
+app.command("doctor")(system.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ortist {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    "export",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+    help="Convert weights from PyTorch (needs the extra: pip install 'ortist\\[export]').".replace(
+        "\\", ""
+    ),
+)
+def _export(context: typer.Context) -> None:
+    """Hands the rest of the line to the workshop, the one place where the engine reaches for it."""
+    missing = [m for m in ("torch", "onnx", "onnxscript") if importlib.util.find_spec(m) is None]
+    if missing:
+        raise OptionError(
+            f"ortist export needs {', '.join(missing)}; install the extra that brings it: "
+            "pip install 'ortist[export]'"
+        )
+    workshop = importlib.import_module("ortist_export.cli")
+    code = workshop.app(args=context.args, prog_name="ortist export", standalone_mode=False)
+    raise typer.Exit(code or 0)
+
+
+def main() -> None:
+    """The entry point. No traceback reaches the user for what the user can mend."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = app(prog_name="ortist", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except OrtistError as error:
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted.", 130)
+    except MemoryError:
+        return _fail("there is not enough memory; give a smaller --size.", 4)
+    except BrokenPipeError:  # the reader of stdout is gone; keep Python's exit from failing again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        # click's usage errors, whose home differs between the versions of typer.
+        show = getattr(error, "format_message", None)
+        if show is None:
+            raise
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "ortist"
+        return _fail(f"{show().rstrip('.')}; see {path} --help.", getattr(error, "exit_code", 2))
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"ortist: {message}", file=sys.stderr)
+    return code

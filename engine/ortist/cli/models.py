@@ -1,0 +1,44 @@
+"""``ortist models``: which there are, where they are, whether they are whole."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..errors import ModelError
+from ..models import find_model, installed_models, load_model
+
+__all__ = ["app"]
+
+app = typer.Typer(help="List, find and verify models.", rich_markup_mode=None, no_args_is_help=True)
+_Name = Annotated[str | None, typer.Argument(help="A model's name. Without it, the default one.")]
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models, the default one marked with *."""
+    default = find_model().folder
+    for name, folder in installed_models():
+        mark = "*" if folder == default else " "
+        try:
+            model = load_model(folder)
+        except ModelError as error:
+            print(f"{mark} {name:<28} unusable: {error}")
+            continue
+        taps = ",".join(str(tap.index) for tap in model.taps)
+        print(f"{mark} {name:<28} {model.backbone}, layers {taps}, weights {model.license}")
+
+
+@app.command()
+def path(name: _Name = None) -> None:
+    """Print the folder of a model."""
+    print(find_model(name).folder)
+
+
+@app.command()
+def verify(name: _Name = None) -> None:
+    """Check a model's files against the hashes in its manifest."""
+    model = find_model(name)
+    model.verify()
+    print(f"{model.name}: {len(model.hashes)} files are what the manifest says")

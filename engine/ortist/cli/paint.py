@@ -1,0 +1,219 @@
+"""``ortist transfer``, ``invert`` and ``texture``: run, show progress, write what was asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import OptionError
+from ..options import Options
+from ..presets import CS231N_MODEL, PRESETS
+from .arguments import takes_options
+
+if TYPE_CHECKING:
+    from ..loop import Progress, Result, Run
+    from ..objective import Losses
+
+__all__ = ["invert", "texture", "transfer"]
+
+_Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="The picture to write; its suffix names the format."),
+]
+_Sheet = Annotated[
+    Path | None,
+    typer.Option(help="Write one picture that shows inputs, snapshots, result and loss curves."),
+]
+_Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
+]
+_Preset = Annotated[str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")]
+_Content = Annotated[str, typer.Argument(help="The photo.", metavar="CONTENT")]
+_Style = Annotated[str, typer.Argument(help="The painting.", metavar="STYLE")]
+
+
+@takes_options()
+def transfer(
+    content: _Content,
+    style: _Style,
+    output: _Output = None,
+    preset: _Preset = None,
+    sheet: _Sheet = None,
+    as_json: _Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Paint CONTENT in the style of STYLE."""
+    _paint(content, style, output, preset, sheet, as_json, given)
+
+
+@takes_options(without=("style_size", "style_layers", "strength"))
+def invert(
+    content: _Content,
+    output: _Output = None,
+    preset: _Preset = None,
+    sheet: _Sheet = None,
+    as_json: _Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Find a picture, from noise, that has CONTENT's features (feature inversion)."""
+    start = {} if preset else {"init": "noise"}
+    _paint(content, None, output, preset, sheet, as_json, {**start, **given})
+
+
+@takes_options(without=("content_layers", "content_weight", "strength"))
+def texture(
+    style: _Style,
+    output: _Output = None,
+    preset: _Preset = None,
+    sheet: _Sheet = None,
+    as_json: _Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Synthesise, from noise, a square texture in the style of STYLE."""
+    _paint(None, style, output, preset, sheet, as_json, {"init": "noise", **given})
+
+
+def _paint(
+    content: str | None,
+    style: str | None,
+    output: Path | None,
+    preset: str | None,
+    sheet: Path | None,
+    as_json: bool,
+    given: dict[str, Any],
+) -> None:
+    options = Options.of(preset, **given)
+    if sheet and not options.snapshots:
+        middle, last = options.iterations // 2, options.iterations
+        options = Options.of(preset, **{**given, "snapshots": (0, middle, last)})
+    if output is None and sheet is None and not as_json and options.iterations > 0:
+        raise OptionError("there is no place for the picture; name one with -o FILE.")
+    # Here, not above: these take half a second that the checks before need not wait for.
+    from ..files import check_writable
+    from ..images import load_picture, picture_format, save_picture
+    from ..loop import iterate
+
+    snapshots = {} if output is None else _snapshot_paths(output, given, options)
+    for path in filter(None, (output, sheet, *snapshots.values())):
+        picture_format(path)
+        check_writable(path)
+    run = iterate(content, style, options)
+    model = run.model
+    if preset and preset.startswith("cs231n") and model.name != CS231N_MODEL:
+        _note(
+            f"the preset {preset} was made for the model {CS231N_MODEL}; with {model.name}, the "
+            "default options give a better picture."
+        )
+    interrupted = _follow(run)
+    result = run.result()
+    if output:
+        result.save(output)
+    from PIL import Image
+
+    for iteration, path in snapshots.items():
+        if iteration in result.snapshots:
+            save_picture(Image.fromarray(result.snapshots[iteration]), path)
+    if sheet:
+        from ..sheet import contact_sheet
+
+        inputs = {
+            name: load_picture(picture, options.max_pixels)
+            for name, picture in (("content", content), ("style", style))
+            if picture is not None
+        }
+        save_picture(contact_sheet(result, inputs), sheet)
+    if as_json:
+        print(json.dumps(_report(result, output, snapshots, sheet)))
+    if interrupted:
+        _note(f"interrupted after {result.iterations} of {options.iterations} iterations.")
+        raise typer.Exit(130)
+
+
+def _follow(run: Run) -> bool:
+    """Runs to the end, with a progress bar on a terminal; True where Ctrl-C cut it short."""
+    with _progress_bar(run.options.iterations) as show:
+        try:
+            for progress in run:
+                show(progress)
+        except KeyboardInterrupt:
+            if run.iteration < 0:
+                raise
+            return True
+    return False
+
+
+@contextmanager
+def _progress_bar(iterations: int) -> Iterator[Any]:
+    """A bar with the loss and the time left on stderr; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty() or iterations == 0:
+        yield lambda progress: None
+        return
+    bar: Any = typer.progressbar(
+        length=iterations,
+        label="painting",
+        file=sys.stderr,
+        show_eta=True,
+        show_pos=True,
+        item_show_func=lambda p: f"loss {p.losses.total:.4g}" if p else None,
+    )
+    with bar:
+
+        def show(progress: Progress) -> None:
+            bar.current_item = progress
+            bar.update(1 if progress.iteration else 0)
+
+        yield show
+
+
+def _snapshot_paths(output: Path, given: dict[str, Any], options: Options) -> dict[int, Path]:
+    """out.png -> out-0100.png; only where snapshots were asked for, and not just for a sheet."""
+    if "snapshots" not in given:
+        return {}
+    return {n: output.with_name(f"{output.stem}-{n:04}{output.suffix}") for n in options.snapshots}
+
+
+def _report(
+    result: Result, output: Path | None, snapshots: dict[int, Path], sheet: Path | None
+) -> dict[str, Any]:
+    height, width = result.pixels.shape[:2]
+    return {
+        "output": None if output is None else str(output),
+        "size": [width, height],
+        "iterations": result.iterations,
+        "stopped": result.stopped,
+        "seconds": round(result.seconds, 3),
+        "provider": result.provider,
+        "model": {"name": result.model.name, "sha256": result.model.sha256},
+        "weights": {
+            "content": dict(result.weights.content),
+            "style": dict(result.weights.style),
+            "tv": result.weights.tv,
+        },
+        "initial": _losses(result.initial),
+        "final": _losses(result.final),
+        "snapshots": {str(n): str(path) for n, path in snapshots.items()},
+        "sheet": None if sheet is None else str(sheet),
+    }
+
+
+def _losses(losses: Losses) -> dict[str, Any]:
+    return {
+        "content": losses.content,
+        "style": losses.style,
+        "style_by_layer": {str(tap): value for tap, value in losses.style_by_layer.items()},
+        "tv": losses.tv,
+        "total": losses.total,
+    }
+
+
+def _note(message: str) -> None:
+    print(f"ortist: {message}", file=sys.stderr)

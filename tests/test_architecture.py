@@ -1,0 +1,151 @@
+"""The shape of the house: who may import whom, what the public names are, what a start loads."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import ortist
+import pytest
+
+from tests.conftest import ROOT, SAMPLES
+
+WORKSHOP = ("torch", "onnx", "onnxscript")
+
+
+def imports(folder: str) -> Iterator[tuple[Path, str]]:
+    """(file, top-level package) of every import under ``folder``, lazy ones included."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    yield path, alias.name.split(".")[0]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                yield path, (node.module or "").split(".")[0]
+
+
+def test_the_engine_imports_no_framework_and_no_unpickler() -> None:
+    found = {package for _, package in imports("engine")}
+    assert not found & {*WORKSHOP, "ortist_export", "tests", "pickle", "dill", "shelve"}
+    third_party = found - set(sys.stdlib_module_names)
+    assert third_party == {"numpy", "PIL", "onnxruntime", "typer", "ortist_models"}
+    text = "".join(path.read_text() for path in (ROOT / "engine").rglob("*.py"))
+    for phrase in ("allow_pickle", "eval(", "exec(", "__import__"):
+        assert phrase not in text
+
+
+def test_typer_is_only_in_the_command() -> None:
+    for path, package in imports("engine"):
+        assert package != "typer" or path.parent.name == "cli", path
+
+
+def test_the_workshop_and_the_models_do_not_import_the_engine() -> None:
+    for folder in ("export", "models"):
+        assert "ortist" not in {package for _, package in imports(folder)}
+    assert {package for _, package in imports("models")} <= set(sys.stdlib_module_names)
+
+
+def test_the_public_names() -> None:
+    assert ortist.__all__ == sorted(ortist.__all__, key=lambda n: (not n.isupper(), n))
+    for name in ortist.__all__:
+        assert getattr(ortist, name) is not None
+    assert dir(ortist) == sorted(ortist.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        ortist.nonsense  # noqa: B018
+
+
+def test_every_module_says_what_it_offers() -> None:
+    for folder in ("engine", "export", "models"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if path.name in ("__main__.py",) or path.parent.name == "ortist_export" == path.stem:
+                continue
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            assert ast.get_docstring(tree), path
+            names = [
+                target.id
+                for node in tree.body
+                if isinstance(node, ast.Assign)
+                for target in node.targets
+                if isinstance(target, ast.Name)
+            ]
+            assert "__all__" in names or len(tree.body) == 1, path
+
+
+def test_files_stay_readable() -> None:
+    for path in ROOT.glob("*/**/*.py"):
+        if ".venv" not in path.parts[len(ROOT.parts)]:
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= 600, path
+
+
+def loaded_by(*words: str) -> set[str]:
+    """The packages in memory after the command, run in a process of its own."""
+    code = (
+        "import json, sys; from ortist.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60
+    )
+    return set(json.loads(done.stderr))
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["transfer", "--help"]])
+def test_help_loads_nothing_heavy(words: list[str]) -> None:
+    loaded = loaded_by(*words)
+    assert not loaded & {"numpy", "PIL", "onnxruntime", "pydantic", "rich", "pickle", *WORKSHOP}
+
+
+def test_a_picture_is_made_where_torch_and_onnx_are_missing(tmp_path: Path) -> None:
+    """The packages are made impossible to import; the bare install itself is tested by .ci/run."""
+    out = tmp_path / "out.png"
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({WORKSHOP!r}))\n"
+        "from ortist.cli import main; main()"
+    )
+    pictures = [str(SAMPLES / "harbour.jpg"), str(SAMPLES / "swirls.jpg")]
+    words = ["transfer", *pictures, "-o", str(out), "--size", "48", "--iterations", "4"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert out.is_file()
+
+
+def test_without_the_extra_export_names_it() -> None:
+    code = (
+        "import importlib.util, sys\n"
+        "real = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda n, *a: None if n == 'torch' else real(n, *a)\n"
+        "sys.argv = ['ortist', 'export', 'squeezenet1_1']\n"
+        "from ortist.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "ortist: ortist export needs torch; install the extra that brings it: "
+        "pip install 'ortist[export]'\n"
+    )
+
+
+def test_no_telemetry_is_sent_and_nothing_is_written_to_the_home(tmp_path: Path) -> None:
+    """ONNX Runtime's own telemetry is off before it is imported, whoever imports the engine."""
+    code = (
+        "import os, ortist\n"
+        "from ortist.runtime import load_onnxruntime\n"
+        "load_onnxruntime(); print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.stdout == "1\n"
+    assert list(tmp_path.iterdir()) == []
