@@ -26,7 +26,7 @@ Init = Literal["content", "noise", "gray"]
 Bounds = Literal["display", "cs231n"]
 Provider = Literal["auto", "cpu", "cuda"]
 
-_HEAVIEST = 1e12
+_HEAVIEST = 10**12
 """The largest weight: beyond it the gradient's square leaves float32."""
 
 
