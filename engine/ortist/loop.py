@@ -16,9 +16,10 @@ from PIL import Image
 from .balance import Weights
 from .errors import OptionError
 from .images import Array, Picture, denormalize, load_picture, resize_values, save_picture
+from .lbfgs import LbfgsState, lbfgs_init, lbfgs_step
 from .models import Model, find_model
 from .objective import Losses, Objective
-from .optimizers import AdamState, RunningAverage, adam_init, adam_step
+from .optimizers import AdamState, Point, RunningAverage, adam_init, adam_step
 from .options import Options
 from .scene import Scene, plan_stages, start_values
 
@@ -39,10 +40,10 @@ class Progress:
 class Result:
     """A finished (or stopped) run.
 
-    ``pixels`` is uint8 [H, W, 3]; ``stopped`` says why it ended: "iterations" (all done) or
-    "cancelled". ``initial`` holds the losses of the start, at the first scale, ``final`` those of
-    the picture; ``history`` has one entry an iteration, ``snapshots`` the pixels of the iterations
-    asked for.
+    ``pixels`` is uint8 [H, W, 3]; ``stopped`` says why it ended: "iterations" (all done),
+    "converged" (L-BFGS found no further decrease) or "cancelled". ``initial`` holds the losses of
+    the start, at the first scale, ``final`` those of the picture; ``history`` has one entry an
+    iteration, ``snapshots`` the pixels of the iterations asked for.
     """
 
     pixels: NDArray[np.uint8]
@@ -80,11 +81,12 @@ class Run(Iterator[Progress]):
         self._stages = plan_stages(options)
         self._stage = 0
         self._stage_began = 0  # the iteration at which the present stage began
+        self._converged = False
         scene.enter(self._stages[0].side)
-        self._values = start_values(scene, options)
-        self._adam = adam_init(self._values)
-        self._average = RunningAverage(options.averaging)
-        self._gradient: Array | None = None
+        start = start_values(scene, options)
+        self._point = Point(start, np.inf, np.zeros_like(start))  # evaluated by the first __next__
+        self._state = self._fresh_state(start)
+        self._average = RunningAverage(options.effective_averaging)
         self._jitter = np.random.default_rng([options.seed, 1])
         self._history: list[Losses] = []
         self._snapshots: dict[int, NDArray[np.uint8]] = {}
@@ -102,53 +104,75 @@ class Run(Iterator[Progress]):
         return len(self._history) - 1
 
     def __next__(self) -> Progress:
-        if self.iteration >= self.options.iterations:
+        if not self._history:
+            self._point = self._evaluate(self._point.values, jitter=False)
+        elif self._stage_done() and self._stage == len(self._stages) - 1:
             raise StopIteration
-        if self._history:
-            losses = self._step()
         else:
-            losses, self._gradient = self._scene.evaluate(self._values)
-        if not np.isfinite(losses.total):
+            self._step()
+        if not np.isfinite(self._point.loss):
             raise OptionError(
-                f"the loss became {losses.total} at iteration {self.iteration + 1}; lower "
+                f"the loss became {self._point.loss} at iteration {self.iteration + 1}; lower "
                 f"learning_rate (it is {self._learning_rate()}) or the weights."
             )
+        losses = self._point.detail
         self._history.append(losses)
         if self.iteration in self.options.snapshots:
             self._snapshots[self.iteration] = self.pixels()
         self._seconds = time.perf_counter() - self._began
         return Progress(self.iteration, self.options.iterations, losses, self._seconds)
 
-    def _step(self) -> Losses:
-        """One step; returns the losses after it. Interrupted, it leaves the last whole state."""
-        options, done = self.options, self.iteration
-        if done - self._stage_began == self._stages[self._stage].iterations:
+    def _stage_done(self) -> bool:
+        steps = self.iteration - self._stage_began
+        return self._converged or steps == self._stages[self._stage].iterations
+
+    def _step(self) -> None:
+        """One step. Interrupted, it leaves the last whole state."""
+        if self._stage_done():
             self._enlarge()
-        values, gradient, state = self._values, self._gradient, self._adam
+        options, done, point = self.options, self.iteration, self._point
         bounded = options.iterations - options.free_iterations
-        inside = np.clip(values, *self._limits) if done == 0 and bounded > 0 else values
-        if gradient is None or not np.array_equal(inside, values):
-            # The first step starts from inside the box, iteration 0 was of the picture as given.
-            values = inside
-            gradient = self._scene.evaluate(values, self._offset())[1]
+        if done == 0 and bounded > 0:
+            # Iteration 0 was of the picture as given; the first step starts from inside the box.
+            inside = np.clip(point.values, *self._limits)
+            if not np.array_equal(inside, point.values):
+                point = self._evaluate(inside)
+        within = self._limits if options.free_iterations == 0 or done + 1 < bounded else None
+        if isinstance(self._state, LbfgsState):
+            found, state = lbfgs_step(point, self._state, self._evaluate, within)
+            self._converged = found is point and not self._state.pairs
+            self._point, self._state = found, state
+        else:
+            values, moments = self._adam_step(point, self._state)
+            if within:
+                np.clip(values, *within, out=values)
+            self._point, self._state = self._evaluate(values), moments
+        self._average = self._average.including(self._point.values)
+
+    def _adam_step(self, point: Point, state: AdamState) -> tuple[Array, AdamState]:
+        """Adam's, with the options' rate, or the last phase's, which begins with fresh moments."""
+        options = self.options
+        last_phase = max(0, options.iterations - options.final_iterations)
         rate = self._learning_rate()
-        if done >= options.iterations - options.final_iterations:
+        if self.iteration >= last_phase:
             rate = options.final_learning_rate
-            if done == max(0, options.iterations - options.final_iterations):
-                state = adam_init(values)
-        values, state = adam_step(values, gradient, state, rate, beta2=options.beta2)
-        if options.free_iterations == 0 or done + 1 < bounded:
-            np.clip(values, *self._limits, out=values)
-        losses, gradient = self._scene.evaluate(values, self._offset())
-        self._values, self._gradient, self._adam = values, gradient, state
-        self._average = self._average.including(values)
-        return losses
+            if self.iteration == last_phase:
+                state = adam_init(point.values)
+        return adam_step(point.values, point.gradient, state, rate, beta2=options.beta2)
+
+    def _evaluate(self, values: Array, jitter: bool = True) -> Point:
+        offset = self._offset() if jitter else None
+        losses, gradient = self._scene.evaluate(values, offset)
+        return Point(values, losses.total, gradient, losses)
+
+    def _fresh_state(self, values: Array) -> AdamState | LbfgsState:
+        return lbfgs_init() if self.options.optimizer == "lbfgs" else adam_init(values)
 
     def _offset(self) -> tuple[int, int] | None:
         """The next shift of the window, in pixels down and right; None without jitter."""
-        if self.options.jitter == 1:
+        if self.options.effective_jitter == 1:
             return None
-        down, right = self._jitter.integers(0, self.options.jitter, 2)
+        down, right = self._jitter.integers(0, self.options.effective_jitter, 2)
         return int(down), int(right)
 
     def _enlarge(self) -> None:
@@ -162,15 +186,16 @@ class Run(Iterator[Progress]):
         self._scene.enter(self._stages[self._stage].side)
         size = self._scene.canvas
         picture = resize_values(self._picture(), size, Image.Resampling.BICUBIC)
-        self._values = np.clip(picture, *self._limits)
-        steps, first, second = self._adam
-        self._adam = AdamState(
-            steps,
-            resize_values(first, size, Image.Resampling.BICUBIC),
-            np.maximum(resize_values(second, size, Image.Resampling.BILINEAR), 0),
-        )
-        self._average = RunningAverage(self.options.averaging)
-        self._gradient = None
+        self._point = self._evaluate(np.clip(picture, *self._limits))
+        if isinstance(self._state, LbfgsState):
+            self._state = lbfgs_init()
+        else:
+            steps, first, second = self._state
+            first = resize_values(first, size, Image.Resampling.BICUBIC)
+            second = resize_values(second, size, Image.Resampling.BILINEAR)
+            self._state = AdamState(steps, first, np.maximum(second, 0))
+        self._average = RunningAverage(self.options.effective_averaging)
+        self._converged = False
 
     def _learning_rate(self) -> float:
         rate = self.options.learning_rate
@@ -178,7 +203,7 @@ class Run(Iterator[Progress]):
 
     def _picture(self) -> Array:
         """The running average where there is one, else the iterate."""
-        return self._average.value(self._values)
+        return self._average.value(self._point.values)
 
     def pixels(self) -> NDArray[np.uint8]:
         """The picture as it is now, uint8 [H, W, 3]; while scales are left, a smaller one."""
@@ -189,14 +214,18 @@ class Run(Iterator[Progress]):
         if not self._history:
             raise OptionError("the run has no result before its first iteration.")
         final = self._history[-1]
-        if self.iteration > 0 and (self.options.jitter > 1 or self.options.averaging > 0):
+        if self.iteration > 0 and (
+            self.options.effective_jitter > 1 or self.options.effective_averaging > 0
+        ):
             # The last evaluation was of a window of the last iterate, not of the picture.
             final = self._scene.evaluate(self._picture())[0]
-        done = self.iteration == self.options.iterations
+        stopped = "cancelled"
+        if self._stage_done() and self._stage == len(self._stages) - 1:
+            stopped = "converged" if self._converged else "iterations"
         return Result(
             pixels=self.pixels(),
             iterations=self.iteration,
-            stopped="iterations" if done else "cancelled",
+            stopped=stopped,
             seconds=self._seconds,
             provider=self._scene.provider,
             model=self.model,

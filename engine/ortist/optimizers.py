@@ -5,13 +5,26 @@ And the running average of the iterates, which is pure in the same way.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .images import Array
 
-__all__ = ["AdamState", "RunningAverage", "adam_init", "adam_step"]
+__all__ = ["AdamState", "Point", "RunningAverage", "Values", "adam_init", "adam_step"]
+
+Values = NDArray[Any]
+"""float32 in the engine; tests prove the algorithms in float64."""
+
+
+class Point(NamedTuple):
+    """Where an optimiser is: values x, loss f(x), its gradient, and what else f returned."""
+
+    values: Values
+    loss: float
+    gradient: Values
+    detail: Any = None
 
 
 class AdamState(NamedTuple):

@@ -119,7 +119,7 @@ class Scene:
         if offset is None:
             return values
         down, right = offset
-        less = self._options.jitter - 1
+        less = self._options.effective_jitter - 1
         height, width = values.shape[2] - less, values.shape[3] - less
         view = values[:, :, down : down + height, right : right + width]
         return np.ascontiguousarray(view) if copy else view
@@ -149,7 +149,7 @@ class Scene:
         if self._style is not None:
             wanted = self._style_side(self._options.style_size or side)
             sizes["style image"] = (wanted, wanted)
-        least = self.model.smallest_side + self._options.jitter - 1
+        least = self.model.smallest_side + self._options.effective_jitter - 1
         for name, size in sizes.items():
             if math.prod(size) > self._options.max_pixels:
                 raise OptionError(

@@ -25,7 +25,7 @@ from .backbones import BACKBONES, Taps
 from .errors import ExportError
 from .weights import Weights, load_weights
 
-__all__ = ["TOLERANCE", "Deviation", "check_bundle", "check_images", "reference"]
+__all__ = ["TOLERANCE", "Deviation", "bundled_module", "check_bundle", "check_images"]
 
 TOLERANCE = 1e-5
 """Of the largest component (features, gradient) or of the value (losses)."""
@@ -121,6 +121,14 @@ def check_bundle(
     module = Taps(features, taps).eval()
     for name, image in check_images(extra, manifest["smallest_side"]):
         yield _compare(name, image, taps, module, files)
+
+
+def bundled_module(folder: Path, taps: tuple[int, ...]) -> Taps:
+    """The backbone of the bundle in ``folder`` as a torch module, weights read from its graph."""
+    manifest, files = _read(folder)
+    features = BACKBONES[manifest["backbone"]].build()
+    _weights_from_graph(features, files[FEATURES])
+    return Taps(features, taps).eval()
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:

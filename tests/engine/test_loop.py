@@ -77,6 +77,24 @@ def test_a_callback_or_a_broken_loop_cancels() -> None:
     np.testing.assert_array_equal(run.result().pixels, run.pixels())
 
 
+def test_lbfgs_needs_fewer_steps() -> None:
+    plain: dict[str, Any] = {"size": 48, "iterations": 25, "jitter": 1, "averaging": 0}
+    adam = ortist.transfer(CONTENT, STYLE, **plain)
+    lbfgs = ortist.transfer(CONTENT, STYLE, optimizer="lbfgs", **plain)
+    assert lbfgs.final.total < adam.final.total
+    totals = [losses.total for losses in lbfgs.history[1:]]
+    assert totals == sorted(totals, reverse=True)
+
+
+def test_lbfgs_stops_where_nothing_is_left_to_gain() -> None:
+    flat = np.full((48, 48, 3), 128, np.uint8)
+    result = ortist.invert(flat, size=48, optimizer="lbfgs", init="content", iterations=50)
+    assert result.stopped == "converged"
+    assert result.iterations < 5
+    with pytest.raises(OptionError, match="jitter 4 changes the loss"):
+        ortist.transfer(CONTENT, STYLE, optimizer="lbfgs", jitter=4)
+
+
 def test_zero_iterations_evaluate_at_full_size() -> None:
     result = ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, iterations=0)
     assert result.initial == result.final

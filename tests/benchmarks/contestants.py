@@ -1,0 +1,148 @@
+"""What is raced: one optimiser step of the CS231n recipe, by Ortist and by PyTorch.
+
+Both take the same pictures, weights and thread count. A step is loss, gradient, Adam's update and
+the clamp. Each contestant is built inside the process that runs it; nothing is imported before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from ortist.models import Model, find_model
+from ortist.presets import PRESETS
+from ortist.runtime import available_cpus
+
+from tests.conftest import SAMPLES
+
+__all__ = ["CONTESTANTS", "PRESET", "Contestant", "load_pictures"]
+
+PRESET = PRESETS["cs231n-starry-night"]
+_BOX = (-1.5, 1.5)
+
+
+class Contestant(Protocol):
+    """``step`` moves the picture once; ``gradient`` gives that of the picture as it is."""
+
+    def step(self) -> None: ...
+
+    def loss(self) -> float: ...
+
+    def gradient(self) -> Any: ...
+
+
+def load_pictures(
+    model: Model, side: int, content: Path | None = None, style: Path | None = None
+) -> tuple[Any, Any]:
+    """Content and style at that shorter side, normalised [1, 3, H, W]; the samples by default."""
+    from ortist.images import load_picture, normalize, shorter_side_to
+
+    paths = (content or SAMPLES / "harbour.jpg", style or SAMPLES / "swirls.jpg")
+    images = [shorter_side_to(load_picture(path, 10**9), side) for path in paths]
+    return normalize(images[0], model), normalize(images[1], model)
+
+
+class OrtistStep:
+    """The engine's own objective and Adam."""
+
+    def __init__(self, model_name: str | None, side: int, pictures: tuple[Path, Path] | None):
+        import numpy as np
+        from ortist.balance import Weights
+        from ortist.objective import Objective, Targets, gram_matrix
+        from ortist.optimizers import adam_init, adam_step
+
+        model = find_model(model_name)
+        content, style = load_pictures(model, side, *(pictures or ()))
+        self._objective = Objective(model, "cpu", available_cpus())
+        taps = PRESET["style_layers"]
+        grams = {t: gram_matrix(f) for t, f in self._objective.features(style, taps).items()}
+        targets = Targets(self._objective.features(content, (3,)), grams)
+        weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
+        self._objective.aim(targets, weights)
+        self._values, self._state = content, adam_init(content)
+        self._adam, self._clip = adam_step, np.clip
+
+    def step(self) -> None:
+        _, gradient = self._objective(self._values)
+        values, self._state = self._adam(self._values, gradient, self._state, 3.0)
+        self._values = self._clip(values, *_BOX, out=values)
+
+    def loss(self) -> float:
+        return self._objective(self._values)[0].total
+
+    def gradient(self) -> Any:
+        return self._objective(self._values)[1]
+
+
+class TorchStep:
+    """The notebook's loop: autograd and torch.optim.Adam, weights taken from the same bundle."""
+
+    def __init__(
+        self,
+        model_name: str | None,
+        side: int,
+        pictures: tuple[Path, Path] | None,
+        channels_last: bool = False,
+        compiled: bool = False,
+        dtype: str = "float32",
+    ):
+        import torch
+        from ortist_export.check import bundled_module
+
+        torch.set_num_threads(available_cpus())
+        model = find_model(model_name)
+        content, style = load_pictures(model, side, *(pictures or ()))
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        module: Any = bundled_module(model.folder, (1, 3, 4, 6, 7)).requires_grad_(False)
+        module = module.to(getattr(torch, dtype)).to(memory_format=layout)
+
+        def tensor(values: Any) -> torch.Tensor:
+            return torch.from_numpy(values).to(getattr(torch, dtype)).to(memory_format=layout)
+
+        def gram(features: torch.Tensor) -> torch.Tensor:
+            matrix = features.reshape(features.shape[1], -1)
+            return matrix @ matrix.T / matrix.numel()
+
+        def evaluate(image: torch.Tensor) -> torch.Tensor:
+            maps = dict(zip((1, 3, 4, 6, 7), module(image), strict=True))
+            loss = PRESET["content_weight"] * (maps[3] - target).square().sum()
+            for tap, weight in PRESET["style_layers"].items():
+                loss = loss + weight * (gram(maps[tap]) - grams[tap]).square().sum()
+            rows, columns = image[:, :, 1:] - image[:, :, :-1], image[..., 1:] - image[..., :-1]
+            variation = rows.square().sum() + columns.square().sum()
+            total: torch.Tensor = loss + PRESET["tv_weight"] * variation
+            return total
+
+        target = module(tensor(content))[1]
+        grams = dict(zip((1, 3, 4, 6, 7), map(gram, module(tensor(style))), strict=True))
+        self._evaluate: Callable[[torch.Tensor], torch.Tensor] = (
+            torch.compile(evaluate) if compiled else evaluate
+        )
+        self._image = tensor(content).clone().requires_grad_()
+        self._optimizer = torch.optim.Adam([self._image], lr=3.0)
+
+    def step(self) -> None:
+        self._optimizer.zero_grad()
+        self._evaluate(self._image).backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self._image.data.clamp_(*_BOX)
+
+    def loss(self) -> float:
+        return self._evaluate(self._image).item()
+
+    def gradient(self) -> Any:
+        self._optimizer.zero_grad()
+        self._evaluate(self._image).backward()  # type: ignore[no-untyped-call]
+        assert self._image.grad is not None
+        return self._image.grad.contiguous().numpy().copy()
+
+
+CONTESTANTS: dict[str, Callable[..., Contestant]] = {
+    "ortist": OrtistStep,
+    "torch": TorchStep,
+    "torch-channels-last": partial(TorchStep, channels_last=True),
+    "torch-compile": partial(TorchStep, compiled=True),
+    "torch-float64": partial(TorchStep, dtype="float64"),
+}

@@ -1,0 +1,140 @@
+"""Time per step, Ortist against PyTorch: python -m tests.benchmarks.step --sizes 192,512,1024
+
+Each contestant lives in a process of its own; the processes take turns (A B C A B C …), one burst
+of steps each, so that a machine whose speed drifts treats them alike. The ratio of a round is the
+time of PyTorch's burst over Ortist's; the median over the rounds is reported. Gradients are
+compared before anything is timed.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import platform
+import statistics
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .contestants import CONTESTANTS
+
+TOLERANCE = 1e-5
+
+
+def _work(connection: Connection, name: str, arguments: tuple[Any, ...]) -> None:
+    """A contestant's process: answers "gradient" and numbers of steps until told to stop."""
+    contestant = CONTESTANTS[name](*arguments)
+    connection.send("ready")
+    while (order := connection.recv()) is not None:
+        if order == "gradient":
+            connection.send(contestant.gradient())
+            continue
+        began = time.perf_counter()
+        for _ in range(order):
+            contestant.step()
+        connection.send((time.perf_counter() - began) / order)
+
+
+class Worker:
+    """One contestant in a process of its own."""
+
+    def __init__(self, name: str, *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, name, arguments), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._connection.recv()
+
+    def ask(self, order: int | str) -> Any:
+        self._connection.send(order)
+        return self._connection.recv()
+
+    def stop(self) -> None:
+        self._connection.send(None)
+        self._process.join()
+
+
+def gradient_error(found: Any, *references: Any) -> float:
+    """The largest difference, over the largest component, to the nearest of the references.
+
+    Two references, float32 and float64, because rounding decides which of two all but equal values
+    is the maximum of a window (see ortist_export/check.py).
+    """
+    import numpy as np
+
+    scale = np.abs(references[0]).max()
+    nearest = np.min([np.abs(found - reference) for reference in references], axis=0)
+    return float(nearest.max() / scale)
+
+
+def race(side: int, names: list[str], rounds: int, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """Milliseconds a step of every contestant at that size, and PyTorch's best over Ortist's."""
+    exact = Worker("torch-float64", *arguments)
+    reference = exact.ask("gradient")
+    exact.stop()
+    workers = {name: Worker(name, *arguments) for name in names}
+    gradients = {name: worker.ask("gradient") for name, worker in workers.items()}
+    errors = gradient_error(gradients["ortist"], gradients["torch"], reference)
+    assert errors <= TOLERANCE, f"at {side} px the gradients differ by {errors:.1e}"
+    burst = max(1, round(20 * (192 / side) ** 2))
+    for worker in workers.values():
+        worker.ask(max(3, burst // 2))  # warm-up
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, worker in workers.items():
+            times[name].append(worker.ask(burst))
+    for worker in workers.values():
+        worker.stop()
+    ratios = {
+        name: statistics.median(
+            theirs / ours for theirs, ours in zip(times[name], times["ortist"], strict=True)
+        )
+        for name in names
+        if name != "ortist"
+    }
+    best = min(ratios, key=lambda name: ratios[name])
+    return {
+        "size": side,
+        "milliseconds": {name: statistics.median(t) * 1e3 for name, t in times.items()},
+        "ratios": ratios,
+        "best": best,
+        "ratio": ratios[best],
+        "gradient_error": errors,
+    }
+
+
+def main(
+    sizes: Annotated[str, typer.Option(help="Shorter sides in pixels.")] = "192,512,1024",
+    rounds: Annotated[int, typer.Option(help="Rounds of bursts.", min=3)] = 11,
+    model: Annotated[str | None, typer.Option(help="The model; its weights go to both.")] = None,
+    content: Annotated[Path | None, typer.Option(help="A picture; else the sample.")] = None,
+    style: Annotated[Path | None, typer.Option(help="A painting; else the sample.")] = None,
+    compiled: Annotated[bool, typer.Option("--compile", help="Race torch.compile too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Race one optimiser step of the CS231n recipe against PyTorch."""
+    from .requirements import require_torch
+
+    require_torch()
+    names = ["ortist", "torch", "torch-channels-last", *(["torch-compile"] if compiled else [])]
+    pictures = (content, style) if content and style else None
+    found = []
+    for side in map(int, sizes.split(",")):
+        result = race(side, names, rounds, (model, side, pictures))
+        found.append(result)
+        if not as_json:
+            times = ", ".join(f"{n} {ms:.1f} ms" for n, ms in result["milliseconds"].items())
+            print(
+                f"{side:>5} px: {times}; {result['best']} / ortist = {result['ratio']:.2f}, "
+                f"gradients within {result['gradient_error']:.1e}"
+            )
+    if as_json:
+        print(json.dumps({"machine": platform.processor() or platform.machine(), "sizes": found}))
+
+
+if __name__ == "__main__":
+    typer.run(main)
