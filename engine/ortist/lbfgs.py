@@ -98,8 +98,10 @@ def lbfgs_step(
 
 
 def _moved(values: Values, direction: Values, length: float, bounds: Bounds | None) -> Values:
-    moved = values + values.dtype.type(length) * direction
-    return moved if bounds is None else np.clip(moved, *bounds, out=moved)
+    moved: Values = values + values.dtype.type(length) * direction
+    if bounds is not None:
+        np.clip(moved, *bounds, out=moved)
+    return moved
 
 
 def _free(point: Point, bounds: Bounds | None) -> Values:
