@@ -12,12 +12,13 @@ the loss by nothing.) K is the Laplacian of the pixel grid with free borders, so
 of squared differences of neighbouring pixels.
 
 A term whose target is empty (shape 0 x 0, or zero images) is skipped at run time by an ``If``, so
-that one graph serves every choice of taps and unused taps cost next to nothing.
+that one graph serves every choice of taps and unused taps cost next to nothing. Reshapes stay
+outside the branches, where ONNX Runtime makes them without a copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -25,6 +26,7 @@ from onnx import TensorProto, helper
 
 from .differentiate import Seed, append_gradient
 from .graph import GraphBuilder
+from .phases import split_pooled_convolutions
 
 __all__ = ["OPSET", "objective_model"]
 
@@ -48,9 +50,9 @@ def objective_model(forward: onnx.ModelProto, taps: Sequence[int]) -> onnx.Model
     outputs = [_value("gradient", ["", "", "height", "width"]), _value("tv_loss", [])]
     outputs[0].type.CopyFrom(graph.input[0].type)
     seeds: dict[str, Seed] = {"image": _tv(builder)}
+    split = split_pooled_convolutions(builder, "image")
     for tap in taps:
-        shape = values[f"tap_{tap}"].type.tensor_type.shape.dim
-        channels = shape[1].dim_value
+        channels = values[f"tap_{tap}"].type.tensor_type.shape.dim[1].dim_value
         inputs += [
             _value(f"gram_{tap}", [f"gram_{tap}_rows", f"gram_{tap}_rows"]),
             _value(f"style_weight_{tap}", []),
@@ -58,7 +60,8 @@ def objective_model(forward: onnx.ModelProto, taps: Sequence[int]) -> onnx.Model
             _value(f"content_weight_{tap}", []),
         ]
         outputs += [_value(f"style_loss_{tap}", []), _value(f"content_loss_{tap}", [])]
-        seeds[f"tap_{tap}"] = _tap(builder, tap)
+        parts = split.get(f"tap_{tap}", [f"tap_{tap}"])
+        seeds |= _Tap(builder, tap, channels, parts).seeds()
     gradient = append_gradient(builder, "image", seeds)
     builder.nodes.append(helper.make_node("Identity", [gradient], ["gradient"], "gradient"))
     result = helper.make_graph(
@@ -70,110 +73,155 @@ def objective_model(forward: onnx.ModelProto, taps: Sequence[int]) -> onnx.Model
     )
 
 
-def _tap(builder: GraphBuilder, tap: int) -> Seed:
-    """The seed of one tap: style first, then content, each behind its ``If``."""
+class _Tap:
+    """The losses of one tap, whose features are one value or the phases of one (phases.py).
 
-    def seed(cotangent: str | None) -> str:
-        features = f"tap_{tap}"
-        shape = builder.op("Shape", features, name="shape")
-        if cotangent is None:  # the deepest tap: nothing comes from below
-            zero = helper.make_tensor("zero", builder.tensor_type(), [1], [0.0])
-            cotangent = builder.op("ConstantOfShape", shape, value=zero, name="zeros")
-        cotangent = _optional(
-            builder,
-            f"gram_{tap}",
-            f"style_loss_{tap}",
-            cotangent,
-            lambda g: _style(builder, tap, features, shape, g),
-        )
-        return _optional(
-            builder,
-            f"features_{tap}",
-            f"content_loss_{tap}",
-            cotangent,
-            lambda g: _content(builder, tap, features, g),
-        )
+    Sums over positions do not mind in which part a position lies: moments and losses of the parts
+    are added up.
+    """
 
-    return seed
+    def __init__(self, builder: GraphBuilder, tap: int, channels: int, parts: list[str]) -> None:
+        self._builder, self._tap, self._parts = builder, tap, parts
+        op = builder.op
+        matrix = builder.integers([channels, -1])
+        self._matrices = [op("Reshape", part, matrix, name="matrix") for part in parts]
+        self._matrix_shape = matrix
+        self._style = self._wanted(f"gram_{tap}")
+        self._content = self._wanted(f"features_{tap}")
+        self._mixing = self._style_loss()
+        self._errors = self._content_loss()
 
+    def seeds(self) -> dict[str, Seed]:
+        """For each part, what adds this tap's cotangent to the one from deeper layers."""
 
-def _optional(
-    builder: GraphBuilder,
-    target: str,
-    loss: str,
-    cotangent: str,
-    term: Callable[[str], list[str]],
-) -> str:
-    """``If(target is not empty)``: the loss and the cotangent with the loss's own added."""
-    wanted = builder.op(
-        "Greater", builder.op("Size", target, name="size"), builder.integers(0), name="wanted"
-    )
+        def seed(index: int) -> Seed:
+            return lambda deeper: self._cotangent(index, deeper)
 
-    def skip() -> list[str]:
+        return {part: seed(index) for index, part in enumerate(self._parts)}
+
+    def _wanted(self, target: str) -> str:
+        size = self._builder.op("Size", target, name="size")
+        return self._builder.op("Greater", size, self._builder.integers(0), name="wanted")
+
+    def _style_loss(self) -> str:
+        """``style_loss_l`` and M, [C, C]."""
+        builder, tap = self._builder, self._tap
+        op, weight = builder.op, f"style_weight_{tap}"
+
+        def wanted() -> list[str]:
+            sizes = [op("Size", matrix, name="size") for matrix in self._matrices]
+            count = sizes[0] if len(sizes) == 1 else _chain(builder, "Add", sizes)
+            per_value = op("Reciprocal", op("Cast", count, to=builder.tensor_type()))
+            moments = op("Gemm", self._matrices[0], self._matrices[0], transB=1, name="moments")
+            for matrix in self._matrices[1:]:
+                moments = op("Gemm", matrix, matrix, moments, transB=1, name="moments")
+            gram = op("Mul", moments, per_value, name="gram")
+            difference = op("Sub", gram, f"gram_{tap}", name="gram_difference")
+            rows = op("ReduceSumSquare", difference, builder.integers([1]))
+            loss = op("Mul", _sum(builder, rows), weight, name="weighted")
+            four = op("Mul", builder.constant(4.0), weight, name="four_w")
+            scale = op("Mul", four, per_value, name="four_w_per_value")
+            return [op("Mul", difference, scale, name="mixing"), loss]
+
+        def unwanted() -> list[str]:
+            return [op("Identity", f"gram_{tap}"), op("Identity", builder.constant(0.0))]
+
+        names = [f"mixing_{tap}", f"style_loss_{tap}"]
+        return builder.branch(self._style, wanted, unwanted, names)[0]
+
+    def _content_loss(self) -> list[str]:
+        """``content_loss_l`` and 2 w (F - P) of every part."""
+        builder, tap, parts = self._builder, self._tap, self._parts
+        op, weight = builder.op, f"content_weight_{tap}"
+
+        def wanted() -> list[str]:
+            differences = [
+                op("Sub", part, target, name="difference")
+                for part, target in zip(parts, self._content_targets(), strict=True)
+            ]
+            errors = [
+                _sum(builder, op("ReduceSumSquare", difference, builder.integers([3])))
+                for difference in differences
+            ]
+            error = errors[0] if len(errors) == 1 else _chain(builder, "Add", errors)
+            two = op("Mul", builder.constant(2.0), weight, name="two_w")
+            own = [op("Mul", difference, two, name="d_own") for difference in differences]
+            return [*own, op("Mul", error, weight, name="weighted")]
+
+        def unwanted() -> list[str]:
+            empty = [op("Identity", f"features_{tap}") for _ in parts]
+            return [*empty, op("Identity", builder.constant(0.0))]
+
+        names = [f"d_content_{tap}_{index}" for index in range(len(parts))]
+        names.append(f"content_loss_{tap}")
+        return builder.branch(self._content, wanted, unwanted, names)[:-1]
+
+    def _content_targets(self) -> list[str]:
+        """P by parts: phases are every second row and column."""
+        target = f"features_{self._tap}"
+        if len(self._parts) == 1:
+            return [target]
+        builder = self._builder
+        end, axes, steps = (builder.integers(v) for v in ([2**31 - 1] * 2, [2, 3], [2, 2]))
         return [
-            builder.op("Identity", cotangent, name="d_same"),
-            builder.op("Identity", builder.constant(0.0), name="no_loss"),
+            builder.op("Slice", target, builder.integers(start), end, axes, steps, name="target")
+            for start in ((0, 0), (0, 1), (1, 0), (1, 1))
         ]
 
-    outputs = builder.branch(wanted, lambda: term(cotangent), skip, [f"d_{loss}", loss])
-    return outputs[0]
+    def _cotangent(self, index: int, deeper: str | None) -> str:
+        """The cotangent of one part: the deeper layers' plus style's plus content's."""
+        builder, part = self._builder, self._parts[index]
+        op, matrix = builder.op, self._matrices[index]
+        shape = op("Shape", part, name="shape")
+        if deeper is None:  # the deepest tap: nothing comes from below
+            zero = helper.make_tensor("zero", builder.tensor_type(), [1], [0.0])
+            deeper = op("ConstantOfShape", shape, value=zero, name="zeros")
+        flat = op("Reshape", deeper, self._matrix_shape, name="d_flat_deeper")
+        name = f"d_tap_{self._tap}"
 
+        def with_content() -> list[str]:
+            error = op("Reshape", self._errors[index], self._matrix_shape, name="d_flat_content")
+            return [op("Add", flat, error, name="d_sum")]
 
-def _style(builder: GraphBuilder, tap: int, features: str, shape: str, cotangent: str) -> list[str]:
-    channels = builder.op("Shape", features, start=1, end=2, name="channels")
-    matrix_shape = builder.op("Concat", channels, builder.integers([-1]), axis=0, name="cn")
-    matrix = builder.op("Reshape", features, matrix_shape, name="matrix")
-    count = builder.op("Cast", builder.op("Size", features, name="size"), to=builder.tensor_type())
-    per_value = builder.op("Reciprocal", count, name="per_value")
-    moments = builder.op("Gemm", matrix, matrix, transB=1, name="moments")
-    gram = builder.op("Mul", moments, per_value, name="gram")
-    difference = builder.op("Sub", gram, f"gram_{tap}", name="gram_difference")
-    weight = f"style_weight_{tap}"
-    error = _sum(builder, builder.op("ReduceSumSquare", difference, builder.integers([1])))
-    loss = builder.op("Mul", error, weight, name="weighted")
-    four = builder.op("Mul", builder.constant(4.0), weight, name="four_w")
-    scale = builder.op("Mul", four, per_value, name="four_w_per_value")
-    mixing = builder.op("Mul", difference, scale, name="mixing")
-    flat = builder.op("Reshape", cotangent, matrix_shape, name="d_matrix_deeper")
-    summed = builder.op("Gemm", mixing, matrix, flat, name="d_matrix")
-    return [builder.op("Reshape", summed, shape, name="d_style"), loss]
+        def style_over(values: str) -> list[str]:
+            return [op("Gemm", self._mixing, matrix, values, name="d_style")]
 
+        def with_style() -> list[str]:
+            both = lambda: style_over(with_content()[0])  # noqa: E731
+            return builder.branch(self._content, both, lambda: style_over(flat), [name])
 
-def _content(builder: GraphBuilder, tap: int, features: str, cotangent: str) -> list[str]:
-    difference = builder.op("Sub", features, f"features_{tap}", name="difference")
-    weight = f"content_weight_{tap}"
-    error = _sum(builder, builder.op("ReduceSumSquare", difference, builder.integers([3])))
-    loss = builder.op("Mul", error, weight, name="weighted")
-    two = builder.op("Mul", builder.constant(2.0), weight, name="two_w")
-    own = builder.op("Mul", difference, two, name="d_own")
-    return [builder.op("Add", cotangent, own, name="d_content"), loss]
+        def without_style() -> list[str]:
+            return builder.branch(
+                self._content, with_content, lambda: [op("Identity", flat)], [name]
+            )
+
+        (total,) = builder.branch(self._style, with_style, without_style, [name])
+        return op("Reshape", total, shape, name="d_features")
 
 
 def _tv(builder: GraphBuilder) -> Seed:
-    """Total variation through the grid Laplacian: one 3 x 3 Conv gives the loss and its gradient.
+    """Total variation through the grid Laplacian, which gives both its loss and its gradient.
 
-    Replicated borders make the missing neighbour's difference zero, as the sum over existing pairs
-    has it.
+    Two depthwise convolutions with (-1, 2, -1), down and across: of a flat picture exactly zero, as
+    one 3 x 3 kernel would not be. Replicated borders make the missing neighbour's difference zero,
+    as the sum over existing pairs has it.
     """
 
     def seed(cotangent: str | None) -> str:
         if cotangent is None:
             raise ValueError("the taps do not depend on the image")
-        shape = builder.op("Shape", "image", name="shape")
-        planes_shape = builder.op(
-            "Concat",
-            builder.integers([-1, 1]),
-            builder.op("Shape", "image", start=2, end=4, name="size"),
-            axis=0,
-            name="planes_shape",
+        rows, columns = (
+            builder.op("Pad", "image", builder.integers(border), mode="edge", name="padded")
+            for border in ([0, 0, 1, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0, 0, 1])
         )
-        planes = builder.op("Reshape", "image", planes_shape, name="planes")
-        border = builder.integers([0, 0, 1, 1, 0, 0, 1, 1])
-        padded = builder.op("Pad", planes, border, mode="edge", name="padded")
-        laplacian = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])
-        kernel = builder.constant(laplacian[None, None], name="laplacian")
+        kernel = np.tile(np.array([-1.0, 2.0, -1.0]), (3, 1, 1, 1))
+        across = builder.constant(kernel, name="across")
+        down = builder.constant(kernel.transpose(0, 1, 3, 2), name="down")
         variation = builder.op(
-            "Reshape", builder.op("Conv", padded, kernel, name="k_planes"), shape, name="k_image"
+            "Add",
+            builder.op("Conv", rows, down, group=3),
+            builder.op("Conv", columns, across, group=3),
+            name="k_image",
         )
         product = builder.op("Mul", "image", variation, name="x_k_x")
         total = _sum(builder, builder.op("ReduceSum", product, builder.integers([3])))
@@ -183,6 +231,13 @@ def _tv(builder: GraphBuilder) -> Seed:
         return builder.op("Add", cotangent, own, name="d_image")
 
     return seed
+
+
+def _chain(builder: GraphBuilder, op_type: str, values: Sequence[str]) -> str:
+    total = values[0]
+    for value in values[1:]:
+        total = builder.op(op_type, total, value)
+    return total
 
 
 def _sum(builder: GraphBuilder, rows: str) -> str:

@@ -144,3 +144,54 @@ def concat(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[
         gradients[index] = builder.op("Slice", cotangent, start, end, axes, name="d_concat")
         start = end
     return gradients
+
+
+@rule("Max")
+def maximum(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
+    """The cotangent goes to the first input that equals the maximum; all inputs of one shape.
+
+    HardSigmoid(3e38 (x - y) + 1) is 1 where x = y and 0 where x < y. What is left for the later
+    inputs is what the earlier ones did not take, so that ties go to the first alone and the last
+    input needs no comparison.
+    """
+    gradients: dict[int, str] = {}
+    left = cotangent
+    for index, name in enumerate(node.input[:-1]):
+        below = builder.op("Sub", name, node.output[0], name="below")
+        taken = builder.op("HardSigmoid", below, alpha=3e38, beta=1.0, name="is_maximum")
+        gradients[index] = builder.op("Mul", left, taken, name="d_max")
+        left = builder.op("Sub", left, gradients[index], name="left")
+    gradients[len(node.input) - 1] = left
+    return gradients
+
+
+@rule("Slice")
+def cut(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
+    """Zeros around the cotangent, back to the input's size; only steps of 1 from constant starts.
+
+    The axes must be trailing ones, 2 and 3 of an image.
+    """
+    starts, axes = (builder.value_of(name) for name in (node.input[1], node.input[3]))
+    if starts is None or axes is None or len(node.input) > 4 or min(starts) < 0:
+        raise NoGradientRuleError(f"Slice {node.name}: starts and axes must be constants, no steps")
+    before = np.zeros(4, np.int64)
+    before[axes] = starts
+    shapes = [builder.op("Shape", name, name="shape") for name in (node.input[0], cotangent)]
+    missing = builder.op("Sub", *shapes, name="missing")
+    after = builder.op("Sub", missing, builder.integers(before), name="after")
+    pads = builder.op("Concat", builder.integers(before), after, axis=0, name="pads")
+    return {0: builder.op("Pad", cotangent, pads, name="d_slice")}
+
+
+@rule("Pad")
+def pad(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
+    """The cotangent of the inside; constant padding at the end of each axis only."""
+    pads = builder.value_of(node.input[1])
+    mode = _attributes(node, mode=b"constant")["mode"]
+    if pads is None or mode != b"constant" or any(pads[: len(pads) // 2]):
+        raise NoGradientRuleError(f"Pad {node.name}: only constant padding at the end has a rule")
+    rank = len(pads) // 2
+    start = builder.integers(np.zeros(rank))
+    size = builder.op("Shape", node.input[0], name="shape")
+    axes = builder.integers(np.arange(rank))
+    return {0: builder.op("Slice", cotangent, start, size, axes, name="d_pad")}

@@ -15,7 +15,7 @@ from ortist.models import Model, find_model
 from ortist.presets import PRESETS
 from ortist.runtime import available_cpus
 
-from tests.conftest import SAMPLES
+SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
 
 __all__ = ["CONTESTANTS", "PRESET", "Contestant", "load_pictures"]
 
@@ -61,7 +61,7 @@ class OrtistStep:
         targets = Targets(self._objective.features(content, (3,)), grams)
         weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
         self._objective.aim(targets, weights)
-        self._values, self._state = content, adam_init(content)
+        self._values, self._state = np.clip(content, *_BOX), adam_init(content)
         self._adam, self._clip = adam_step, np.clip
 
     def step(self) -> None:
@@ -120,14 +120,19 @@ class TorchStep:
         self._evaluate: Callable[[torch.Tensor], torch.Tensor] = (
             torch.compile(evaluate) if compiled else evaluate
         )
-        self._image = tensor(content).clone().requires_grad_()
+        self._image = tensor(content).clone().clamp_(*_BOX).requires_grad_()
         self._optimizer = torch.optim.Adam([self._image], lr=3.0)
 
-    def step(self) -> None:
+    def step(self, clamp: bool = True) -> None:
         self._optimizer.zero_grad()
         self._evaluate(self._image).backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
-        self._image.data.clamp_(*_BOX)
+        if clamp:
+            self._image.data.clamp_(*_BOX)
+
+    def restart(self, learning_rate: float) -> None:
+        """A fresh Adam, as the notebook's last phase has it."""
+        self._optimizer = type(self._optimizer)([self._image], lr=learning_rate)
 
     def loss(self) -> float:
         return self._evaluate(self._image).item()

@@ -144,8 +144,42 @@ def test_concat_of_branches_that_share_their_input() -> None:
     check(nodes, {"w": rng.standard_normal((5, 3, 1, 1))}, distinct(rng, (1, 3, 4, 6)))
 
 
+def views(size: int) -> tuple[list[onnx.NodeProto], dict[str, Any]]:
+    """Three overlapping rows of ``x``, named a, b and c."""
+    nodes, constants = [], {"axes": np.array([2])}
+    for index, name in enumerate("abc"):
+        constants |= {f"s{name}": np.array([index]), f"e{name}": np.array([index + size])}
+        nodes.append(helper.make_node("Slice", ["x", f"s{name}", f"e{name}", "axes"], [name], name))
+    return nodes, constants
+
+
+def test_slice_and_max() -> None:
+    nodes, constants = views(4)
+    x = distinct(np.random.default_rng(0), (1, 2, 6, 5))
+    check([*nodes, node("Max", "a", "b", "c")], constants, x)
+    check([nodes[1], node("Relu", "b")], constants, x)
+
+
+def test_max_sends_ties_to_the_first() -> None:
+    nodes, constants = views(1)
+    x = np.array([3.0, 3.0, 1.0]).reshape(1, 1, 3, 1)
+    gradient = pulled_back(
+        [*nodes, node("Max", "a", "b", "c")], constants, x, np.full((1, 1, 1, 1), 7.0)
+    )
+    np.testing.assert_array_equal(gradient.flatten(), [7, 0, 0])
+
+
+def test_pad() -> None:
+    constants: dict[str, Any] = {
+        "pads": np.array([0, 0, 0, 0, 0, 0, 1, 2]),
+        "least": np.array(-1.0),
+    }
+    x = np.random.default_rng(0).standard_normal((1, 2, 3, 4))
+    check([node("Pad", "x", "pads", "least")], constants, x)
+
+
 def test_every_row_of_the_table_is_tested_here() -> None:
-    assert set(RULES) == {"Relu", "Conv", "MaxPool", "Concat"}
+    assert set(RULES) == {"Relu", "Conv", "MaxPool", "Concat", "Max", "Slice", "Pad"}
 
 
 @pytest.mark.parametrize(
