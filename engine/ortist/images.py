@@ -33,6 +33,7 @@ __all__ = [
     "resize_values",
     "save_picture",
     "shorter_side_to",
+    "size_at",
 ]
 
 Array = NDArray[np.float32]
@@ -170,12 +171,15 @@ def shorter_side_to(image: Image.Image, side: int) -> Image.Image:
 
     Bilinear, in 8 bits, the longer side rounded down, as the CS231n assignment does it.
     """
-    width, height = image.size
-    shorter = min(width, height)
-    if shorter == side:
-        return image
-    size = (max(1, int(width * side / shorter)), max(1, int(height * side / shorter)))
-    return image.resize(size, Image.Resampling.BILINEAR)
+    size = size_at(image.size, side)
+    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+def size_at(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """(width, height) with ``side`` pixels on the shorter side, the longer one rounded down."""
+    width, height = size
+    shorter = min(size)
+    return int(width * side / shorter), int(height * side / shorter)
 
 
 def resize_values(values: Array, size: tuple[int, int], how: Image.Resampling) -> Array:

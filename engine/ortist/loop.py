@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from .models import Model, find_model
 from .objective import Losses, Objective
 from .optimizers import AdamState, Point, RunningAverage, adam_init, adam_step
 from .options import Options
-from .scene import Scene, plan_stages, start_values
+from .scene import Scene, View, plan_stages, start_values
 
 __all__ = ["Progress", "Result", "Run", "invert", "iterate", "texture", "transfer"]
 
@@ -41,9 +42,9 @@ class Result:
     """A finished (or stopped) run.
 
     ``pixels`` is uint8 [H, W, 3]; ``stopped`` says why it ended: "iterations" (all done),
-    "converged" (L-BFGS found no further decrease) or "cancelled". ``initial`` holds the losses of
-    the start, at the first scale, ``final`` those of the picture; ``history`` has one entry an
-    iteration, ``snapshots`` the pixels of the iterations asked for.
+    "converged" (L-BFGS found no further decrease) or "cancelled". ``initial`` and ``final`` hold
+    the losses of the start and of the picture at the scale reached, with its ``weights``;
+    ``history`` has one entry an iteration, ``snapshots`` the pixels of the iterations asked for.
     """
 
     pixels: NDArray[np.uint8]
@@ -72,7 +73,8 @@ class Run(Iterator[Progress]):
     """A run that has been set up: iterate over it, look at ``pixels()``, stop whenever you like.
 
     The first Progress (iteration 0) is of the picture as it starts. ``result()`` can be asked at
-    any time after that one; leaving the loop early is how a run is cancelled.
+    any time after that one; leaving the loop early is how a run is cancelled. ``state`` is the
+    optimiser's.
     """
 
     def __init__(self, scene: Scene, options: Options):
@@ -82,10 +84,10 @@ class Run(Iterator[Progress]):
         self._stage = 0
         self._stage_began = 0  # the iteration at which the present stage began
         self._converged = False
-        scene.enter(self._stages[0].side)
-        start = start_values(scene, options)
+        self._view = scene.at(self._stages[0].side)
+        start = start_values(self._view, options)
         self._point = Point(start, np.inf, np.zeros_like(start))  # evaluated by the first __next__
-        self._state = self._fresh_state(start)
+        self.state = self._fresh_state(start)
         self._average = RunningAverage(options.effective_averaging)
         self._jitter = np.random.default_rng([options.seed, 1])
         self._history: list[Losses] = []
@@ -105,7 +107,8 @@ class Run(Iterator[Progress]):
 
     def __next__(self) -> Progress:
         if not self._history:
-            self._point = self._evaluate(self._point.values, jitter=False)
+            losses, gradient = self._view.evaluate(self._point.values)  # whole, no window
+            self._point = Point(self._point.values, losses.total, gradient, losses)
         elif self._stage_done() and self._stage == len(self._stages) - 1:
             raise StopIteration
         else:
@@ -124,7 +127,7 @@ class Run(Iterator[Progress]):
 
     def _stage_done(self) -> bool:
         steps = self.iteration - self._stage_began
-        return self._converged or steps == self._stages[self._stage].iterations
+        return self._converged or steps >= self._stages[self._stage].iterations
 
     def _step(self) -> None:
         """One step. Interrupted, it leaves the last whole state."""
@@ -138,15 +141,15 @@ class Run(Iterator[Progress]):
             if not np.array_equal(inside, point.values):
                 point = self._evaluate(inside)
         within = self._limits if options.free_iterations == 0 or done + 1 < bounded else None
-        if isinstance(self._state, LbfgsState):
-            found, state = lbfgs_step(point, self._state, self._evaluate, within)
-            self._converged = found is point and not self._state.pairs
-            self._point, self._state = found, state
+        if isinstance(self.state, LbfgsState):
+            found, state = lbfgs_step(point, self.state, self._evaluate, within)
+            self._converged = found is point and not self.state.pairs
+            self._point, self.state = found, state
         else:
-            values, moments = self._adam_step(point, self._state)
+            values, moments = self._adam_step(point, self.state)
             if within:
                 np.clip(values, *within, out=values)
-            self._point, self._state = self._evaluate(values), moments
+            self._point, self.state = self._evaluate(values), moments
         self._average = self._average.including(self._point.values)
 
     def _adam_step(self, point: Point, state: AdamState) -> tuple[Array, AdamState]:
@@ -160,9 +163,8 @@ class Run(Iterator[Progress]):
                 state = adam_init(point.values)
         return adam_step(point.values, point.gradient, state, rate, beta2=options.beta2)
 
-    def _evaluate(self, values: Array, jitter: bool = True) -> Point:
-        offset = self._offset() if jitter else None
-        losses, gradient = self._scene.evaluate(values, offset)
+    def _evaluate(self, values: Array, view: View | None = None) -> Point:
+        losses, gradient = (view or self._view).evaluate(values, self._offset())
         return Point(values, losses.total, gradient, losses)
 
     def _fresh_state(self, values: Array) -> AdamState | LbfgsState:
@@ -181,19 +183,18 @@ class Run(Iterator[Progress]):
         The first moment is resized bicubically as the picture is, the second, which must stay
         positive, bilinearly; the count of steps is kept (crowsonkb/style-transfer-pytorch).
         """
-        self._stage += 1
-        self._stage_began = self.iteration
-        self._scene.enter(self._stages[self._stage].side)
-        size = self._scene.canvas
-        picture = resize_values(self._picture(), size, Image.Resampling.BICUBIC)
-        self._point = self._evaluate(np.clip(picture, *self._limits))
-        if isinstance(self._state, LbfgsState):
-            self._state = lbfgs_init()
-        else:
-            steps, first, second = self._state
-            first = resize_values(first, size, Image.Resampling.BICUBIC)
-            second = resize_values(second, size, Image.Resampling.BILINEAR)
-            self._state = AdamState(steps, first, np.maximum(second, 0))
+        view = self._scene.at(self._stages[self._stage + 1].side)
+        picture = resize_values(self._picture(), view.canvas, Image.Resampling.BICUBIC)
+        point = self._evaluate(np.clip(picture, *self._limits), view)
+        state: AdamState | LbfgsState = lbfgs_init()
+        if isinstance(self.state, AdamState):
+            steps, first, second = self.state
+            first = resize_values(first, view.canvas, Image.Resampling.BICUBIC)
+            second = resize_values(second, view.canvas, Image.Resampling.BILINEAR)
+            state = AdamState(steps, first, np.maximum(second, 0))
+        # Nothing above changed the run, so that an interruption there leaves it whole.
+        self._stage, self._stage_began = self._stage + 1, self.iteration
+        self._view, self._point, self.state = view, point, state
         self._average = RunningAverage(self.options.effective_averaging)
         self._converged = False
 
@@ -218,7 +219,10 @@ class Run(Iterator[Progress]):
             self.options.effective_jitter > 1 or self.options.effective_averaging > 0
         ):
             # The last evaluation was of a window of the last iterate, not of the picture.
-            final = self._scene.evaluate(self._picture())[0]
+            final = self._view.evaluate(self._picture())[0]
+        initial = self._history[0]
+        if self._stage > 0:  # that was at another scale, with other weights
+            initial = self._view.evaluate(start_values(self._view, self.options))[0]
         stopped = "cancelled"
         if self._stage_done() and self._stage == len(self._stages) - 1:
             stopped = "converged" if self._converged else "iterations"
@@ -227,11 +231,11 @@ class Run(Iterator[Progress]):
             iterations=self.iteration,
             stopped=stopped,
             seconds=self._seconds,
-            provider=self._scene.provider,
+            provider=self._scene.objective.provider,
             model=self.model,
             options=self.options,
-            weights=self._scene.weights,
-            initial=self._history[0],
+            weights=self._view.weights,
+            initial=initial,
             final=final,
             history=tuple(self._history),
             snapshots=dict(self._snapshots),
@@ -249,14 +253,17 @@ def iterate(
     """Sets a run up and returns it: an iterator of Progress with ``pixels()`` and ``result()``.
 
     Without ``style`` only content and TV count (feature inversion); without ``content`` only style
-    and TV, on a square canvas (texture synthesis). Options come from ``options``, or from
-    ``preset`` and keywords (see Options). Raises OptionError, PictureError, ModelError,
-    ProviderError or ResourceError.
+    and TV, on a square canvas (texture synthesis); both start from noise unless told otherwise.
+    Options come from ``options``, or from ``preset`` and keywords (see Options). Raises
+    OptionError, PictureError, ModelError, ProviderError or ResourceError.
     """
     if options is None:
         options = Options.of(preset, **overrides)
     elif preset is not None or overrides:
         raise OptionError("give options, or preset and keywords, but not both.")
+    if options.init is None:
+        both = content is not None and style is not None
+        options = dataclasses.replace(options, init="content" if both else "noise")
     model = find_model(options.model)
     scene = Scene(
         Objective(model, options.provider, options.threads),
@@ -281,7 +288,7 @@ def transfer(
     >>> result = transfer("photo.jpg", "painting.jpg", size=512)  # doctest: +SKIP
     >>> result.save("painted.png")  # doctest: +SKIP
 
-    ``on_progress`` is called after every step; when it returns False the run stops there. Options
+    ``on_progress`` is called after every step; where it returns False the run stops. Options
     and errors are those of ``iterate``.
     """
     return _finished(iterate(content, style, options, preset=preset, **overrides), on_progress)
@@ -299,8 +306,6 @@ def invert(
 
     Mahendran and Vedaldi, CVPR 2015, as in the CS231n assignment. Else as ``transfer``.
     """
-    if options is None and preset is None:
-        overrides.setdefault("init", "noise")
     return _finished(iterate(content, None, options, preset=preset, **overrides), on_progress)
 
 
@@ -316,14 +321,13 @@ def texture(
 
     Gatys, Ecker and Bethge, NeurIPS 2015. Else as ``transfer``.
     """
-    if options is None and preset is None:
-        overrides.setdefault("init", "noise")
     return _finished(iterate(None, style, options, preset=preset, **overrides), on_progress)
 
 
 def _finished(run: Run, on_progress: Callable[[Progress], object] | None) -> Result:
     for progress in run:
-        if on_progress is not None and on_progress(progress) is False:
+        go_on = None if on_progress is None else on_progress(progress)
+        if go_on is not None and not go_on:
             break
     return run.result()
 

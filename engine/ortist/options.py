@@ -28,6 +28,7 @@ Optimizer = Literal["adam", "lbfgs"]
 Provider = Literal["auto", "cpu", "cuda"]
 
 _CHOICES = (("init", Init), ("bounds", Bounds), ("optimizer", Optimizer), ("provider", Provider))
+_UNSET = {"init": (None,)}
 _HEAVIEST = 10**12
 """The largest weight: beyond it the gradient's square leaves float32."""
 
@@ -102,7 +103,7 @@ class Options:
         "Each step sees the picture through a window shifted by 0 to N - 1 pixels, which hides the "
         "grid of the network's stride; 1 for none. Without it, 4 with adam, 1 with lbfgs.",
         1,
-        64,
+        16,
     )
     averaging: float | None = _option(
         None,
@@ -124,7 +125,9 @@ class Options:
     rescale: bool = _option(
         False, "Stretch the finished picture from its darkest to its brightest value."
     )
-    init: Init = _option("content", "What the picture starts from.")
+    init: Init | None = _option(
+        None, "What the picture starts from. Without it, content, or noise to invert or texture."
+    )
     seed: int = _option(0, "Seed of the noise start.", 0, 2**32 - 1)
     snapshots: tuple[int, ...] = _option((), "Iterations whose pictures are kept, e.g. 0,100,199.")
     model: str | None = _option(
@@ -156,7 +159,7 @@ class Options:
                 span = f"at least {low}" if high is None else f"from {low} to {high}"
                 raise OptionError(f"{field.name} {value} is out of range; it should be {span}.")
         for name, choices in _CHOICES:
-            if getattr(self, name) not in get_args(choices):
+            if getattr(self, name) not in (*get_args(choices), *_UNSET.get(name, ())):
                 known = ", ".join(get_args(choices))
                 raise OptionError(
                     f"there is no {name} {getattr(self, name)!r}; choose one of {known}."

@@ -30,7 +30,6 @@ _NOTEBOOK: dict[str, Any] = {
     "bounds": "cs231n",
     "free_iterations": 10,
     "rescale": True,
-    "init": "content",
 }
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

@@ -1,8 +1,7 @@
-"""The scene: the pictures of a run at the present scale, and the objective that looks at them."""
+"""The scene: the pictures of a run, and how they look at each scale."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +9,15 @@ from PIL import Image
 
 from .balance import Weights, chosen_taps, resolve_weights
 from .errors import OptionError
-from .images import Array, normalize, shorter_side_to
+from .images import Array, normalize, shorter_side_to, size_at
 from .models import Model
 from .objective import Losses, Objective, Targets, gram_matrix
 from .options import Options
 
-__all__ = ["Scene", "Stage", "plan_stages", "start_values"]
+__all__ = ["Scene", "Stage", "View", "plan_stages", "start_values"]
+
+_KEPT_BYTES = 256 * 2**20
+"""Content features of shifted windows are kept up to this size, then computed at every step."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +32,21 @@ def plan_stages(options: Options) -> list[Stage]:
     """The scales from small to large: size / sqrt(2)^i down to ``smallest_size``.
 
     Coarse structure is cheap to move where the picture is small (Gatys et al., CVPR 2017, section
-    5). The first scale gets a double share of the iterations, and what a division leaves over.
+    5). The first scale gets a double share of the iterations, and what a division leaves over;
+    where there are too few for every scale to get one, the smallest are left out.
     """
     sides = [options.size]
     smallest = options.smallest_size or options.size
-    while options.iterations > 0 and (side := round(options.size / 2 ** (len(sides) / 2))) >= max(
-        smallest, 1
-    ):
+    while (side := round(options.size / 2 ** (len(sides) / 2))) >= smallest:
         sides.insert(0, side)
+    sides = sides[-max(1, options.iterations - 1) :]
     share = options.iterations // (len(sides) + 1)
     first = options.iterations - share * (len(sides) - 1)
     return [Stage(sides[0], first), *(Stage(side, share) for side in sides[1:])]
 
 
 class Scene:
-    """Content and style (or one of them) at one scale after another.
-
-    ``enter`` a scale, then ``evaluate`` pictures of the size ``canvas``.
-    """
+    """Content and style, or one of them, and the objective that looks at them."""
 
     def __init__(
         self,
@@ -58,42 +57,77 @@ class Scene:
     ) -> None:
         if content is None and style is None:
             raise OptionError("there is neither a content image nor a style image.")
-        self._objective = objective
-        self._options = options
+        self.objective = objective
+        self.options = options
         self._content, self._style = content, style
         self._content_taps, self._style_taps = chosen_taps(options, objective.model)
-        self._check(options.size)
-        self.canvas = (0, 0)
-        self.content: Array | None = None
-        self.weights = Weights({}, {}, 0.0)
-        self._grams: dict[int, Array] = {}
-        self._targets: dict[tuple[int, int] | None, Targets] = {}
+        for stage in plan_stages(options):
+            self._check(stage.side)
 
     @property
     def model(self) -> Model:
-        return self._objective.model
+        return self.objective.model
 
-    @property
-    def provider(self) -> str:
-        return self._objective.provider
-
-    def enter(self, side: int) -> None:
-        """Makes ``side`` the shorter side, in pixels, of the pictures to evaluate."""
-        options, model = self._options, self.model
-        self.canvas = (side, side)
+    def at(self, side: int) -> View:
+        """The scene with pictures whose shorter side has ``side`` pixels."""
+        content, grams = None, {}
+        canvas = self._canvas(side)
         if self._content is not None:
-            content = shorter_side_to(self._content, side)
-            self.canvas = content.size
-            self.content = normalize(content, model)
+            content = normalize(shorter_side_to(self._content, side), self.model)
         if self._style is not None:
-            wanted = round((options.style_size or options.size) * side / options.size)
-            style = shorter_side_to(self._style, self._style_side(wanted))
-            features = self._objective.features(normalize(style, model), self._style_taps)
-            self._grams = {tap: gram_matrix(found) for tap, found in features.items()}
-        self._targets = {}
-        targets = self._targets_at(None)
-        self.weights = resolve_weights(
-            options, model, targets.content, targets.style, 3 * self.canvas[0] * self.canvas[1]
+            style = shorter_side_to(self._style, self._style_side(side))
+            features = self.objective.features(normalize(style, self.model), self._style_taps)
+            grams = {tap: gram_matrix(found) for tap, found in features.items()}
+        return View(self, canvas, content, self._content_taps, grams)
+
+    def _canvas(self, side: int) -> tuple[int, int]:
+        return (side, side) if self._content is None else size_at(self._content.size, side)
+
+    def _style_side(self, side: int) -> int:
+        """The style is reduced with the scale, never enlarged, which would only blur it."""
+        assert self._style is not None
+        wanted = round((self.options.style_size or self.options.size) * side / self.options.size)
+        return min(max(wanted, self.model.smallest_side), *self._style.size)
+
+    def _check(self, side: int) -> None:
+        """Raises OptionError for pictures too large to try or too small for the network."""
+        least = self.model.smallest_side
+        sizes = {"picture": (self._canvas(side), least + self.options.effective_jitter - 1)}
+        if self._style is not None:
+            size = size_at(self._style.size, self._style_side(side))
+            sizes["style image"] = (size, least)
+        for name, ((width, height), needed) in sizes.items():
+            if width * height > self.options.max_pixels:
+                raise OptionError(
+                    f"the {name} would have {width} x {height} pixels, more than the limit of "
+                    f"{self.options.max_pixels}; give a smaller --size or raise --max-pixels."
+                )
+            if min(width, height) < needed:
+                raise OptionError(
+                    f"the {name} would have {width} x {height} pixels; {self.model.name} needs "
+                    f"{needed} each way, so give a larger size or picture, or less --jitter."
+                )
+
+
+class View:
+    """A scene at one scale: pictures of the size ``canvas`` (width, height) can be evaluated."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        canvas: tuple[int, int],
+        content: Array | None,
+        content_taps: list[int],
+        grams: dict[int, Array],
+    ) -> None:
+        self.canvas = canvas
+        self.content = content
+        self._scene, self._content_taps, self._grams = scene, content_taps, grams
+        self._kept: dict[tuple[int, int], Targets] = {}
+        self._kept_bytes = 0
+        self._whole = self._seen_from(None)
+        self.weights: Weights = resolve_weights(
+            scene.options, scene.model, self._whole.content, grams, 3 * canvas[0] * canvas[1]
         )
 
     def evaluate(
@@ -107,74 +141,55 @@ class Scene:
         (as in Olah et al., "Feature Visualization", Distill 2017, but by a window: rolling the
         picture would carry one border onto the other).
         """
-        self._objective.aim(self._targets_at(offset), self.weights)
-        losses, seen = self._objective(self._window(values, offset))
+        objective = self._scene.objective
+        targets = self._whole if offset is None else self._targets(offset)
+        objective.aim(targets, self.weights)
+        losses, seen = objective(np.ascontiguousarray(self._window(values, offset)))
         if offset is None:
             return losses, seen
         gradient = np.zeros_like(values)
-        self._window(gradient, offset, copy=False)[...] = seen
+        self._window(gradient, offset)[...] = seen
         return losses, gradient
 
-    def _window(self, values: Array, offset: tuple[int, int] | None, copy: bool = True) -> Array:
+    def _window(self, values: Array, offset: tuple[int, int] | None) -> Array:
+        """A view of ``values``."""
         if offset is None:
             return values
         down, right = offset
-        less = self._options.effective_jitter - 1
+        less = self._scene.options.effective_jitter - 1
         height, width = values.shape[2] - less, values.shape[3] - less
-        view = values[:, :, down : down + height, right : right + width]
-        return np.ascontiguousarray(view) if copy else view
+        return values[:, :, down : down + height, right : right + width]
 
-    def _targets_at(self, offset: tuple[int, int] | None) -> Targets:
-        """Targets for one window; the content's features are kept, one set for each offset."""
-        if offset not in self._targets:
-            content = {}
-            if self.content is not None:
-                seen = self._window(self.content, offset)
-                content = self._objective.features(seen, self._content_taps)
-            self._targets[offset] = Targets(content, self._grams)
-        return self._targets[offset]
+    def _targets(self, offset: tuple[int, int]) -> Targets:
+        if offset in self._kept:
+            return self._kept[offset]
+        targets = self._seen_from(offset)
+        size = sum(features.nbytes for features in targets.content.values())
+        if self._kept_bytes + size <= _KEPT_BYTES:
+            self._kept[offset] = targets
+            self._kept_bytes += size
+        return targets
 
-    def _style_side(self, wanted: int) -> int:
-        """A style is reduced, never enlarged, which would only blur it."""
-        assert self._style is not None
-        return min(wanted, *self._style.size)
-
-    def _check(self, side: int) -> None:
-        """Raises OptionError for pictures too large to try or too small for the network."""
-        sizes = {"picture": (side, side)}
-        if self._content is not None:
-            width, height = self._content.size
-            scale = side / min(width, height)
-            sizes["picture"] = (int(width * scale), int(height * scale))
-        if self._style is not None:
-            wanted = self._style_side(self._options.style_size or side)
-            sizes["style image"] = (wanted, wanted)
-        least = self.model.smallest_side + self._options.effective_jitter - 1
-        for name, size in sizes.items():
-            if math.prod(size) > self._options.max_pixels:
-                raise OptionError(
-                    f"the {name} would have {size[0]} x {size[1]} pixels, more than the limit of "
-                    f"{self._options.max_pixels}; give a smaller --size or raise --max-pixels."
-                )
-            if min(size) < least:
-                raise OptionError(
-                    f"the {name} would have {size[0]} x {size[1]} pixels; {self.model.name} needs "
-                    f"{least} each way, so give a larger size or picture."
-                )
+    def _seen_from(self, offset: tuple[int, int] | None) -> Targets:
+        if self.content is None:
+            return Targets({}, self._grams)
+        seen = np.ascontiguousarray(self._window(self.content, offset))
+        features = self._scene.objective.features(seen, self._content_taps)
+        return Targets(features, self._grams)
 
 
-def start_values(scene: Scene, options: Options) -> Array:
+def start_values(view: View, options: Options) -> Array:
     """The picture before the first step, [1, 3, H, W] in normalised units.
 
     Gray is the mean of the training images, zero after normalisation; noise is uniform in [0, 1) in
     normalised units, as in the CS231n assignment.
     """
-    width, height = scene.canvas
+    width, height = view.canvas
     if options.init == "noise":
         generator = np.random.default_rng(options.seed)
         return generator.random((1, 3, height, width), dtype=np.float32)
     if options.init == "gray":
         return np.zeros((1, 3, height, width), np.float32)
-    if scene.content is None:
+    if view.content is None:
         raise OptionError("there is no content image to start from; use --init noise or gray.")
-    return scene.content
+    return view.content

@@ -14,8 +14,9 @@ from ortist.errors import OptionError, PictureError, ProviderError
 from ortist.images import Array
 from ortist.models import Model
 from ortist.objective import Objective, Targets, gram_matrix
+from ortist.optimizers import AdamState
 from ortist.options import Options
-from ortist.scene import Stage, plan_stages
+from ortist.scene import Scene, Stage, plan_stages
 from PIL import Image
 
 from tests.conftest import small_pictures
@@ -200,8 +201,12 @@ def test_stages_share_the_iterations() -> None:
     assert [stage.iterations for stage in stages] == [100, 50, 50, 50, 50]
     assert plan_stages(Options(size=100)) == [Stage(100, 300)]
     assert plan_stages(Options(size=512, smallest_size=None)) == [Stage(512, 300)]
-    for iterations in (1, 2, 3, 7, 301):
-        assert sum(s.iterations for s in plan_stages(Options(iterations=iterations))) == iterations
+    assert plan_stages(Options(iterations=0)) == [Stage(512, 0)]
+    for iterations in range(1, 20):
+        stages = plan_stages(Options(iterations=iterations))
+        assert sum(stage.iterations for stage in stages) == iterations
+        assert min(stage.iterations for stage in stages) >= 1
+        assert stages[-1].side == 512
 
 
 def test_a_pyramid_ends_at_the_size_asked_for() -> None:
@@ -210,6 +215,87 @@ def test_a_pyramid_ends_at_the_size_asked_for() -> None:
     assert sizes[0] < sizes[-1] == 48
     assert sizes == sorted(sizes)
     assert run.result().iterations == 9
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3, 4, 5])
+def test_few_iterations_end_at_full_size(iterations: int) -> None:
+    run = ortist.iterate(CONTENT, STYLE, size=48, smallest_size=16, iterations=iterations)
+    assert [progress.iteration for progress in run] == list(range(iterations + 1))
+    assert run.result().pixels.shape == CONTENT.shape
+
+
+def test_small_styles_at_small_scales_stay_large_enough() -> None:
+    result = ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, style_size=16, iterations=6)
+    assert result.iterations == 6
+    with pytest.raises(OptionError, match="or less --jitter"):
+        ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, jitter=12, iterations=6)
+
+
+def test_an_interruption_between_scales_leaves_a_whole_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = ortist.iterate(CONTENT, STYLE, size=48, smallest_size=24, iterations=9)
+    for progress in run:
+        if progress.iteration == 5:
+            break
+    before = run.pixels()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Scene, "at", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(run)
+    np.testing.assert_array_equal(run.result().pixels, run.pixels())
+    assert run.pixels().shape == before.shape
+
+
+def test_losses_before_and_after_are_of_one_scale() -> None:
+    """The start and the end of a pyramid, evaluated with the weights that the result names."""
+    result = ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, iterations=12)
+    alone = ortist.transfer(CONTENT, STYLE, size=48, smallest_size=None, iterations=0)
+    assert result.initial == alone.initial
+    assert result.weights == alone.weights
+
+
+def test_jitter_shifts_the_window_and_averaging_smooths() -> None:
+    plain: dict[str, Any] = {"size": 48, "smallest_size": None, "iterations": 8}
+    pictures = [
+        ortist.transfer(CONTENT, STYLE, jitter=jitter, averaging=averaging, **plain).pixels
+        for jitter, averaging in ((1, 0), (4, 0), (1, 0.9))
+    ]
+    assert not np.array_equal(pictures[0], pictures[1])
+    moved = [np.abs(pixels.astype(int) - CONTENT).mean() for pixels in pictures]
+    assert moved[2] < moved[0]  # the average lags behind the last iterate
+
+
+def test_pixels_stay_in_the_box_until_the_free_iterations(procedural: Model) -> None:
+    box: dict[str, Any] = {"size": 48, "smallest_size": None, "jitter": 1, "averaging": 0}
+    box |= {"bounds": "cs231n", "learning_rate": 3.0, "iterations": 4}
+    mean, std = np.array(procedural.mean), np.array(procedural.std)
+    top = np.round((mean + 1.5 * std).clip(0, 1) * 255)
+    bounded = ortist.transfer(CONTENT, STYLE, **box).pixels
+    assert (bounded.reshape(-1, 3).max(0) <= top).all()
+    free = ortist.transfer(CONTENT, STYLE, free_iterations=2, **box).pixels
+    assert (free.reshape(-1, 3).max(0) > top).any()
+
+
+def test_rescaling_reaches_black_and_white() -> None:
+    stretched = ortist.transfer(CONTENT, STYLE, rescale=True, **QUICK).pixels
+    assert (stretched.min(), stretched.max()) == (0, 255)
+
+
+def test_adam_keeps_its_count_across_scales() -> None:
+    run = ortist.iterate(CONTENT, STYLE, size=48, smallest_size=24, iterations=9)
+    list(run)
+    assert isinstance(run.state, AdamState)
+    assert run.state.steps == 9
+
+
+def test_inversion_and_texture_start_from_noise_with_any_preset() -> None:
+    preset: dict[str, Any] = {"preset": "cs231n-starry-night", "iterations": 0, "size": 48}
+    assert ortist.invert(CONTENT, **preset).initial.content > 0
+    assert ortist.texture(STYLE, **preset).pixels.shape == (48, 48, 3)
 
 
 def test_a_style_is_never_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,14 +337,15 @@ def test_a_provider_that_was_named_is_never_replaced() -> None:
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        assert ortist.transfer(CONTENT, STYLE, **{**QUICK, "provider": "cuda"}).provider == "CUDA"
+        result = ortist.transfer(CONTENT, STYLE, **{**QUICK, "provider": "cuda"})
+        assert result.provider == "CUDAExecutionProvider"
     else:
         with pytest.raises(ProviderError, match="no provider 'cuda'"):
             ortist.transfer(CONTENT, STYLE, **{**QUICK, "provider": "cuda"})
 
 
 def test_too_small_pictures_are_refused() -> None:
-    with pytest.raises(OptionError, match="style image would have 8 x 8 pixels"):
+    with pytest.raises(OptionError, match="style image would have 9 x 8 pixels"):
         ortist.transfer(CONTENT, STYLE[:8, :9], **QUICK)
 
 

@@ -29,9 +29,9 @@ def test_presets_are_valid_and_can_be_overridden(preset: str) -> None:
 def test_the_notebooks_numbers() -> None:
     """The table of shared/cs231n/README.md, copied by hand."""
     expected = {
-        "cs231n-composition-vii": (512, 5e-2, (20000, 500, 12, 1), 5e-2, "content"),
-        "cs231n-the-scream": (224, 3e-2, (200000, 800, 12, 1), 2e-2, "content"),
-        "cs231n-starry-night": (192, 6e-2, (300000, 1000, 15, 3), 2e-2, "content"),
+        "cs231n-composition-vii": (512, 5e-2, (20000, 500, 12, 1), 5e-2, None),
+        "cs231n-the-scream": (224, 3e-2, (200000, 800, 12, 1), 2e-2, None),
+        "cs231n-starry-night": (192, 6e-2, (300000, 1000, 15, 3), 2e-2, None),
         "cs231n-feature-inversion": (192, 6e-2, (0, 0, 0, 0), 2e-2, "noise"),
     }
     assert set(PRESETS) == set(expected)

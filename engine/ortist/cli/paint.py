@@ -64,8 +64,7 @@ def invert(
     given: dict[str, Any],
 ) -> None:
     """Find a picture, from noise, that has CONTENT's features (feature inversion)."""
-    start = {} if preset else {"init": "noise"}
-    _paint(content, None, output, preset, sheet, as_json, {**start, **given})
+    _paint(content, None, output, preset, sheet, as_json, given)
 
 
 @takes_options(without=("content_layers", "content_weight", "strength"))
@@ -79,7 +78,7 @@ def texture(
     given: dict[str, Any],
 ) -> None:
     """Synthesise, from noise, a square texture in the style of STYLE."""
-    _paint(None, style, output, preset, sheet, as_json, {"init": "noise", **given})
+    _paint(None, style, output, preset, sheet, as_json, given)
 
 
 def _paint(
