@@ -128,8 +128,8 @@ def test_without_the_extra_export_names_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr == (
-        "ortist: ortist export needs torch; install the extra that brings it: "
-        "pip install 'ortist[export]'\n"
+        "ortist: ortist export needs torch; install Ortist with the extra that brings it, in a "
+        "checkout: pip install '.[export]'\n"
     )
 
 

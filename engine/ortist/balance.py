@@ -5,12 +5,12 @@ or the model's activations are. With A_l the style image's Gram matrices, P_l th
 features, n the number of values of the picture, and the model's shares s, c, t (manifest, recipe):
 
     style_l = s_l / ||A_l||^2          sum of s_l = 1
-    content = c E / (k ||P||^2)        tv = t E / n        E = sum_l style_l ||A_l||^2
+    content_l = c E / (k K ||P_l||^2)      tv = t E / n      E = sum_l style_l ||A_l||^2
 
 E is the style loss of a picture whose Gram matrices are zero: 1 with balanced style weights, and
 what the user's own weights make it otherwise, so that balanced weights fit given style weights. k
-is the option ``strength``. Adam does not feel the common scale. (Not in the paper, which tunes
-weights by hand for each picture.)
+is the option ``strength``, K the number of content layers. Adam does not feel the common scale.
+(Not in the paper, which tunes weights by hand for each picture.)
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .errors import OptionError
 from .images import Array
 from .models import Model
 from .options import Options
@@ -47,7 +48,12 @@ def chosen_taps(options: Options, model: Model) -> tuple[list[int], dict[int, fl
     if options.style_layers is None:
         style: dict[int, float | None] = dict.fromkeys(model.recipe.style_shares)
     else:
-        style = {model.tap(layer).index: weight for layer, weight in options.style_layers}
+        style = {}
+        for layer, weight in options.style_layers:
+            index = model.tap(layer).index
+            if index in style:
+                raise OptionError(f"the layer {index} is named twice, once as {layer!r}.")
+            style[index] = weight
     return content, {tap: weight for tap, weight in style.items() if weight != 0}
 
 

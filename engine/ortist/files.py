@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -16,18 +17,18 @@ __all__ = ["atomic_writer", "check_writable"]
 
 def check_writable(path: Path) -> None:
     """Raises OutputError at once where ``path`` could not be written at the end of a long run."""
-    parent = path.parent
-    if path.is_dir():
-        raise OutputError(f"cannot write {str(path)!r}: it is a folder; name a file in it.")
-    if not parent.is_dir():
-        raise OutputError(f"cannot write {str(path)!r}: there is no folder {str(parent)!r}.")
     try:
-        with tempfile.TemporaryFile(dir=parent):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {str(path)!r} ({error.strerror}); choose another place."
-        ) from error
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "no regular file"
+            raise OutputError(f"cannot write {str(path)!r}: it is {kind}; name another file.")
+        if not path.parent.is_dir():
+            parent = str(path.parent)
+            raise OutputError(f"cannot write {str(path)!r}: there is no folder {parent!r}.")
+        handle, name = _temporary(path)
+        os.close(handle)
+        os.unlink(name)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
 
 
 @contextlib.contextmanager
@@ -35,28 +36,43 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     """A binary stream whose content becomes ``path`` when the block ends well.
 
     Written to a temporary file in the same folder, flushed to the disk and renamed; on an error the
-    temporary file is removed and an older ``path`` stays as it was. Raises OutputError.
+    temporary file is removed and an older ``path`` stays as it was. A symbolic link stays one: the
+    file it points to is replaced. Raises OutputError.
     """
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    except OSError as error:
-        raise OutputError(f"cannot write {str(path)!r} ({error.strerror}).") from error
+        target = Path(os.path.realpath(path))
+        handle, name = _temporary(target)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-        _sync_folder(path.parent)
+        os.replace(name, target)
+        _sync_folder(target.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(name)
         if isinstance(error, OSError):
-            raise OutputError(f"cannot write {str(path)!r} ({error.strerror}).") from error
+            raise _unwritable(path, error) from error
         raise
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    """A new file beside ``path``, with the permissions that any new file of the user gets.
+
+    (tempfile's are private ones, and the umask can only be read by changing it for all threads.)
+    """
+    name = path.parent / f".ortist-{secrets.token_hex(8)}"
+    if len(os.fsencode(path.name)) > 255:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), str(name)
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> OutputError:
+    reason = getattr(error, "strerror", None) or error
+    return OutputError(f"cannot write {str(path)!r} ({reason}); choose another place.")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from .errors import OptionError, OutputError, PictureError
+from .errors import OptionError, PictureError
 from .files import atomic_writer
 from .models import Model
 
@@ -50,12 +51,13 @@ _WRITABLE = {
     ".webp": "WEBP",
     ".bmp": "BMP",
 }
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
 _SAVE: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
     "WEBP": {"lossless": True},
     "TIFF": {"compression": "tiff_deflate"},
 }
-_limit_lock = threading.Lock()
+_globals_lock = threading.Lock()
 
 
 def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Image.Image:
@@ -64,22 +66,25 @@ def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Im
     ``role`` names it in messages. Raises PictureError for what is missing, no picture, damaged, of
     a type not named above, or of more than ``max_pixels`` pixels (judged by its header).
     """
-    if isinstance(picture, Image.Image):
-        _check_size(picture.size, max_pixels, role)
-        return _to_srgb(picture, role)
     if isinstance(picture, np.ndarray):
-        return _to_srgb(_from_array(picture, max_pixels, role), role)
-    if not isinstance(picture, (str, PathLike)):
+        picture = _from_array(picture, role)
+    elif not isinstance(picture, (str, PathLike, Image.Image)):
         raise PictureError(
             f"the {role} is a {type(picture).__name__}; give a path, a PIL image or a uint8 array."
         )
-    path = Path(picture)
-    role = f"{role} {str(path)!r}"
-    if not path.is_file():  # a folder, a FIFO or a device would block or never end
-        why = "is not a regular file" if path.exists() else "does not exist"
-        raise PictureError(f"the {role} {why}.")
+    if isinstance(picture, (str, PathLike)):
+        role = f"{role} {os.fspath(picture)!r}"
+        if not os.path.isfile(picture):  # a folder, a FIFO or a device would block or never end
+            why = "is not a regular file" if os.path.exists(picture) else "does not exist"
+            raise PictureError(f"the {role} {why}.")
+        if not os.access(picture, os.R_OK):
+            raise PictureError(f"the {role} cannot be read: permission denied.")
     try:
-        with _opened(path) as image:
+        with _pillow_quiet(), contextlib.ExitStack() as stack:
+            image = picture
+            if not isinstance(picture, Image.Image):
+                image = stack.enter_context(Image.open(picture, formats=_READABLE))
+            assert isinstance(image, Image.Image)
             _check_size(image.size, max_pixels, role)
             image.load()
             return _to_srgb(image, role)
@@ -95,18 +100,18 @@ def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Im
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Reads the header. Pillow's own limit on pixels, a global, gives way to ``max_pixels``."""
-    with _limit_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # damaged metadata is no news to the user
+def _pillow_quiet() -> Iterator[None]:
+    """No warnings (damaged metadata is no news), and ``max_pixels`` for Pillow's own limit.
+
+    Both are globals of the process, so one picture is read at a time.
+    """
+    with _globals_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(path, formats=_READABLE)
+            yield
         finally:
             Image.MAX_IMAGE_PIXELS = before
-    with image, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield image
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, role: str) -> None:
@@ -118,14 +123,13 @@ def _check_size(size: tuple[int, int], max_pixels: int, role: str) -> None:
         )
 
 
-def _from_array(array: NDArray[Any], max_pixels: int, role: str) -> Image.Image:
+def _from_array(array: NDArray[Any], role: str) -> Image.Image:
     shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     if array.dtype != np.uint8 or not shaped or 0 in array.shape:
         raise PictureError(
             f"the {role} is an array of {array.dtype} with shape {array.shape}; give uint8 with "
             "shape (H, W), (H, W, 3) or (H, W, 4)."
         )
-    _check_size((array.shape[1], array.shape[0]), max_pixels, role)
     return Image.fromarray(np.ascontiguousarray(array))
 
 
@@ -136,7 +140,10 @@ def _to_srgb(image: Image.Image, role: str) -> Image.Image:
         values = np.asarray(image, np.float64)
         if not np.isfinite(values).all():
             raise PictureError(f"the {role} holds values that are not finite.")
-        top = 1.0 if image.mode == "F" else 65535.0
+        # Floats and 32-bit integers carry no scale of their own: the smallest usual one that fits.
+        top = next((top for top in (1.0, 255.0, 65535.0) if values.max() <= top), values.max())
+        if image.mode.startswith("I;16"):
+            top = 65535.0
         image = Image.fromarray((np.clip(values / top, 0, 1) * 255 + 0.5).astype(np.uint8))
     if image.mode in ("PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -212,22 +219,28 @@ def denormalize(values: Array, model: Model, rescale: bool = False) -> NDArray[n
     return result
 
 
-def picture_format(path: Path) -> str:
-    """Pillow's name of the format that the suffix stands for; raises OptionError."""
-    try:
-        return _WRITABLE[path.suffix.lower()]
-    except KeyError:
+def picture_format(path: Path, size: tuple[int, int] = (1, 1)) -> str:
+    """Pillow's name of the format that the suffix stands for.
+
+    Raises OptionError for an unknown one, and for one that cannot hold a picture of ``size``.
+    """
+    form = _WRITABLE.get(path.suffix.lower())
+    if form is None:
         known = ", ".join(_WRITABLE)
         raise OptionError(
             f"cannot tell a picture format from {path.name!r}; end it in one of {known}."
-        ) from None
+        )
+    most = _LONGEST.get(form, 2**31)
+    if max(size) > most:
+        raise OptionError(
+            f"{form} holds at most {most} pixels each way, the picture for {path.name!r} has "
+            f"{size[0]} x {size[1]}; write .png or .tif."
+        )
+    return form
 
 
 def save_picture(image: Image.Image, path: Path) -> None:
     """Writes the picture whole or not at all; raises OptionError or OutputError."""
-    form = picture_format(path)
+    form = picture_format(path, image.size)
     with atomic_writer(path) as stream:
-        try:
-            image.save(stream, form, **_SAVE.get(form, {}))
-        except ValueError as error:  # a format's own limit, such as WebP's 16383 pixels
-            raise OutputError(f"cannot write {str(path)!r} as {form} ({error}).") from error
+        image.save(stream, form, **_SAVE.get(form, {}))

@@ -101,6 +101,11 @@ class Run(Iterator[Progress]):
         return self._scene.model
 
     @property
+    def canvas(self) -> tuple[int, int]:
+        """(width, height) of the finished picture, in pixels."""
+        return self._scene.canvas(self.options.size)
+
+    @property
     def iteration(self) -> int:
         """Steps done so far; -1 before the first evaluation."""
         return len(self._history) - 1

@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ortist_models import FEATURES, FORMAT, MANIFEST, OBJECTIVE, SHIPPED, model_home
+from ortist_models import FEATURES, FORMAT, MANIFEST, OBJECTIVE, SHIPPED, SHIPPED_MODEL, model_home
 
 from .errors import ModelError, OptionError
 from .options import Layer
 from .presets import CS231N_MODEL
 
-__all__ = ["Model", "Recipe", "Tap", "find_model", "installed_models"]
+__all__ = [
+    "Model",
+    "Recipe",
+    "Tap",
+    "default_model_name",
+    "find_model",
+    "installed_models",
+    "load_model",
+]
 
 _SIZE_LIMIT = 64 * 2**20
 """Bytes of one file of a bundle; SqueezeNet's are 1 to 6 MB."""
@@ -82,7 +92,7 @@ class Model:
         for tap in self.taps:
             if layer in (tap.index, tap.name):
                 return tap
-        if layer not in (*self.layers, *range(1, len(self.layers))):
+        if layer not in (*self.layers[1:], *range(1, len(self.layers))):
             known = ", ".join(f"{i} {name}" for i, name in enumerate(self.layers) if i)
             raise OptionError(f"{self.backbone} has no layer {layer!r}; it has {known}.")
         known = ", ".join(f"{tap.index} {tap.name}" for tap in self.taps)
@@ -98,14 +108,7 @@ class Model:
     def read(self, file: str) -> bytes:
         """The bytes of one of the bundle's files; raises ModelError unless its hash is right."""
         path = self.folder / file
-        try:
-            if path.stat().st_size > _SIZE_LIMIT:
-                raise ModelError(f"{path} is larger than a model may be ({_SIZE_LIMIT} bytes).")
-            data = path.read_bytes()
-        except OSError as error:
-            raise ModelError(
-                f"the model {self.name} lacks {path} ({error.strerror}); export it again."
-            ) from error
+        data = _read(path)
         if hashlib.sha256(data).hexdigest() != self.hashes[file]:
             raise ModelError(
                 f"the model file {path} is damaged: its sha256 is not the one in {MANIFEST}; "
@@ -119,6 +122,20 @@ class Model:
             self.read(file)
 
 
+def _read(path: Path) -> bytes:
+    """A regular file of bounded size; raises ModelError for anything else."""
+    if not os.path.isfile(path):
+        raise ModelError(f"there is no model file {str(path)!r}; export the model again.")
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_SIZE_LIMIT + 1)
+    except OSError as error:
+        raise ModelError(f"cannot read {str(path)!r} ({error.strerror}).") from error
+    if len(data) > _SIZE_LIMIT:
+        raise ModelError(f"{str(path)!r} is larger than a model may be ({_SIZE_LIMIT} bytes).")
+    return data
+
+
 def installed_models() -> Iterator[tuple[str, Path]]:
     """(name, folder) of every model that can be named; the home's hide shipped ones."""
     seen = set()
@@ -128,7 +145,8 @@ def installed_models() -> Iterator[tuple[str, Path]]:
         except OSError:
             continue
         for folder in folders:
-            if folder.name not in seen and (folder / MANIFEST).is_file():
+            hidden = folder.name.startswith(".")  # an export that is under way, or was killed
+            if not hidden and folder.name not in seen and os.path.isfile(folder / MANIFEST):
                 seen.add(folder.name)
                 yield folder.name, folder
 
@@ -141,15 +159,10 @@ def find_model(name: str | None = None) -> Model:
     """
     found = dict(installed_models())
     if name is None:
-        if not found:
-            raise ModelError(
-                f"there is no model in {SHIPPED} or {model_home()}; install ortist again, or run "
-                f"ortist export {CS231N_MODEL}."
-            )
-        return load_model(found.get(CS231N_MODEL) or next(iter(found.values())))
+        name = default_model_name()
     if name in found:
         return load_model(found[name])
-    if (Path(name) / MANIFEST).is_file():
+    if os.path.isfile(os.path.join(name, MANIFEST)):
         return load_model(Path(name))
     known = ", ".join(found) or "none"
     raise ModelError(
@@ -158,18 +171,21 @@ def find_model(name: str | None = None) -> Model:
     )
 
 
+def default_model_name() -> str:
+    """SqueezeNet 1.1 with ImageNet's weights where it was exported, else the shipped stand-in."""
+    return CS231N_MODEL if CS231N_MODEL in dict(installed_models()) else SHIPPED_MODEL
+
+
 def load_model(folder: Path) -> Model:
     """Reads and checks ``folder``'s manifest; raises ModelError where it is no manifest of ours."""
     path = folder / MANIFEST
+    data = _read(path)
     try:
-        if path.stat().st_size > _SIZE_LIMIT:
-            raise ValueError("too large")
-        return _parse(folder, json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ModelError(
-            f"cannot read {path} ({error.strerror}); export the model again."
-        ) from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        return _parse(folder, json.loads(data))
+    except (
+        *(ValueError, TypeError, KeyError, IndexError, AttributeError),
+        *(ArithmeticError, RecursionError),
+    ) as error:
         raise ModelError(
             f"{path} is not the manifest of an Ortist model ({type(error).__name__}: {error}); "
             "export the model again."
@@ -182,8 +198,12 @@ def _parse(folder: Path, raw: Any) -> Model:
         raise ValueError(f"format {found!r}, and this Ortist reads format {FORMAT}")
     recipe = raw["recipe"]
     mean, std = ([float(value) for value in raw["normalization"][key]] for key in ("mean", "std"))
+    numbers = [*mean, *std, *map(float, recipe["style_shares"].values())]
+    numbers += [float(recipe[key]) for key in ("content_share", "tv_share", "learning_rate")]
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
         raise ValueError("normalization needs three means and three positive deviations")
+    if not all(math.isfinite(number) for number in numbers) or min(numbers[6:]) < 0:
+        raise ValueError("a number in it is not finite or is negative")
     taps = tuple(
         Tap(
             int(tap["index"]),
@@ -195,6 +215,15 @@ def _parse(folder: Path, raw: Any) -> Model:
         for tap in raw["taps"]
     )
     hashes = {str(file): str(entry["sha256"]) for file, entry in raw["files"].items()}
+    indices = {tap.index for tap in taps}
+    asked = {*map(int, recipe["style_shares"]), *map(int, recipe["content_layers"])}
+    if len(indices) != len(taps) or not asked <= indices:
+        raise ValueError("its recipe asks for layers that are not tapped, or one is tapped twice")
+    if not 1 <= int(raw["smallest_side"]) <= 1024:
+        raise ValueError(f"smallest_side {raw['smallest_side']!r}")
+    words = [raw["name"], raw["backbone"], *raw["layers"], *raw["weights"].values()]
+    if not all(isinstance(word, str) and word.isprintable() for word in words):
+        raise ValueError("a name in it is not printable text")
     if not taps or not {FEATURES, OBJECTIVE} <= set(hashes) or any("/" in file for file in hashes):
         raise ValueError("it names no taps or not the files of a model")
     return Model(

@@ -66,11 +66,11 @@ class Objective:
         self._settings: tuple[Provider, int | None] = (provider, threads)
         self._session = open_session(model.read(OBJECTIVE), provider, threads)
         self._forward: InferenceSession | None = None
-        self._check_interface()
-        self.provider: str = self._session.get_providers()[0]
         names = [tap.index for tap in model.taps]
         self._loss_names = ["tv_loss"]
         self._loss_names += [f"{term}_loss_{tap}" for term in ("style", "content") for tap in names]
+        self._check_interface()
+        self.provider: str = self._session.get_providers()[0]
         self._constant: dict[str, Any] = {}
 
     def features(self, image: Array, taps: Iterable[int]) -> dict[int, Array]:
@@ -80,10 +80,13 @@ class Objective:
             return {}
         if self._forward is None:
             self._forward = open_session(self.model.read(FEATURES), *self._settings)
+            outputs = {f"tap_{tap.index}" for tap in self.model.taps}
+            self._check_names(self._forward, {"image"}, outputs)
         try:
             found = self._forward.run(list(names.values()), {"image": image})
         except Exception as error:
-            raise _explained(error, image) from error
+            _explain(error, image)
+            raise
         return dict(zip(names, found, strict=True))
 
     def aim(self, targets: Targets, weights: Weights) -> None:
@@ -109,7 +112,8 @@ class Objective:
                 ["gradient", *self._loss_names], {"image": image, **self._constant}
             )
         except Exception as error:
-            raise _explained(error, image) from error
+            _explain(error, image)
+            raise
         by_name = {n: float(v) for n, v in zip(self._loss_names, found, strict=True)}
         style = {
             tap.index: by_name[f"style_loss_{tap.index}"]
@@ -117,30 +121,36 @@ class Objective:
             if self._constant[f"gram_{tap.index}"].size
         }
         content = sum(by_name[f"content_loss_{tap.index}"] for tap in self.model.taps)
-        return Losses(content, sum(style.values()), style, by_name["tv_loss"]), gradient
+        return Losses(content, float(sum(style.values())), style, by_name["tv_loss"]), gradient
 
     def _check_interface(self) -> None:
-        """Refuses a graph whose inputs are not those of the manifest's taps."""
-        found = {value.name for value in self._session.get_inputs()}
-        expected = {"image", "tv_weight"}
+        """Refuses a graph whose inputs or outputs are not those of the manifest's taps."""
+        inputs = {"image", "tv_weight"}
         for tap in self.model.taps:
             for name in ("gram", "style_weight", "features", "content_weight"):
-                expected.add(f"{name}_{tap.index}")
-        if found != expected:
-            odd = ", ".join(sorted(found ^ expected))
+                inputs.add(f"{name}_{tap.index}")
+        outputs = {"gradient", *self._loss_names}
+        self._check_names(self._session, inputs, outputs)
+
+    def _check_names(self, session: InferenceSession, inputs: set[str], outputs: set[str]) -> None:
+        found = {value.name for value in (*session.get_inputs(), *session.get_outputs())}
+        if found != inputs | outputs:
+            odd = ", ".join(sorted(found ^ (inputs | outputs)))
             raise ModelError(
-                f"the model {self.model.name} is not an Ortist objective (its inputs differ in "
-                f"{odd}); export it again."
+                f"the model {self.model.name} is not one that Ortist can run (inputs or outputs "
+                f"differ in {odd}); export it again."
             )
 
 
-def _explained(error: Exception, image: Array) -> Exception:
-    """Out of memory, in words; anything else is a defect and stays as it is."""
+def _explain(error: Exception, image: Array) -> None:
+    """Raises ResourceError for want of memory, and ModelError for a graph that does not fit."""
     height, width = image.shape[2:]
     text = str(error)
     if isinstance(error, MemoryError) or "bad_alloc" in text or "allocate" in text.lower():
-        return ResourceError(
+        raise ResourceError(
             f"there is not enough memory for a picture of {width} x {height}; "
             "give a smaller --size."
-        )
-    return error
+        ) from error
+    if type(error).__module__.startswith("onnxruntime"):
+        line = text.strip().splitlines()[0]
+        raise ModelError(f"ONNX Runtime cannot run the model: {line}") from error

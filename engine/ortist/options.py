@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from .errors import OptionError
@@ -146,15 +148,12 @@ class Options:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = _normalised(field.name, getattr(self, field.name))
+            kinds = str(field.type).split(" | ")
+            value = _normalised(field.name, kinds, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
             low, high = field.metadata["low"], field.metadata["high"]
-            if value is None or (low is None and high is None):
+            if value is None or low is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise OptionError(f"{field.name} should be a number, not {value!r}.")
-            if "float" not in str(field.type) and not isinstance(value, int):
-                raise OptionError(f"{field.name} should be a whole number, not {value!r}.")
             if not math.isfinite(value) or value < low or (high is not None and value > high):
                 span = f"at least {low}" if high is None else f"from {low} to {high}"
                 raise OptionError(f"{field.name} {value} is out of range; it should be {span}.")
@@ -225,14 +224,21 @@ def parse_layers(value: Any) -> LayerWeights:
     pairs: list[tuple[Layer, float | None]] = []
     for item in items:
         parts = list(item) if isinstance(item, (tuple, list)) else [item]
+        parts = parts or [""]
         layer = parts[0].strip() if isinstance(parts[0], str) else parts[0]
-        if isinstance(layer, str) and layer.lstrip("-").isdecimal():
+        if (
+            isinstance(layer, str)
+            and layer.removeprefix("-").isascii()
+            and layer.removeprefix("-").isdigit()
+        ):
             layer = int(layer)
         weight = parts[1] if len(parts) == 2 else None
         try:
             weight = None if weight is None else float(weight)
         except (TypeError, ValueError):
             weight = math.nan
+        if isinstance(layer, Integral) and not isinstance(layer, bool):
+            layer = int(layer)
         fine = isinstance(layer, (int, str)) and not isinstance(layer, bool) and len(parts) <= 2
         if not fine or layer == "" or (weight is not None and not 0 <= weight <= _HEAVIEST):
             raise OptionError(
@@ -250,7 +256,7 @@ def parse_layers(value: Any) -> LayerWeights:
     return tuple(pairs)
 
 
-def _normalised(name: str, value: Any) -> Any:
+def _normalised(name: str, kinds: list[str], value: Any) -> Any:
     """The one form in which each option is kept, from the forms in which it may be given."""
     if name in ("content_layers", "style_layers"):
         pairs = None if value is None else parse_layers(value)
@@ -260,11 +266,27 @@ def _normalised(name: str, value: Any) -> Any:
             )
         return pairs
     if name == "snapshots":
-        words = value.split(",") if isinstance(value, str) else value
         try:
+            words = value.split(",") if isinstance(value, str) else list(value)
+            if not all(isinstance(word, (str, Integral)) for word in words):
+                raise TypeError
             return tuple(sorted({int(word) for word in words}))
         except (TypeError, ValueError):
             raise OptionError(
                 f"cannot read the snapshots {value!r}; write iterations, as in 0,100,199."
             ) from None
+    if name == "model" and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if value is None and "None" in kinds:
+        return None
+    if "int" in kinds or "float" in kinds:  # NumPy's numbers too
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise OptionError(f"{name} should be a number, not {value!r}.")
+        if "int" in kinds and not isinstance(value, Integral):
+            raise OptionError(f"{name} should be a whole number, not {value!r}.")
+        return int(value) if isinstance(value, Integral) and "int" in kinds else float(value)
+    if ("bool" in kinds and not isinstance(value, bool)) or (
+        "str" in kinds and not isinstance(value, str)
+    ):
+        raise OptionError(f"{name} cannot be {value!r}; give {' or '.join(kinds)}.")
     return value

@@ -19,28 +19,44 @@ if TYPE_CHECKING:
 
 __all__ = ["available_cpus", "load_onnxruntime", "open_session"]
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
+"""In the order in which ``auto`` tries them."""
 
 
 def load_onnxruntime() -> ModuleType:
     """Imports onnxruntime with its telemetry off, which must be said before the import."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     runtime = importlib.import_module("onnxruntime")
-    runtime.set_default_logger_severity(3)  # errors; its warnings are about devices we lack
+    # Fatal ones only: what fails is raised as well, and said in our own words.
+    runtime.set_default_logger_severity(4)
     return runtime
 
 
 def available_cpus() -> int:
-    """CPUs that this process may use: its affinity, cut to the quota of its control group."""
+    """CPUs that this process may use: its affinity, cut to its control groups' quotas."""
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
+    for folder in _control_groups():
+        try:
+            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+            count = min(count, max(1, -(-int(quota) // int(period))))
+        except (OSError, ValueError):  # no such file, or "max": no quota
+            continue
+    return count
+
+
+def _control_groups() -> list[Path]:
+    """The folders of this process's control group (v2) and of those around it."""
+    root = Path("/sys/fs/cgroup")
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(count, -(-int(quota) // int(period))))
-    except (OSError, ValueError):  # no such file, or "max": no quota
-        return count
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return [root]
+    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    folder = root / own
+    return [folder, *(parent for parent in folder.parents if root in (parent, *parent.parents))]
 
 
 def open_session(
@@ -59,30 +75,28 @@ def open_session(
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads or cpus
     options.inter_op_num_threads = 1
+    # External data would escape the manifest's hashes: it is looked for where none is.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", os.devnull
+    )
     usable = [name for name in _PROVIDERS.values() if name in runtime.get_available_providers()]
-    if provider != "auto" and _PROVIDERS[provider] not in usable:
+    wanted = usable if provider == "auto" else [_PROVIDERS[provider]]
+    if not set(wanted) <= set(usable):
         hint = " pip install onnxruntime-gpu brings it." if provider == "cuda" else ""
         raise ProviderError(
             f"this onnxruntime {runtime.__version__} has no provider {provider!r}.{hint}"
         )
-    wanted = [_PROVIDERS[provider]] if provider != "auto" else sorted(usable, reverse=True)
     for name in wanted:
         try:
             # Without enable_fallback=0, ONNX Runtime turns to the CPU by itself and says so on
             # stdout.
             session = runtime.InferenceSession(model, options, providers=[name], enable_fallback=0)
         except Exception as error:  # its exceptions share no base class
-            if name != wanted[-1]:
-                continue
-            line = str(error).strip().splitlines()[0]
-            if name == _PROVIDERS["cuda"]:
-                raise ProviderError(f"CUDA cannot be used here: {line}") from error
-            raise ModelError(f"ONNX Runtime cannot load the model: {line}") from error
-        if session.get_providers()[0] == name or name == wanted[-1]:
-            break
-    if provider == "cuda" and session.get_providers()[0] != _PROVIDERS["cuda"]:
-        raise ProviderError(
-            "CUDA cannot be used here: ONNX Runtime found no usable GPU or CUDA library; "
-            "ortist doctor tells more, and --provider cpu works everywhere."
-        )
-    return session
+            reason = str(error).strip().splitlines()[0]
+            if name == _PROVIDERS["cpu"]:
+                raise ModelError(f"ONNX Runtime cannot load the model: {reason}") from error
+            continue
+        if session.get_providers()[0] == name:
+            return session
+        reason = "ONNX Runtime found no usable GPU or CUDA library"
+    raise ProviderError(f"CUDA cannot be used here ({reason}); --provider cpu works everywhere.")

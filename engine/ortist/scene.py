@@ -71,7 +71,7 @@ class Scene:
     def at(self, side: int) -> View:
         """The scene with pictures whose shorter side has ``side`` pixels."""
         content, grams = None, {}
-        canvas = self._canvas(side)
+        canvas = self.canvas(side)
         if self._content is not None:
             content = normalize(shorter_side_to(self._content, side), self.model)
         if self._style is not None:
@@ -80,7 +80,8 @@ class Scene:
             grams = {tap: gram_matrix(found) for tap, found in features.items()}
         return View(self, canvas, content, self._content_taps, grams)
 
-    def _canvas(self, side: int) -> tuple[int, int]:
+    def canvas(self, side: int) -> tuple[int, int]:
+        """(width, height) of the picture at that scale: the content's aspect, or square."""
         return (side, side) if self._content is None else size_at(self._content.size, side)
 
     def _style_side(self, side: int) -> int:
@@ -92,7 +93,7 @@ class Scene:
     def _check(self, side: int) -> None:
         """Raises OptionError for pictures too large to try or too small for the network."""
         least = self.model.smallest_side
-        sizes = {"picture": (self._canvas(side), least + self.options.effective_jitter - 1)}
+        sizes = {"picture": (self.canvas(side), least + self.options.effective_jitter - 1)}
         if self._style is not None:
             size = size_at(self._style.size, self._style_side(side))
             sizes["style image"] = (size, least)

@@ -54,7 +54,7 @@ def contact_sheet(result: Result, inputs: Mapping[str, Image.Image]) -> Image.Im
 
 
 def _fitted(image: Image.Image) -> Image.Image:
-    width = max(1, round(image.width * _CELL / image.height))
+    width = min(max(1, round(image.width * _CELL / image.height)), 8 * _CELL)
     return image.convert("RGB").resize((width, _CELL), Image.Resampling.LANCZOS)
 
 

@@ -18,7 +18,7 @@ from ortist_models import FEATURES, FORMAT, MANIFEST, OBJECTIVE
 from torch import nn
 
 from .backbones import Backbone, Taps
-from .errors import ExportError
+from .errors import ExportError, ExportUsageError
 from .forward import forward_model
 from .geometry import windows
 from .objective import objective_model
@@ -117,8 +117,19 @@ def _smallest_side(module: nn.Module) -> int:
     raise ExportError("this backbone has no output even for 255 x 255 pixels.")
 
 
+def _empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
 def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
-    """Writes ``files`` beside ``target`` first, so that ``target`` is old or new, never half."""
+    """Writes ``files`` beside ``target`` first, so that ``target`` is old or new, never half.
+
+    Raises ExportUsageError where ``target`` is something else than an older model or empty.
+    """
+    if target.exists() and not (target / MANIFEST).is_file() and not _empty(target):
+        raise ExportUsageError(
+            f"{str(target)!r} exists and is no model; choose another --name or --output."
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from ortist_models import SHIPPED, model_home
 
 from .backbones import BACKBONES, Backbone, parse_taps
-from .bundle import NORMALIZATION, export_bundle
-from .check import TOLERANCE, Array, check_bundle
+from .bundle import export_bundle
+from .check import TOLERANCE, check_bundle, read_picture
 from .errors import ExportError, ExportUsageError
 from .weights import Weights, official_weights
 
@@ -115,8 +116,8 @@ def check(
         raise ExportError(
             f"there is no model {name!r}; `ortist models list` shows those there are."
         )
-    extra = {path.name: _read_picture(path) for path in image or []}
-    worst = 0.0
+    extra = {path.name: read_picture(path) for path in image or []}
+    errors: list[float] = []
     print("relative errors                features    losses  gradient   against autograd's")
     print("                                                  (undecided)  float32  float64")
     failed = []
@@ -127,25 +128,9 @@ def check(
             f"{found.gradient:9.1e} ({found.undecided:5}) {found.float32:8.1e} {found.float64:8.1e}"
             f" {found.autograd:8.1e}"
         )
-        worst = max(worst, found.features, found.losses, found.gradient)
+        errors += [found.features, found.losses, found.gradient]
         if not found.passed:
             failed.append(found.image)
-    print(f"worst {worst:.1e}, tolerance {TOLERANCE:.0e}")
+    print(f"worst {np.max(errors):.1e}, tolerance {TOLERANCE:.0e}")
     if failed:
         raise ExportError(f"{name} differs from torch on {', '.join(failed)}.")
-
-
-def _read_picture(path: Path) -> Array:
-    """A picture as [1, 3, H, W], normalised, its shorter side at most 192 pixels."""
-    import numpy as np
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as opened:
-            opened.thumbnail((340, 256))
-            pixels = np.asarray(opened.convert("RGB"), np.float32) / 255
-    except (OSError, UnidentifiedImageError) as error:
-        raise ExportError(f"{str(path)!r} cannot be read as a picture ({error}).") from error
-    mean, std = (np.array(NORMALIZATION[key], np.float32) for key in ("mean", "std"))
-    values: Array = ((pixels - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
-    return values

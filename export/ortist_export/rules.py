@@ -110,6 +110,18 @@ def max_pool(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dic
 
     That tie rule is PyTorch's. ONNX Runtime's Indices keep it: they name the first maximum.
     """
+    given = _attributes(
+        node,
+        auto_pad=b"NOTSET",
+        ceil_mode=0,
+        dilations=[1, 1],
+        kernel_shape=None,
+        pads=[0, 0, 0, 0],
+        storage_order=0,
+        strides=[1, 1],
+    )
+    if given["storage_order"]:
+        raise NoGradientRuleError(f"MaxPool {node.name}: no rule for column-major indices")
     if len(node.output) == 1 or not node.output[1]:
         node.output[:] = [node.output[0], builder.reserve(f"{node.output[0]}.argmax")]
     shape = builder.op("Shape", node.input[0], name="shape")

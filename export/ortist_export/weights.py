@@ -42,7 +42,7 @@ def official_weights(backbone: Backbone) -> Weights:
         f"fetch {backbone.url} (sha256 begins with {backbone.hash_prefix}) on another machine and "
         f"put it at {path}, or name a file with --weights"
     )
-    if not path.exists():
+    if not path.is_file():
         try:
             os.makedirs(path.parent, exist_ok=True)
             torch.hub.download_url_to_file(backbone.url, str(path), backbone.hash_prefix)
@@ -73,12 +73,13 @@ def load_weights(features: nn.Sequential, weights: Weights) -> None:
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ExportError(f"{str(path)!r} holds no state dict (names -> tensors).")
+    wanted = features.state_dict()
     found = {
         key.removeprefix(_PREFIX): value.float()
         for key, value in state.items()
-        if key.startswith(_PREFIX)
+        if isinstance(key, str) and key.removeprefix(_PREFIX) in wanted
     }
-    for key, parameter in features.state_dict().items():
+    for key, parameter in wanted.items():
         given = found.get(key)
         if given is None or given.shape != parameter.shape:
             has = "nothing" if given is None else f"shape {tuple(given.shape)}"

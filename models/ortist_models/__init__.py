@@ -11,7 +11,15 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["FEATURES", "FORMAT", "MANIFEST", "OBJECTIVE", "SHIPPED", "model_home"]
+__all__ = [
+    "FEATURES",
+    "FORMAT",
+    "MANIFEST",
+    "OBJECTIVE",
+    "SHIPPED",
+    "SHIPPED_MODEL",
+    "model_home",
+]
 
 FORMAT = 1
 """Version of the manifest's layout. A reader refuses versions that it does not know."""
@@ -23,6 +31,8 @@ OBJECTIVE = "objective.onnx"
 """Image and targets -> every loss and the pixel gradient."""
 
 SHIPPED = Path(__file__).resolve().parent
+SHIPPED_MODEL = "squeezenet1_1-procedural"
+"""The model that every installation has."""
 
 
 def model_home() -> Path:
@@ -30,7 +40,10 @@ def model_home() -> Path:
     given = os.environ.get("ORTIST_HOME")
     if given:
         return Path(given)
-    home = Path.home()
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME and no entry for this user: nothing can be there
+        home = Path(os.devnull)
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
     elif sys.platform == "darwin":

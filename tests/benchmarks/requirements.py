@@ -15,8 +15,8 @@ def require_torch() -> None:
     missing = [name for name in ("torch", "onnx") if importlib.util.find_spec(name) is None]
     if missing:
         print(
-            f"this race needs {' and '.join(missing)}; install the extra that brings it: "
-            "pip install 'ortist[export]'",
+            f"this race needs {' and '.join(missing)}; install Ortist with the extra that "
+            "brings it: pip install '.[export]'",
             file=sys.stderr,
         )
         raise typer.Exit(2)

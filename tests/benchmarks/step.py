@@ -22,6 +22,8 @@ import typer
 from .contestants import CONTESTANTS
 
 TOLERANCE = 1e-5
+_REST = 0.3
+"""Seconds between bursts: OpenMP's and ONNX Runtime's idle threads spin on for up to 0.2."""
 
 
 def _work(connection: Connection, name: str, arguments: tuple[Any, ...]) -> None:
@@ -87,6 +89,7 @@ def race(side: int, names: list[str], rounds: int, arguments: tuple[Any, ...]) -
     times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name, worker in workers.items():
+            time.sleep(_REST)
             times[name].append(worker.ask(burst))
     for worker in workers.values():
         worker.stop()

@@ -146,6 +146,17 @@ BAD = [
     (["transfer", "{content}", "{style}", "-o", "o.png", "--model", "x"], 3, "no model 'x'"),
     (["transfer", "{content}", "{style}", "-o", "o.png", "--model", "foreign"], 3, "manifest"),
     (["transfer", "{content}", "{style}", "-o", "o.png", "--provider", "x"], 2, "no provider 'x'"),
+    (["transfer", "{content}", "{style}", "-o", "o.png", "--sheet", "./o.png"], 2, "two outputs"),
+    (["transfer", "{content}", "{style}", "-o", "x" * 300 + ".png"], 2, "File name too long"),
+    (["transfer", "x" * 300, "{style}", "-o", "o.png"], 3, "does not exist"),
+    (["transfer", "{content}", "{style}", "-o", "o.png", "--model", "x" * 300], 3, "no model"),
+    (["transfer", "{content}", "{style}", "-o", "pipe.png"], 2, "it is no regular file"),
+    (["transfer", "{content}", "{style}", "-o", "o.png", "--style-layers=--3:1"], 2, "--3"),
+    (
+        ["transfer", "{content}", "{style}", "-o", "o.png", "--style-layers", "1:1,conv1:5"],
+        2,
+        "the layer 1 is named twice",
+    ),
     (["models", "verify", "x"], 3, "no model 'x'"),
     (["export", "squeezenet1_1", "--weights", "text.png"], 3, "text.png"),
     (["export", "squeezenet1_1", "--weights", "absent.pth"], 3, "absent.pth"),
@@ -171,6 +182,7 @@ def test_bad_input_is_one_sentence(
     (tmp_path / "cut.jpg").write_bytes(files[0].read_bytes()[:5000])
     (tmp_path / "bomb.png").write_bytes(png_header(60000, 60000))
     (tmp_path / "dir.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "manifest.json").write_text("{}")
     before = sorted(os.listdir(tmp_path))
@@ -245,6 +257,62 @@ def test_ctrl_c_writes_the_picture_so_far(files: tuple[Path, Path], tmp_path: Pa
     with Image.open(out) as image:
         assert min(image.size) == 64
     assert os.listdir(tmp_path) == ["out.png"]
+
+
+def test_sigterm_writes_the_picture_so_far(files: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    command = [sys.executable, "-m", "ortist", "transfer", *map(str, files), "-o", str(out)]
+    process = subprocess.Popen([*command, "--size", "64", "--iterations", "100000"])
+    time.sleep(4)
+    process.terminate()
+    assert process.wait(timeout=60) == 130
+    assert os.listdir(tmp_path) == ["out.png"]
+
+
+def test_the_content_may_be_replaced_by_its_picture(
+    ortist: Ortist, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """And the sheet still shows what it was."""
+    photo, sheet = tmp_path / "photo.png", tmp_path / "sheet.png"
+    with Image.open(files[0]) as image:
+        image.save(photo)
+        expected = np.asarray(image.resize((341, 256), Image.Resampling.LANCZOS))
+    link = tmp_path / "link.png"
+    link.symlink_to(photo)
+    done = ortist("transfer", photo, files[1], "-o", link, "--sheet", sheet, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert link.is_symlink()
+    with Image.open(photo) as image:
+        assert image.size == (64, 48)
+    with Image.open(sheet) as image:
+        np.testing.assert_array_equal(np.asarray(image)[16:272, 16:357], expected)
+
+
+def test_closed_and_full_streams(files: tuple[Path, Path], tmp_path: Path) -> None:
+    run = f"{sys.executable} -m ortist"
+    paint = f"{run} transfer {files[0]} {files[1]} --size 48 --iterations 2"
+    for command, code in (
+        (f"{run} models list >&-", 0),
+        (f"{paint} -o {tmp_path}/a.png 2>&- >&-", 0),
+        (f"{paint} -o {tmp_path}/b.png --json > /dev/full", 2),
+        (f"PYTHONUNBUFFERED=1 {run} --help | true", 0),
+    ):
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == code, (command, done.stderr)
+        assert "Traceback" not in done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "b.png"]
+
+
+def test_a_broken_model_does_not_hide_the_others(ortist: Ortist, tmp_path: Path) -> None:
+    (tmp_path / "squeezenet1_1").mkdir()
+    (tmp_path / "squeezenet1_1" / "manifest.json").write_text("{")
+    done = ortist("models", "list", ORTIST_HOME=str(tmp_path))
+    assert done.returncode == 0
+    assert "* squeezenet1_1 " in done.stdout
+    assert "unusable" in done.stdout
+    assert "squeezenet1_1-procedural" in done.stdout
 
 
 def test_a_reader_that_goes_away_is_no_error(files: tuple[Path, Path]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 from ortist.errors import ModelError, OptionError
 from ortist.models import Model, find_model, installed_models, load_model
@@ -77,7 +81,7 @@ def test_a_changed_byte_is_found(copy: Path, file: str) -> None:
 
 def test_missing_and_oversized_files_are_found(copy: Path) -> None:
     (copy / OBJECTIVE).unlink()
-    with pytest.raises(ModelError, match="lacks"):
+    with pytest.raises(ModelError, match="there is no model file"):
         load_model(copy).verify()
     with (copy / OBJECTIVE).open("wb") as stream:
         stream.truncate(10**9)
@@ -97,6 +101,13 @@ def test_missing_and_oversized_files_are_found(copy: Path) -> None:
         lambda m: m["normalization"].update(std=[0, 1, 1]),
         lambda m: m["normalization"].update(mean=[1]),
         lambda m: m.pop("recipe"),
+        lambda m: m.update(smallest_side=float("inf")),
+        lambda m: m.update(smallest_side=0),
+        lambda m: m["recipe"].update(content_layers=[99]),
+        lambda m: m["recipe"].update(style_shares={"1": -1.0}),
+        lambda m: m["recipe"].update(learning_rate=float("nan")),
+        lambda m: m["taps"].append(m["taps"][0]),
+        lambda m: m.update(name="\x1b[2J"),
         lambda m: m.update(weights=None),
     ],
 )
@@ -115,13 +126,56 @@ def test_a_manifest_that_is_no_json_object_is_refused(copy: Path, text: str) -> 
         load_model(copy)
 
 
-def test_a_foreign_graph_with_the_right_hash_is_refused(copy: Path) -> None:
-    import hashlib
+def rehashed(folder: Path, file: str, data: bytes) -> Model:
+    """The bundle with ``data`` for ``file`` and the manifest's hash to match."""
+    (folder / file).write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    edit(folder, lambda m: m["files"][file].update(sha256=digest))
+    return load_model(folder)
 
+
+def test_a_foreign_feature_graph_is_refused(copy: Path) -> None:
+    model = rehashed(copy, FEATURES, (copy / OBJECTIVE).read_bytes())
+    image = np.zeros((1, 3, 32, 32), np.float32)
+    with pytest.raises(ModelError, match="is not one that Ortist can run"):
+        Objective(model, "cpu").features(image, [1])
+
+
+def test_external_data_is_never_read(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, procedural: Model
+) -> None:
+    """A graph with the right hash that keeps its weights in a file of its own."""
+    graph = onnx.load(procedural.folder / OBJECTIVE)
+    monkeypatch.chdir(copy)
+    onnx.save(graph, "outside.onnx", save_as_external_data=True, location="outside.bin")
+    assert Path("outside.bin").stat().st_size > 100_000
+    model = rehashed(copy, OBJECTIVE, Path("outside.onnx").read_bytes())
+    with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
+        Objective(model, "cpu")
+
+
+def test_a_fifo_is_no_model_file(copy: Path) -> None:
+    (copy / OBJECTIVE).unlink()
+    os.mkfifo(copy / OBJECTIVE)
+    with pytest.raises(ModelError, match="there is no model file"):
+        load_model(copy).verify()
+
+
+def test_what_lies_about_in_the_home_is_no_default(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORTIST_HOME", str(tmp_path))
+    shutil.copytree(copy, tmp_path / "aaa")
+    copy.rename(tmp_path / ".squeezenet1_1-killed")
+    assert find_model().folder.parent == SHIPPED
+    assert [name for name, _ in installed_models()] == ["aaa", "squeezenet1_1-procedural"]
+
+
+def test_a_foreign_graph_with_the_right_hash_is_refused(copy: Path) -> None:
     data = (copy / FEATURES).read_bytes()  # a good ONNX file, but no objective
     (copy / OBJECTIVE).write_bytes(data)
     edit(copy, lambda m: m["files"][OBJECTIVE].update(sha256=hashlib.sha256(data).hexdigest()))
-    with pytest.raises(ModelError, match="is not an Ortist objective"):
+    with pytest.raises(ModelError, match="is not one that Ortist can run"):
         Objective(load_model(copy), "cpu")
     (copy / OBJECTIVE).write_bytes(b"no graph")
     digest = hashlib.sha256(b"no graph").hexdigest()

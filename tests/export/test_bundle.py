@@ -46,7 +46,7 @@ def test_every_layer_has_a_name(name: str) -> None:
 def test_the_shipped_bundle_equals_autograd() -> None:
     """Flat images (ties in max pooling), tiny, odd and wide ones included."""
     found = list(check_bundle(PROCEDURAL, None, {}))
-    assert {"natural", "flat", "white", "drawing", "tiny", "odd", "wide"} == {
+    assert {"real", "natural", "flat", "white", "drawing", "tiny", "odd", "wide"} == {
         deviation.image for deviation in found
     }
     for deviation in found:
@@ -73,12 +73,13 @@ def test_the_imagenet_bundle_equals_autograd_on_real_pictures(
     assert "tubingen.jpg" in done.stdout
 
 
-def test_a_wrong_gradient_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrong", [0.1, np.nan])
+def test_a_wrong_gradient_is_found(wrong: float, tmp_path: Path) -> None:
     """The check must be able to fail: one kernel of the backward pass is changed."""
     model = onnx.load(PROCEDURAL / OBJECTIVE)
     tensor = next(t for t in model.graph.initializer if t.name.endswith(".transposed"))
     values = onnx.numpy_helper.to_array(tensor).copy()
-    values.flat[0] += 0.1 * np.abs(values).max()
+    values.flat[0] += wrong * np.abs(values).max()
     tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
     manifest = json.loads((PROCEDURAL / MANIFEST).read_text())
     data = model.SerializeToString()
@@ -175,6 +176,16 @@ def test_weights_files_cannot_run_code(tmp_path: Path) -> None:
     torch.save({"features.0.weight": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(ExportError, match=r"evil\.pth"):
         load_weights(BACKBONES["squeezenet1_1"].build(), Weights(tmp_path / "evil.pth", "", ""))
+
+
+def test_a_folder_that_is_no_model_is_never_replaced(random_weights: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "name" / "precious.txt"
+    precious.parent.mkdir()
+    precious.write_text("x")
+    weights = Weights(random_weights, "random", "none")
+    with pytest.raises(ExportUsageError, match="exists and is no model"):
+        export_bundle(BACKBONES["squeezenet1_0"], weights, (1,), "name", tmp_path)
+    assert precious.read_text() == "x"
 
 
 @pytest.mark.parametrize("text", ["0", "13", "fire99", "", "1,,3"])

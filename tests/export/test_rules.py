@@ -190,6 +190,7 @@ def test_every_row_of_the_table_is_tested_here() -> None:
         node("Conv", "x", "w", dilations=[2, 2]),
         node("Conv", "x", "w", auto_pad="SAME_UPPER"),
         node("Conv", "x", "x"),
+        node("MaxPool", "x", kernel_shape=[3, 3], storage_order=1),
     ],
 )
 def test_what_the_table_cannot_do_is_refused(outside: onnx.NodeProto) -> None:

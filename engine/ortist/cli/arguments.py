@@ -45,6 +45,8 @@ def takes_options(
 
 def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     name = "--" + field.name.replace("_", "-")
+    if _plain(hint) is bool:
+        name += f"/--no-{name[2:]}"
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -54,17 +55,15 @@ def _root(
     "export",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
-    help="Convert weights from PyTorch (needs the extra: pip install 'ortist\\[export]').".replace(
-        "\\", ""
-    ),
+    help="Convert weights from PyTorch to ONNX; needs the extra 'export'.",
 )
 def _export(context: typer.Context) -> None:
     """Hands the rest of the line to the workshop, the one place where the engine reaches for it."""
     missing = [m for m in ("torch", "onnx", "onnxscript") if importlib.util.find_spec(m) is None]
     if missing:
         raise OptionError(
-            f"ortist export needs {', '.join(missing)}; install the extra that brings it: "
-            "pip install 'ortist[export]'"
+            f"ortist export needs {', '.join(missing)}; install Ortist with the extra that brings "
+            "it, in a checkout: pip install '.[export]'"
         )
     workshop = importlib.import_module("ortist_export.cli")
     code = workshop.app(args=context.args, prog_name="ortist export", standalone_mode=False)
@@ -73,7 +72,17 @@ def _export(context: typer.Context) -> None:
 
 def main() -> None:
     """The entry point. No traceback reaches the user for what the user can mend."""
+    # A process may be started with closed streams; printing must not fail for that.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(_run())
+
+
+def _interrupt(*_: object) -> None:
+    """SIGTERM is Ctrl-C: the picture so far is written."""
+    raise KeyboardInterrupt
 
 
 def _run() -> int:
@@ -87,9 +96,14 @@ def _run() -> int:
         return _fail("interrupted.", 130)
     except MemoryError:
         return _fail("there is not enough memory; give a smaller --size.", 4)
-    except BrokenPipeError:  # the reader of stdout is gone; keep Python's exit from failing again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as error:  # typer's own way out when the reader of stdout is gone
+        _drop_stdout()
+        return 0 if error.code == 1 else int(error.code or 0)
+    except OSError as error:
+        _drop_stdout()
+        if isinstance(error, BrokenPipeError):
+            return 0
+        return _fail(f"cannot write to standard output ({error.strerror}).", 2)
     except Exception as error:
         # click's usage errors, whose home differs between the versions of typer.
         show = getattr(error, "format_message", None)
@@ -98,6 +112,11 @@ def _run() -> int:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "ortist"
         return _fail(f"{show().rstrip('.')}; see {path} --help.", getattr(error, "exit_code", 2))
+
+
+def _drop_stdout() -> None:
+    """Keeps Python's own flush at exit from failing once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _fail(message: str, code: int) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ModelError
-from ..models import find_model, installed_models, load_model
+from ..models import default_model_name, find_model, installed_models, load_model
 
 __all__ = ["app"]
 
@@ -18,9 +18,9 @@ _Name = Annotated[str | None, typer.Argument(help="A model's name. Without it, t
 @app.command("list")
 def list_models() -> None:
     """List the models, the default one marked with *."""
-    default = find_model().folder
+    default = default_model_name()
     for name, folder in installed_models():
-        mark = "*" if folder == default else " "
+        mark = "*" if name == default else " "
         try:
             model = load_model(folder)
         except ModelError as error:

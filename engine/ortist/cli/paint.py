@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,44 +98,58 @@ def _paint(
     if output is None and sheet is None and not as_json and options.iterations > 0:
         raise OptionError("there is no place for the picture; name one with -o FILE.")
     # Here, not above: these take half a second that the checks before need not wait for.
+    from PIL import Image
+
     from ..files import check_writable
     from ..images import load_picture, picture_format, save_picture
     from ..loop import iterate
 
     snapshots = {} if output is None else _snapshot_paths(output, given, options)
-    for path in filter(None, (output, sheet, *snapshots.values())):
+    outputs = [path for path in (output, sheet, *snapshots.values()) if path is not None]
+    for path in outputs:
         picture_format(path)
         check_writable(path)
-    run = iterate(content, style, options)
-    model = run.model
-    if preset and preset.startswith("cs231n") and model.name != CS231N_MODEL:
+    _check_distinct(outputs)
+    inputs = {
+        name: load_picture(path, options.max_pixels, f"{name} image")
+        for name, path in (("content", content), ("style", style))
+        if path is not None
+    }
+    run = iterate(inputs.get("content"), inputs.get("style"), options)
+    for picture in (output, *snapshots.values()):
+        if picture is not None:
+            picture_format(picture, run.canvas)
+    if preset and run.model.name != CS231N_MODEL:
         _note(
-            f"the preset {preset} was made for the model {CS231N_MODEL}; with {model.name}, the "
-            "default options give a better picture."
+            f"the preset {preset} was made for the model {CS231N_MODEL}; with {run.model.name}, "
+            "the default options give a better picture."
         )
     interrupted = _follow(run)
     result = run.result()
     if output:
         result.save(output)
-    from PIL import Image
-
+    snapshots = {n: path for n, path in snapshots.items() if n in result.snapshots}
     for iteration, path in snapshots.items():
-        if iteration in result.snapshots:
-            save_picture(Image.fromarray(result.snapshots[iteration]), path)
+        save_picture(Image.fromarray(result.snapshots[iteration]), path)
     if sheet:
         from ..sheet import contact_sheet
 
-        inputs = {
-            name: load_picture(picture, options.max_pixels)
-            for name, picture in (("content", content), ("style", style))
-            if picture is not None
-        }
         save_picture(contact_sheet(result, inputs), sheet)
     if as_json:
         print(json.dumps(_report(result, output, snapshots, sheet)))
     if interrupted:
         _note(f"interrupted after {result.iterations} of {options.iterations} iterations.")
         raise typer.Exit(130)
+
+
+def _check_distinct(outputs: list[Path]) -> None:
+    """Raises OptionError where two outputs would be one file."""
+    seen: set[str] = set()
+    for path in outputs:
+        resolved = os.path.realpath(path)
+        if resolved in seen:
+            raise OptionError(f"two outputs would both be written to {str(path)!r}; rename one.")
+        seen.add(resolved)
 
 
 def _follow(run: Run) -> bool:
