@@ -75,6 +75,8 @@ def open_session(
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads or cpus
     options.inter_op_num_threads = 1
+    # A plan of all buffers at once: 715 instead of 402 MiB at 512 px, and no faster.
+    options.enable_mem_pattern = False
     # External data would escape the manifest's hashes: it is looked for where none is.
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", os.devnull

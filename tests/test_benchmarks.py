@@ -1,0 +1,57 @@
+"""The races run and report; their figures are nobody's business here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def race(*words: str) -> Any:
+    command = [sys.executable, "-m", *words, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_step() -> None:
+    """Which also asserts that the gradients agree."""
+    (found,) = race("tests.benchmarks.step", "--sizes", "64", "--rounds", "3")["sizes"]
+    assert found["size"] == 64
+    assert set(found["milliseconds"]) == {"ortist", "torch", "torch-channels-last"}
+    assert found["ratio"] == min(found["ratios"].values()) > 0
+
+
+def test_memory_and_cold_start() -> None:
+    (found,) = race("tests.benchmarks.memory", "--sizes", "64")["sizes"]
+    assert found["ratio"] > 1  # importing torch alone takes more than all of Ortist
+    assert race("tests.benchmarks.coldstart", "--rounds", "1")["ratio"] > 1
+
+
+def test_convergence() -> None:
+    found = race("tests.benchmarks.convergence", "--rounds", "1")
+    assert found["ortist_steps"] < 200
+    assert found["ratio"] > 0
+
+
+@pytest.mark.parametrize("name", ["step", "memory", "coldstart", "convergence"])
+def test_without_torch_one_sentence(name: str) -> None:
+    code = (
+        "import importlib.util, runpy, sys\n"
+        "real = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda n, *a: None if n == 'torch' else real(n, *a)\n"
+        "sys.modules['torch'] = None\n"
+        f"sys.argv = ['{name}']\n"
+        f"runpy.run_module('tests.benchmarks.{name}', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("this race needs torch; install Ortist with the extra")
+    assert done.stderr.count("\n") == 1
