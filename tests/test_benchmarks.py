@@ -35,7 +35,7 @@ def test_memory_and_cold_start() -> None:
 
 def test_convergence() -> None:
     found = race("tests.benchmarks.convergence", "--rounds", "1")
-    assert found["ortist_steps"] < 200
+    assert 0 < found["ortist_steps"] <= 1000
     assert found["ratio"] > 0
 
 

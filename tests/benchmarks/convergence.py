@@ -34,10 +34,11 @@ def notebook_loop(model: str | None, pictures: tuple[Path, Path]) -> tuple[float
 
 
 def lbfgs_loop(model: str | None, pictures: tuple[Path, Path], loss: float) -> dict[str, Any]:
-    """Seconds and steps until the loss is reached; None where 200 steps do not suffice."""
+    """Seconds and steps until the loss is reached; RuntimeError where 1000 do not suffice."""
     import ortist
 
     options: dict[str, Any] = {"model": model, "optimizer": "lbfgs", "free_iterations": 0}
+    options["iterations"] = 1000
     run = ortist.iterate(*pictures, preset="cs231n-starry-night", provider="cpu", **options)
     began = time.perf_counter()
     for progress in run:
