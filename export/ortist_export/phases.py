@@ -58,30 +58,31 @@ def split_pooled_convolutions(builder: GraphBuilder, source: str) -> dict[str, l
 
 
 def _fits(conv: onnx.NodeProto, pool: onnx.NodeProto, source: str) -> bool:
-    given = {a.name: helper.get_attribute_value(a) for a in (*conv.attribute, *pool.attribute)}
-    own = {a.name: helper.get_attribute_value(a) for a in conv.attribute}
-    strides = list(own.get("strides", [1, 1]))
-    shape = {a.name: helper.get_attribute_value(a) for a in pool.attribute}
+    if conv.op_type != "Conv" or conv.input[0] != source:
+        return False
+    own, shape = (
+        {a.name: helper.get_attribute_value(a) for a in node.attribute} for node in (conv, pool)
+    )
+    plain = all(
+        not any(given.get("pads", [0]))
+        and given.get("auto_pad", b"NOTSET") == b"NOTSET"
+        and set(given.get("dilations", [1])) == {1}
+        for given in (own, shape)
+    )
     return (
-        conv.op_type == "Conv"
-        and conv.input[0] == source
-        and strides[0] == strides[1]
-        and not any(own.get("pads", [0]))
+        plain
         and own.get("group", 1) == 1
-        and all(dilation == 1 for dilation in given.get("dilations", [1]))
-        and own.get("auto_pad", b"NOTSET") == b"NOTSET"
+        and len(set(own.get("strides", [1]))) == 1
         and list(shape["kernel_shape"]) == [3, 3]
         and list(shape.get("strides", [1, 1])) == [2, 2]
         and shape.get("ceil_mode", 0) == 1
-        and not any(shape.get("pads", [0]))
-        and shape.get("auto_pad", b"NOTSET") == b"NOTSET"
     )
 
 
 def _phases(builder: GraphBuilder, conv: onnx.NodeProto) -> list[str]:
     """Conv and Relu on the image shifted by no or one stride, at twice the stride."""
     attributes = {a.name: helper.get_attribute_value(a) for a in conv.attribute}
-    stride = attributes["strides"][0]
+    stride = attributes.get("strides", [1])[0]
     attributes["strides"] = [2 * stride, 2 * stride]
     attributes.pop("auto_pad", None)
     phases = []
