@@ -23,7 +23,7 @@ import numpy as np
 from .errors import OptionError
 from .images import Array
 from .models import Model
-from .options import Options
+from .options import LayerWeights, Options
 
 __all__ = ["Weights", "chosen_taps", "resolve_weights"]
 
@@ -38,23 +38,32 @@ class Weights:
 
 
 def chosen_taps(options: Options, model: Model) -> tuple[list[int], dict[int, float | None]]:
-    """Content taps and style taps with their weights (None: balanced); raises ModelError."""
+    """Content taps and style taps with their weights (None: balanced).
+
+    Raises OptionError and ModelError for layers that are not there.
+    """
     if options.content_layers is None:
         content = list(model.recipe.content_layers)
     else:
-        content = [model.tap(layer).index for layer, _ in options.content_layers]
+        content = list(_by_index(options.content_layers, model))
     if options.content_weight == 0:
         content = []
     if options.style_layers is None:
         style: dict[int, float | None] = dict.fromkeys(model.recipe.style_shares)
     else:
-        style = {}
-        for layer, weight in options.style_layers:
-            index = model.tap(layer).index
-            if index in style:
-                raise OptionError(f"the layer {index} is named twice, once as {layer!r}.")
-            style[index] = weight
+        style = _by_index(options.style_layers, model)
     return content, {tap: weight for tap, weight in style.items() if weight != 0}
+
+
+def _by_index(layers: LayerWeights, model: Model) -> dict[int, float | None]:
+    """Tap index -> weight; raises OptionError where two names mean one layer."""
+    found: dict[int, float | None] = {}
+    for layer, weight in layers:
+        index = model.tap(layer).index
+        if index in found:
+            raise OptionError(f"the layer {index} is named twice, once as {layer!r}; name it once.")
+        found[index] = weight
+    return found
 
 
 def resolve_weights(

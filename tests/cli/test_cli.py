@@ -157,6 +157,11 @@ BAD = [
         2,
         "the layer 1 is named twice",
     ),
+    (
+        ["transfer", "{content}", "{style}", "-o", "o.png", "--content-layers", "3,fire2"],
+        2,
+        "the layer 3 is named twice",
+    ),
     (["models", "verify", "x"], 3, "no model 'x'"),
     (["export", "squeezenet1_1", "--weights", "text.png"], 3, "text.png"),
     (["export", "squeezenet1_1", "--weights", "absent.pth"], 3, "absent.pth"),
