@@ -29,6 +29,7 @@ def append_gradient(builder: GraphBuilder, source: str, seeds: Mapping[str, Seed
     ValueError where no loss depends on ``source``.
     """
     forward = list(builder.nodes)
+    builder.begin_backward()
     depends = {source}
     for node in forward:
         if depends.intersection(node.input):
@@ -57,9 +58,9 @@ def append_gradient(builder: GraphBuilder, source: str, seeds: Mapping[str, Seed
                 f"no gradient rule for {node.domain}{node.op_type} ({node.name}); "
                 f"there are rules for {', '.join(sorted(RULES))}"
             )
-        for index, term in RULES[node.op_type](builder, node, cotangent).items():
-            if node.input[index] in depends:
-                accumulate(node.input[index], term)
+        for value, term in RULES[node.op_type](builder, node, cotangent).items():
+            if value in depends:
+                accumulate(value, term)
     gradient = seeded(source)
     if gradient is None:
         raise ValueError(f"no loss depends on {source!r}")

@@ -29,6 +29,7 @@ class GraphBuilder:
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._names: set[str] = set()
+        self._backward = 0
 
     @classmethod
     def extending(cls, graph: onnx.GraphProto) -> GraphBuilder:
@@ -58,6 +59,28 @@ class GraphBuilder:
         output = self.reserve(name or op_type.lower())
         self.nodes.append(helper.make_node(op_type, list(inputs), [output], output, **attributes))
         return output
+
+    def late_op(self, op_type: str, *inputs: str, name: str, **attributes: Any) -> str:
+        """As ``op``, for what needs values of the forward graph only and is wanted last of all.
+
+        Of the inputs of a node, ONNX Runtime's topological order takes the one that is listed last
+        in the graph first. A mask listed where it is used would be made in the forward pass and
+        lie there until the backward pass comes to it; listed before the backward pass, it is made
+        when it is needed. (Measured on the objective at 512 px: 190 -> 115 MB at the peak.)
+        """
+        output = self.reserve(name)
+        node = helper.make_node(op_type, list(inputs), [output], output, **attributes)
+        self.nodes.insert(self._backward, node)
+        self._backward += 1
+        return output
+
+    def begin_backward(self) -> None:
+        """Says that all nodes of the forward graph are there."""
+        self._backward = len(self.nodes)
+
+    def producer(self, name: str) -> onnx.NodeProto | None:
+        """The node that computes the value, if one does."""
+        return next((node for node in self.nodes if name in node.output), None)
 
     def ops(self, op_type: str, *inputs: str, names: Iterable[str], **attributes: Any) -> list[str]:
         """Appends a node with several outputs and returns their names."""

@@ -19,6 +19,7 @@ outside the branches, where ONNX Runtime makes them without a copy.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import onnx
@@ -61,7 +62,7 @@ def objective_model(forward: onnx.ModelProto, taps: Sequence[int]) -> onnx.Model
         ]
         outputs += [_value(f"style_loss_{tap}", []), _value(f"content_loss_{tap}", [])]
         parts = split.get(f"tap_{tap}", [f"tap_{tap}"])
-        seeds |= _Tap(builder, tap, channels, parts).seeds()
+        seeds |= _Tap(builder, tap, parts).seeds()
     gradient = append_gradient(builder, "image", seeds)
     builder.nodes.append(helper.make_node("Identity", [gradient], ["gradient"], "gradient"))
     result = helper.make_graph(
@@ -80,15 +81,15 @@ class _Tap:
     are added up.
     """
 
-    def __init__(self, builder: GraphBuilder, tap: int, channels: int, parts: list[str]) -> None:
+    def __init__(self, builder: GraphBuilder, tap: int, parts: list[str]) -> None:
         self._builder, self._tap, self._parts = builder, tap, parts
         op = builder.op
-        matrix = builder.integers([channels, -1])
-        self._matrices = [op("Reshape", part, matrix, name="matrix") for part in parts]
-        self._matrix_shape = matrix
+        self._matrices = [op("Flatten", part, axis=2, name="matrix") for part in parts]
+        self._blocks = [
+            op("Flatten", block, axis=2, name="block") for block in _channel_blocks(builder, parts)
+        ]
         self._style = self._wanted(f"gram_{tap}")
         self._content = self._wanted(f"features_{tap}")
-        self._mixing = self._style_loss()
         self._errors = self._content_loss()
 
     def seeds(self) -> dict[str, Seed]:
@@ -103,8 +104,13 @@ class _Tap:
         size = self._builder.op("Size", target, name="size")
         return self._builder.op("Greater", size, self._builder.integers(0), name="wanted")
 
-    def _style_loss(self) -> str:
-        """``style_loss_l`` and M, [C, C]."""
+    @cached_property
+    def _mixing(self) -> str:
+        """M, [C, C], and ``style_loss_l``.
+
+        Made where it is first asked for, after the deeper layers' cotangent: listed later, it is
+        computed earlier (GraphBuilder.late_op), while the features are at hand.
+        """
         builder, tap = self._builder, self._tap
         op, weight = builder.op, f"style_weight_{tap}"
 
@@ -112,10 +118,7 @@ class _Tap:
             sizes = [op("Size", matrix, name="size") for matrix in self._matrices]
             count = sizes[0] if len(sizes) == 1 else _chain(builder, "Add", sizes)
             per_value = op("Reciprocal", op("Cast", count, to=builder.tensor_type()))
-            moments = op("Gemm", self._matrices[0], self._matrices[0], transB=1, name="moments")
-            for matrix in self._matrices[1:]:
-                moments = op("Gemm", matrix, matrix, moments, transB=1, name="moments")
-            gram = op("Mul", moments, per_value, name="gram")
+            gram = op("Mul", self._moments(), per_value, name="gram")
             difference = op("Sub", gram, f"gram_{tap}", name="gram_difference")
             rows = op("ReduceSumSquare", difference, builder.integers([1]))
             loss = op("Mul", _sum(builder, rows), weight, name="weighted")
@@ -128,6 +131,27 @@ class _Tap:
 
         names = [f"mixing_{tap}", f"style_loss_{tap}"]
         return builder.branch(self._style, wanted, unwanted, names)[0]
+
+    def _moments(self) -> str:
+        """F F^T, [C, C]; where channels are joined from blocks, what is above them is mirrored."""
+        op = self._builder.op
+        if len(self._blocks) < 2:
+            moments = op("Gemm", self._matrices[0], self._matrices[0], transB=1, name="moments")
+            for matrix in self._matrices[1:]:
+                moments = op("Gemm", matrix, matrix, moments, transB=1, name="moments")
+            return moments
+        blocks = self._blocks
+        lower = {
+            (i, j): op("Gemm", blocks[i], blocks[j], transB=1, name="moments")
+            for i in range(len(blocks))
+            for j in range(i + 1)
+        }
+        rows = []
+        for i in range(len(blocks)):
+            upper = [op("Transpose", lower[j, i], perm=[1, 0]) for j in range(i + 1, len(blocks))]
+            row = [lower[i, j] for j in range(i + 1)] + upper
+            rows.append(op("Concat", *row, axis=1, name="moments_row"))
+        return op("Concat", *rows, axis=0, name="moments")
 
     def _content_loss(self) -> list[str]:
         """``content_loss_l`` and 2 w (F - P) of every part."""
@@ -169,34 +193,34 @@ class _Tap:
         ]
 
     def _cotangent(self, index: int, deeper: str | None) -> str:
-        """The cotangent of one part: the deeper layers' plus style's plus content's."""
+        """The cotangent of one part: the deeper layers' (None for the last) plus the tap's own."""
         builder, part = self._builder, self._parts[index]
         op, matrix = builder.op, self._matrices[index]
-        shape = op("Shape", part, name="shape")
-        if deeper is None:  # the deepest tap: nothing comes from below
-            zero = helper.make_tensor("zero", builder.tensor_type(), [1], [0.0])
-            deeper = op("ConstantOfShape", shape, value=zero, name="zeros")
-        flat = op("Reshape", deeper, self._matrix_shape, name="d_flat_deeper")
-        name = f"d_tap_{self._tap}"
+        flat = [] if deeper is None else [op("Flatten", deeper, axis=2, name="d_flat_deeper")]
+        name, mixing = f"d_tap_{self._tap}", self._mixing
 
         def with_content() -> list[str]:
-            error = op("Reshape", self._errors[index], self._matrix_shape, name="d_flat_content")
-            return [op("Add", flat, error, name="d_sum")]
+            error = op("Flatten", self._errors[index], axis=2, name="d_flat_content")
+            return [_chain(builder, "Add", [*flat, error])]
 
-        def style_over(values: str) -> list[str]:
-            return [op("Gemm", self._mixing, matrix, values, name="d_style")]
+        def without_content() -> list[str]:
+            if flat:
+                return [op("Identity", flat[0])]
+            zero = helper.make_tensor("zero", builder.tensor_type(), [1], [0.0])
+            return [op("ConstantOfShape", op("Shape", matrix), value=zero, name="zeros")]
+
+        def style_over(values: list[str]) -> list[str]:
+            return [op("Gemm", mixing, matrix, *values, name="d_style")]
 
         def with_style() -> list[str]:
-            both = lambda: style_over(with_content()[0])  # noqa: E731
+            both = lambda: style_over(with_content())  # noqa: E731
             return builder.branch(self._content, both, lambda: style_over(flat), [name])
 
         def without_style() -> list[str]:
-            return builder.branch(
-                self._content, with_content, lambda: [op("Identity", flat)], [name]
-            )
+            return builder.branch(self._content, with_content, without_content, [name])
 
         (total,) = builder.branch(self._style, with_style, without_style, [name])
-        return op("Reshape", total, shape, name="d_features")
+        return op("Reshape", total, op("Shape", part, name="shape"), name="d_features")
 
 
 def _tv(builder: GraphBuilder) -> Seed:
@@ -228,9 +252,18 @@ def _tv(builder: GraphBuilder) -> Seed:
         builder.nodes.append(helper.make_node("Mul", [total, "tv_weight"], ["tv_loss"], "tv_loss"))
         two = builder.op("Mul", builder.constant(2.0), "tv_weight", name="two_w")
         own = builder.op("Mul", variation, two, name="d_tv")
-        return builder.op("Add", cotangent, own, name="d_image")
+        return builder.op("Add", own, cotangent, name="d_image")
 
     return seed
+
+
+def _channel_blocks(builder: GraphBuilder, parts: list[str]) -> Sequence[str]:
+    """The blocks of channels that one undivided value is joined from, if it is."""
+    for node in builder.nodes:
+        if [*node.output] == parts and node.op_type == "Concat":
+            (axis,) = (attribute.i for attribute in node.attribute)
+            return list(node.input) if axis == 1 else []
+    return []
 
 
 def _chain(builder: GraphBuilder, op_type: str, values: Sequence[str]) -> str:

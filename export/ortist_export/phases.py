@@ -16,7 +16,6 @@ Ensures   the same values, and ``parts[name]`` lists the four phases of the Relu
 
 from __future__ import annotations
 
-import numpy as np
 import onnx
 from onnx import helper
 
@@ -106,27 +105,22 @@ def _pool(builder: GraphBuilder, phases: list[str], output: str) -> None:
     lies beyond the border.
     """
     ee, eo, oe, oo = phases
-    count = {axis: builder.op("Shape", oo, start=axis, end=axis + 1) for axis in (2, 3)}
-    next_count = {axis: builder.op("Add", count[axis], builder.integers([1])) for axis in (2, 3)}
+    windows, positions = (builder.op("Shape", phase, start=2, name="size") for phase in (oo, ee))
+    # How many more windows than even rows and columns there are: none, or one less.
+    extra = builder.op("Sub", windows, positions, name="extra")
+    none, one = builder.integers([0]), builder.integers([1])
 
     def window(even: str, odd: str, axis: int, name: str) -> str:
-        padded = _padded(builder, even, axis)
-        first = _view(builder, padded, axis, 0, count[axis])
-        third = _view(builder, padded, axis, 1, next_count[axis])
-        return builder.op("Max", first, odd, third, name=name)
+        own = builder.op("Slice", extra, builder.integers([axis - 2]), builder.integers([axis - 1]))
+        views = []
+        for start in (none, one):  # the first position of each window, and the third
+            before = builder.op("Neg", start, name="before")
+            after = builder.op("Add", own, start, name="after")
+            pads = builder.op("Concat", before, after, axis=0, name="pads")
+            axes, least = builder.integers([axis]), builder.constant(_LEAST)
+            views.append(builder.op("Pad", even, pads, least, axes, name="view"))
+        return builder.op("Max", views[0], odd, views[1], name=name)
 
     even_rows, odd_rows = window(ee, eo, 3, "even_rows"), window(oe, oo, 3, "odd_rows")
     window(even_rows, odd_rows, 2, "pooled")
     builder.nodes[-1].output[0] = output  # the name that the graph after the pooling knows
-
-
-def _padded(builder: GraphBuilder, value: str, axis: int) -> str:
-    pads = np.zeros(8)
-    pads[4 + axis] = 1
-    least = builder.constant(_LEAST)
-    return builder.op("Pad", value, builder.integers(pads), least, name="padded_phase")
-
-
-def _view(builder: GraphBuilder, value: str, axis: int, start: int, end: str) -> str:
-    at, axes = builder.integers([start]), builder.integers([axis])
-    return builder.op("Slice", value, at, end, axes, name="view")

@@ -2,8 +2,8 @@
 
 One short function a row, in the manner of HIPS/autograd's ``numpy_vjps``. A rule gets the builder,
 the node of the forward graph and the name of dL/d(output); it appends the nodes of the
-vector-Jacobian product and returns ``{input index: name of dL/d(input)}`` for the inputs that can
-carry a gradient. A rule may add a second output to the forward node (max pooling needs its
+vector-Jacobian product and returns ``{input: name of dL/d(input)}`` for the inputs that can carry a
+gradient. A rule may add a second output to the forward node (max pooling needs its
 argmax). Every row is tested against central differences in float64 (tests/export/test_rules.py).
 """
 
@@ -20,7 +20,7 @@ from .graph import GraphBuilder
 
 __all__ = ["RULES", "NoGradientRuleError"]
 
-Rule = Callable[[GraphBuilder, onnx.NodeProto, str], dict[int, str]]
+Rule = Callable[[GraphBuilder, onnx.NodeProto, str], dict[str, str]]
 
 RULES: dict[str, Rule] = {}
 
@@ -47,18 +47,30 @@ def _attributes(node: onnx.NodeProto, **defaults: Any) -> dict[str, Any]:
 
 
 @rule("Relu")
-def relu(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
+def relu(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
     """dx = dy [y > 0], from the output y, so that the input need not be kept.
 
     HardSigmoid(3e38 y) = min(1, max(0, 3e38 y)) is that step function for every normal float32 and
     five times faster in ONNX Runtime than Greater + Where.
     """
-    active = builder.op("HardSigmoid", node.output[0], alpha=3e38, beta=0.0, name="active")
-    return {0: builder.op("Mul", cotangent, active, name="d_relu")}
+    return {node.input[0]: _where_active(builder, node.output[0], cotangent)}
+
+
+def _where_active(builder: GraphBuilder, output: str, cotangent: str) -> str:
+    maker = builder.producer(cotangent)
+    if maker is None or maker.op_type != "Reshape":
+        active = builder.late_op("HardSigmoid", output, alpha=3e38, beta=0.0, name="active")
+        return builder.op("Mul", cotangent, active, name="d_relu")
+    # A cotangent in plain layout, from matrices. As a matrix the mask is made in that layout too;
+    # otherwise ONNX Runtime would make it in the convolutions' blocked layout and copy it.
+    matrix = builder.late_op("Flatten", output, axis=2, name="matrix")
+    active = builder.late_op("HardSigmoid", matrix, alpha=3e38, beta=0.0, name="active")
+    flat = builder.op("Flatten", cotangent, axis=2, name="d_flat")
+    return builder.op("Reshape", builder.op("Mul", flat, active), maker.input[1], name="d_relu")
 
 
 @rule("Conv")
-def conv(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
+def conv(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
     """Correlation with the kernel flipped and its channel axes swapped (2-D, one group).
 
     Stride 1: a plain Conv with pads k - 1 - p, which stays on ONNX Runtime's fast blocked path.
@@ -87,7 +99,7 @@ def conv(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[in
         if min(back) < 0:
             raise NoGradientRuleError(f"Conv {node.name}: pads {pads} exceed the kernel {kernel}")
         transposed = builder.constant(flipped, name=f"{node.input[1]}.transposed")
-        return {0: builder.op("Conv", cotangent, transposed, name="d_conv", pads=back)}
+        return {node.input[0]: builder.op("Conv", cotangent, transposed, name="d_conv", pads=back)}
     whole = builder.op(
         "ConvTranspose",
         cotangent,
@@ -97,15 +109,25 @@ def conv(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[in
         pads=pads,
         output_padding=[stride - 1 for stride in strides],
     )
-    size = builder.op("Shape", node.input[0], start=2, end=4, name="size")
+    size = _size(builder, node.input[0])
     cut = builder.op(
         "Slice", whole, builder.integers([0, 0]), size, builder.integers([2, 3]), name="d_conv"
     )
-    return {0: cut}
+    return {node.input[0]: cut}
+
+
+def _size(builder: GraphBuilder, value: str) -> str:
+    """Height and width, without keeping a cut copy of another value until they are asked for."""
+    node = builder.producer(value)
+    if node is not None and node.op_type == "Slice" and len(node.input) == 4:
+        starts, axes = (builder.value_of(name) for name in (node.input[1], node.input[3]))
+        if starts is not None and axes is not None and list(axes) == [2, 3] and min(starts) >= 0:
+            return builder.op("Sub", _size(builder, node.input[0]), node.input[1], name="size")
+    return builder.op("Shape", value, start=2, end=4, name="size")
 
 
 @rule("MaxPool")
-def max_pool(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
+def max_pool(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
     """The whole gradient of a window goes to its maximum; of equal ones, to the first in row order.
 
     That tie rule is PyTorch's. ONNX Runtime's Indices keep it: they name the first maximum.
@@ -140,45 +162,52 @@ def max_pool(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dic
         reduction="add",
         name="d_flat",
     )
-    return {0: builder.op("Reshape", scattered, shape, name="d_pool")}
+    return {node.input[0]: builder.op("Reshape", scattered, shape, name="d_pool")}
 
 
 @rule("Concat")
-def concat(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
-    """The cotangent is cut where the inputs were joined."""
+def concat(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
+    """The cotangent is cut where the inputs were joined.
+
+    Where all inputs come from Relus, their masks are applied before the cut, in one piece, and what
+    is returned are the gradients of the Relus' inputs: half the nodes, and the parts need not be
+    kept beside the whole.
+    """
     axis = _attributes(node, axis=None)["axis"]
-    axes = builder.integers([axis])
-    gradients: dict[int, str] = {}
-    start = builder.integers([0])
-    for index, name in enumerate(node.input):
-        length = builder.op("Shape", name, start=axis, end=axis + 1 or None, name="length")
-        end = builder.op("Add", start, length, name="end")
-        gradients[index] = builder.op("Slice", cotangent, start, end, axes, name="d_concat")
-        start = end
-    return gradients
+    values = list(node.input)
+    makers = [builder.producer(name) for name in values]
+    lengths = [
+        builder.op("Shape", name, start=axis, end=axis + 1 or None, name="length")
+        for name in values
+    ]
+    if all(maker is not None and maker.op_type == "Relu" for maker in makers):
+        cotangent = _where_active(builder, node.output[0], cotangent)
+        values = [maker.input[0] for maker in makers if maker is not None]
+    sizes = builder.op("Concat", *lengths, axis=0, name="lengths")
+    cuts = builder.ops("Split", cotangent, sizes, names=["d_concat"] * len(values), axis=axis)
+    return dict(zip(values, cuts, strict=True))
 
 
 @rule("Max")
-def maximum(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
+def maximum(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
     """The cotangent goes to the first input that equals the maximum; all inputs of one shape.
 
     HardSigmoid(3e38 (x - y) + 1) is 1 where x = y and 0 where x < y. What is left for the later
     inputs is what the earlier ones did not take, so that ties go to the first alone and the last
     input needs no comparison.
     """
-    gradients: dict[int, str] = {}
+    gradients: dict[str, str] = {}
     left = cotangent
-    for index, name in enumerate(node.input[:-1]):
-        below = builder.op("Sub", name, node.output[0], name="below")
-        taken = builder.op("HardSigmoid", below, alpha=3e38, beta=1.0, name="is_maximum")
-        gradients[index] = builder.op("Mul", left, taken, name="d_max")
-        left = builder.op("Sub", left, gradients[index], name="left")
-    gradients[len(node.input) - 1] = left
-    return gradients
+    for name in node.input[:-1]:
+        below = builder.late_op("Sub", name, node.output[0], name="below")
+        taken = builder.late_op("HardSigmoid", below, alpha=3e38, beta=1.0, name="is_maximum")
+        gradients[name] = builder.op("Mul", left, taken, name="d_max")
+        left = builder.op("Sub", left, gradients[name], name="left")
+    return gradients | {node.input[-1]: left}
 
 
 @rule("Slice")
-def cut(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
+def cut(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
     """Zeros around the cotangent, back to the input's size; only steps of 1 from constant starts.
 
     The axes must be trailing ones, 2 and 3 of an image.
@@ -192,18 +221,13 @@ def cut(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int
     missing = builder.op("Sub", *shapes, name="missing")
     after = builder.op("Sub", missing, builder.integers(before), name="after")
     pads = builder.op("Concat", builder.integers(before), after, axis=0, name="pads")
-    return {0: builder.op("Pad", cotangent, pads, name="d_slice")}
+    return {node.input[0]: builder.op("Pad", cotangent, pads, name="d_slice")}
 
 
 @rule("Pad")
-def pad(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[int, str]:
-    """The cotangent of the inside; constant padding at the end of each axis only."""
-    pads = builder.value_of(node.input[1])
-    mode = _attributes(node, mode=b"constant")["mode"]
-    if pads is None or mode != b"constant" or any(pads[: len(pads) // 2]):
-        raise NoGradientRuleError(f"Pad {node.name}: only constant padding at the end has a rule")
-    rank = len(pads) // 2
-    start = builder.integers(np.zeros(rank))
-    size = builder.op("Shape", node.input[0], name="shape")
-    axes = builder.integers(np.arange(rank))
-    return {0: builder.op("Slice", cotangent, start, size, axes, name="d_pad")}
+def pad(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
+    """What was added is cut off, and zeros take the place of what was cut: the pads negated."""
+    if _attributes(node, mode=b"constant")["mode"] != b"constant":
+        raise NoGradientRuleError(f"Pad {node.name}: only constant padding has a rule")
+    pads = builder.op("Neg", node.input[1], name="pads")
+    return {node.input[0]: builder.op("Pad", cotangent, pads, "", *node.input[3:], name="d_pad")}

@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 from ortist_export.differentiate import append_gradient
 from ortist_export.graph import GraphBuilder
 from ortist_export.rules import RULES, NoGradientRuleError
+
+from .reference import reference
 
 Values = NDArray[np.float64]
 
@@ -34,7 +35,7 @@ def evaluate(nodes: list[onnx.NodeProto], constants: dict[str, Values], x: Value
         initializer=[numpy_helper.from_array(v, k) for k, v in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
-    return np.asarray(ReferenceEvaluator(model).run(["y"], {"x": x})[0])  # type: ignore[index]
+    return np.asarray(reference(model).run(["y"], {"x": x})[0])  # type: ignore[index]
 
 
 def pulled_back(
@@ -59,7 +60,7 @@ def pulled_back(
         initializer=builder.initializers,
     )
     model = helper.make_model(full, opset_imports=[helper.make_opsetid("", 18)])
-    return np.asarray(ReferenceEvaluator(model).run([gradient], {"x": x})[0])  # type: ignore[index]
+    return np.asarray(reference(model).run([gradient], {"x": x})[0])  # type: ignore[index]
 
 
 def check(nodes: list[onnx.NodeProto], constants: dict[str, Values], x: Values) -> None:
@@ -169,13 +170,18 @@ def test_max_sends_ties_to_the_first() -> None:
     np.testing.assert_array_equal(gradient.flatten(), [7, 0, 0])
 
 
-def test_pad() -> None:
+@pytest.mark.parametrize(
+    ("pads", "axes"),
+    [([0, 0, 0, 0, 0, 0, 1, 2], [0, 1, 2, 3]), ([-1, 1], [3]), ([0, -1], [2]), ([2, -2], [2])],
+)
+def test_pad_adds_and_cuts(pads: list[int], axes: list[int]) -> None:
     constants: dict[str, Any] = {
-        "pads": np.array([0, 0, 0, 0, 0, 0, 1, 2]),
+        "pads": np.array(pads),
         "least": np.array(-1.0),
+        "axes": np.array(axes),
     }
     x = np.random.default_rng(0).standard_normal((1, 2, 3, 4))
-    check([node("Pad", "x", "pads", "least")], constants, x)
+    check([node("Pad", "x", "pads", "least", "axes")], constants, x)
 
 
 def test_every_row_of_the_table_is_tested_here() -> None:
