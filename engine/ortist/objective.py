@@ -18,7 +18,7 @@ from .errors import ModelError, ResourceError
 from .images import Array
 from .models import Model
 from .options import Provider
-from .runtime import open_session
+from .runtime import open_session, shrinking
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -60,11 +60,15 @@ class Objective:
     """One model on one provider. Targets and weights stay bound; each call gets a new image."""
 
     def __init__(
-        self, model: Model, provider: Provider = "auto", threads: int | None = None
+        self,
+        model: Model,
+        provider: Provider = "auto",
+        threads: int | None = None,
+        profile: str | None = None,
     ) -> None:
         self.model = model
         self._settings: tuple[Provider, int | None] = (provider, threads)
-        self._session = open_session(model.read(OBJECTIVE), provider, threads)
+        self._session = open_session(model.read(OBJECTIVE), provider, threads, profile)
         self._forward: InferenceSession | None = None
         names = [tap.index for tap in model.taps]
         self._loss_names = ["tv_loss"]
@@ -83,7 +87,7 @@ class Objective:
             outputs = {f"tap_{tap.index}" for tap in self.model.taps}
             self._check_names(self._forward, {"image"}, outputs)
         try:
-            found = self._forward.run(list(names.values()), {"image": image})
+            found = self._forward.run(list(names.values()), {"image": image}, shrinking())
         except Exception as error:
             _explain(error, image)
             raise
@@ -122,6 +126,10 @@ class Objective:
         }
         content = sum(by_name[f"content_loss_{tap.index}"] for tap in self.model.taps)
         return Losses(content, float(sum(style.values())), style, by_name["tv_loss"]), gradient
+
+    def end_profiling(self) -> str:
+        """The path of the record of the calls so far, where ``profile`` asked for one."""
+        return str(self._session.end_profiling())
 
     def _check_interface(self) -> None:
         """Refuses a graph whose inputs or outputs are not those of the manifest's taps."""

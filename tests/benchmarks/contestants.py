@@ -47,7 +47,14 @@ def load_pictures(
 class OrtistStep:
     """The engine's own objective and Adam."""
 
-    def __init__(self, model_name: str | None, side: int, pictures: tuple[Path, Path] | None):
+    def __init__(
+        self,
+        model_name: str | None,
+        side: int,
+        pictures: tuple[Path, Path] | None,
+        threads: int | None = None,
+        profile: str | None = None,
+    ):
         import numpy as np
         from ortist.balance import Weights
         from ortist.objective import Objective, Targets, gram_matrix
@@ -55,7 +62,7 @@ class OrtistStep:
 
         model = find_model(model_name)
         content, style = load_pictures(model, side, *(pictures or ()))
-        self._objective = Objective(model, "cpu", available_cpus())
+        self._objective = Objective(model, "cpu", threads or available_cpus(), profile)
         taps = PRESET["style_layers"]
         grams = {t: gram_matrix(f) for t, f in self._objective.features(style, taps).items()}
         targets = Targets(self._objective.features(content, (3,)), grams)
@@ -74,6 +81,10 @@ class OrtistStep:
 
     def gradient(self) -> Any:
         return self._objective(self._values)[1]
+
+    def end_profiling(self) -> str:
+        """The path of the record that ``profile`` asked for."""
+        return self._objective.end_profiling()
 
 
 class TorchStep:
