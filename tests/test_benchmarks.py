@@ -39,7 +39,21 @@ def test_convergence() -> None:
     assert found["ratio"] > 0
 
 
-@pytest.mark.parametrize("name", ["step", "memory", "coldstart", "convergence"])
+def test_size() -> None:
+    found = race("tests.benchmarks.size")
+    assert {"onnxruntime", "numpy", "pillow", "typer"} < set(found["packages"]["ortist"])
+    assert "torch" not in found["packages"]["ortist"]
+    assert found["ratio"] > 1
+
+
+def test_profile() -> None:
+    found = race("tests.benchmarks.profile", "--size", "64", "--steps", "2")
+    assert {"Gemm", "Conv", "MaxPool"} < set(found["milliseconds_by_op"])
+    slowest = [node["milliseconds"] for node in found["nodes"]]
+    assert slowest == sorted(slowest, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["step", "memory", "coldstart", "convergence", "size"])
 def test_without_torch_one_sentence(name: str) -> None:
     code = (
         "import importlib.util, runpy, sys\n"

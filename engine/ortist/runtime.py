@@ -5,6 +5,7 @@ The import is inside the functions: it takes a third of a second that ``--help``
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 from pathlib import Path
@@ -29,7 +30,24 @@ def load_onnxruntime() -> ModuleType:
     runtime = importlib.import_module("onnxruntime")
     # Fatal ones only: what fails is raised as well, and said in our own words.
     runtime.set_default_logger_severity(4)
+    _share_memory()
     return runtime
+
+
+@functools.cache
+def _share_memory() -> None:
+    """One pool of memory for all sessions, which grows by what is asked for and no more.
+
+    By default every session has a pool of its own, doubled when it is full. The sessions of
+    features and of the objective take turns, so that one pool serves both: 330 -> 250 MiB for a
+    step at 512 px, and no slower.
+    """
+    runtime = importlib.import_module("onnxruntime")
+    memory = runtime.OrtMemoryInfo(
+        "Cpu", runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, runtime.OrtMemType.DEFAULT
+    )
+    same_as_requested = runtime.OrtArenaCfg({"arena_extend_strategy": 1})
+    runtime.create_and_register_allocator(memory, same_as_requested)
 
 
 def available_cpus() -> int:
@@ -83,6 +101,7 @@ def open_session(
     options.inter_op_num_threads = 1
     # A plan of all buffers at once: 715 instead of 402 MiB at 512 px, and no faster.
     options.enable_mem_pattern = False
+    options.add_session_config_entry("session.use_env_allocators", "1")
     # External data would escape the manifest's hashes: it is looked for where none is.
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", os.devnull
@@ -111,7 +130,7 @@ def open_session(
 
 
 def shrinking() -> onnxruntime.RunOptions:
-    """For runs few and far between: the session's buffers are freed at the end of the run."""
+    """For runs few and far between: unused memory of the pool is freed at the end of the run."""
     options = load_onnxruntime().RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options

@@ -231,28 +231,29 @@ def _tv(builder: GraphBuilder) -> Seed:
     as the sum over existing pairs has it.
     """
 
+    rows, columns = (
+        builder.op("Pad", "image", builder.integers(border), mode="edge", name="padded")
+        for border in ([0, 0, 1, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0, 0, 1])
+    )
+    kernel = np.tile(np.array([-1.0, 2.0, -1.0]), (3, 1, 1, 1))
+    across = builder.constant(kernel, name="across")
+    down = builder.constant(kernel.transpose(0, 1, 3, 2), name="down")
+    variation = builder.op(
+        "Add",
+        builder.op("Conv", rows, down, group=3),
+        builder.op("Conv", columns, across, group=3),
+        name="k_image",
+    )
+    product = builder.op("Mul", "image", variation, name="x_k_x")
+    total = _sum(builder, builder.op("ReduceSum", product, builder.integers([3])))
+    builder.nodes.append(helper.make_node("Mul", [total, "tv_weight"], ["tv_loss"], "tv_loss"))
+    two = builder.op("Mul", builder.constant(2.0), "tv_weight", name="two_w")
+    own = builder.op("Mul", variation, two, name="d_tv")
+
     def seed(cotangent: str | None) -> str:
         if cotangent is None:
             raise ValueError("the taps do not depend on the image")
-        rows, columns = (
-            builder.op("Pad", "image", builder.integers(border), mode="edge", name="padded")
-            for border in ([0, 0, 1, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0, 0, 1])
-        )
-        kernel = np.tile(np.array([-1.0, 2.0, -1.0]), (3, 1, 1, 1))
-        across = builder.constant(kernel, name="across")
-        down = builder.constant(kernel.transpose(0, 1, 3, 2), name="down")
-        variation = builder.op(
-            "Add",
-            builder.op("Conv", rows, down, group=3),
-            builder.op("Conv", columns, across, group=3),
-            name="k_image",
-        )
-        product = builder.op("Mul", "image", variation, name="x_k_x")
-        total = _sum(builder, builder.op("ReduceSum", product, builder.integers([3])))
-        builder.nodes.append(helper.make_node("Mul", [total, "tv_weight"], ["tv_loss"], "tv_loss"))
-        two = builder.op("Mul", builder.constant(2.0), "tv_weight", name="two_w")
-        own = builder.op("Mul", variation, two, name="d_tv")
-        return builder.op("Add", own, cotangent, name="d_image")
+        return builder.op("Add", cotangent, own, name="d_image")
 
     return seed
 

@@ -101,8 +101,10 @@ def race(side: int, names: list[str], rounds: int, arguments: tuple[Any, ...]) -
         if name != "ortist"
     }
     best = min(ratios, key=lambda name: ratios[name])
+    pixels = gradients["ortist"].size / 3
     return {
         "size": side,
+        "nanoseconds_a_pixel": statistics.median(times["ortist"]) * 1e9 / pixels,
         "milliseconds": {name: statistics.median(t) * 1e3 for name, t in times.items()},
         "ratios": ratios,
         "best": best,
@@ -135,6 +137,7 @@ def main(
             times = ", ".join(f"{n} {ms:.1f} ms" for n, ms in result["milliseconds"].items())
             print(
                 f"{side:>5} px: {times}; {result['best']} / ortist = {result['ratio']:.2f}, "
+                f"{result['nanoseconds_a_pixel']:.0f} ns a pixel, "
                 f"gradients equal but for {result['gradient_beyond_1e-5']:.0e}"
             )
     if as_json:
