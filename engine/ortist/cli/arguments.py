@@ -76,6 +76,7 @@ def _metavar(name: str, hint: Any) -> str | None:
     if get_origin(_plain(hint)) is Literal:
         return "|".join(get_args(_plain(hint)))
     listed = {"content_layers": "LAYERS", "style_layers": "LAYERS", "snapshots": "N,N,…"}
+    listed |= {"style_weights": "W,W,…", "tile": "N|auto|off"}
     return listed.get(name)
 
 

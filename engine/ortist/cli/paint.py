@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand
 
 from ..errors import OptionError
 from ..options import Options
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from ..loop import Progress, Result, Run
     from ..objective import Losses
 
-__all__ = ["invert", "texture", "transfer"]
+__all__ = ["TransferCommand", "invert", "texture", "transfer"]
 
 _Output = Annotated[
     Path | None,
@@ -36,25 +38,49 @@ _Json = Annotated[
 ]
 _Preset = Annotated[str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")]
 _Content = Annotated[str, typer.Argument(help="The photo.", metavar="CONTENT")]
-_Style = Annotated[str, typer.Argument(help="The painting.", metavar="STYLE")]
+_Styles = Annotated[
+    list[str], typer.Argument(help="The painting, or several to blend.", metavar="STYLE...")
+]
+_Masks = Annotated[
+    list[str] | None,  # of pairs, by TransferCommand
+    typer.Option(
+        "--mask",
+        metavar="CONTENT_MASK STYLE_MASK",
+        help="Two pictures, white where the content takes the style and where the style is taken "
+        "from (a - for all of it). Give it several times, for one style, or once for each style.",
+    ),
+]
 
 
 @takes_options()
 def transfer(
     content: _Content,
-    style: _Style,
+    style: _Styles,
     output: _Output = None,
+    mask: _Masks = None,
     preset: _Preset = None,
     sheet: _Sheet = None,
     as_json: _Json = False,
     *,
     given: dict[str, Any],
 ) -> None:
-    """Paint CONTENT in the style of STYLE."""
-    _paint(content, style, output, preset, sheet, as_json, given)
+    """Paint CONTENT in the style of STYLE, or of several styles."""
+    pairs = cast("list[tuple[str, str]]", mask or [])
+    _paint(content, style, output, preset, sheet, as_json, given, pairs)
 
 
-@takes_options(without=("style_size", "style_layers", "strength"))
+class TransferCommand(TyperCommand):
+    """``--mask`` takes two values each time: typer itself knows pairs and lists, not both."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        next(p for p in self.params if p.name == "mask").nargs = 2
+
+
+_STYLE_OPTIONS = [field.name for field in fields(Options) if field.name.startswith("style_")]
+
+
+@takes_options(without=(*_STYLE_OPTIONS, "strength"))
 def invert(
     content: _Content,
     output: _Output = None,
@@ -65,12 +91,12 @@ def invert(
     given: dict[str, Any],
 ) -> None:
     """Find a picture, from noise, that has CONTENT's features (feature inversion)."""
-    _paint(content, None, output, preset, sheet, as_json, given)
+    _paint(content, [], output, preset, sheet, as_json, given)
 
 
 @takes_options(without=("content_layers", "content_weight", "strength"))
 def texture(
-    style: _Style,
+    style: _Styles,
     output: _Output = None,
     preset: _Preset = None,
     sheet: _Sheet = None,
@@ -78,18 +104,19 @@ def texture(
     *,
     given: dict[str, Any],
 ) -> None:
-    """Synthesise, from noise, a square texture in the style of STYLE."""
+    """Synthesise, from noise, a square texture in the style of STYLE, or of several styles."""
     _paint(None, style, output, preset, sheet, as_json, given)
 
 
 def _paint(
     content: str | None,
-    style: str | None,
+    styles: list[str],
     output: Path | None,
     preset: str | None,
     sheet: Path | None,
     as_json: bool,
     given: dict[str, Any],
+    masks: Sequence[tuple[str, str]] = (),
 ) -> None:
     options = Options.of(preset, **given)
     if sheet and not options.snapshots:
@@ -110,12 +137,12 @@ def _paint(
         picture_format(path)
         check_writable(path)
     _check_distinct(outputs)
-    inputs = {
-        name: load_picture(path, options.max_pixels, f"{name} image")
-        for name, path in (("content", content), ("style", style))
-        if path is not None
-    }
-    run = iterate(inputs.get("content"), inputs.get("style"), options)
+    photo = None
+    if content is not None:
+        photo = load_picture(content, options.max_pixels, "content image")
+    paintings = [load_picture(path, options.max_pixels, "style image") for path in styles]
+    pairs = [(mask, None if part == "-" else part) for mask, part in masks]
+    run = iterate(photo, paintings or None, options, masks=pairs)
     for picture in (output, *snapshots.values()):
         if picture is not None:
             picture_format(picture, run.canvas)
@@ -134,6 +161,9 @@ def _paint(
     if sheet:
         from ..sheet import contact_sheet
 
+        inputs = {} if photo is None else {"content": photo}
+        for number, painting in enumerate(paintings, 1):
+            inputs["style" if len(paintings) == 1 else f"style {number}"] = painting
         save_picture(contact_sheet(result, inputs), sheet)
     if as_json:
         print(json.dumps(_report(result, output, snapshots, sheet)))
