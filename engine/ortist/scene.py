@@ -156,10 +156,11 @@ class View:
         self._kept_bytes = 0
         self._whole = self._seen_from(None)
         areas = np.ones(1) if masks is None else masks.mean(axis=(1, 2), dtype=np.float64)
+        shares = (areas / areas.sum()).tolist()
         energies = {
             tap: sum(
                 area * energy(loss, len(parts[0].mean))
-                for area, loss in zip(areas / areas.sum(), losses[tap], strict=True)
+                for area, loss in zip(shares, losses[tap], strict=True)
             )
             for tap, parts in style.items()
         }
