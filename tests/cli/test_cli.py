@@ -107,9 +107,9 @@ def test_styles_masks_losses_and_tiles(
         mask = Image.new("L", (64, 48), 0)
         mask.paste(255, half)
         mask.save(tmp_path / f"{name}.png")
-    words = ("--mask", tmp_path / "left.png", "-", "--mask", tmp_path / "right.png")
-    words += (tmp_path / "left.png", "--style-weights", "2,1", "--style-loss", "meanstd")
-    words += ("--tile", "32", "--style-scale", "0.5", "--normalize-gradients", "--json")
+    words: list[object] = ["--mask", tmp_path / "left.png", "-", "--mask", tmp_path / "right.png"]
+    words += [tmp_path / "left.png", "--style-weights", "2,1", "--style-loss", "meanstd"]
+    words += ["--tile", "32", "--style-scale", "0.5", "--normalize-gradients", "--json"]
     sheet = ("--sheet", tmp_path / "sheet.png")
     done = ortist("transfer", files[0], files[1], SAMPLES / "shards.jpg", *sheet, *words, *QUICK)
     assert done.returncode == 0, done.stderr
