@@ -8,9 +8,8 @@ the work is split where the style loss is decided:
    of dL/dF = T o (M F + v 1^T) (style_losses.py); the pullback carries them back to the pixels of
    each tile.
 
-So the gradient of a picture in tiles is that of the whole, to rounding. All that a tile needs are
-its pixels, its piece of the content's features and the masks, and the C x C matrices; what it gives
-are moments and pixels: the work of ``_observe`` and ``_pull`` can be done anywhere, in any order.
+So the gradient of a picture in tiles is that of the whole, to rounding. What is done for a tile is
+in tile_work.py, what is decided for the picture here.
 """
 
 from __future__ import annotations
@@ -18,55 +17,23 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from ortist_models import FEATURES, PULLBACK
 
 from .balance import Weights
 from .guides import Guides
 from .images import Array
 from .models import Model, Tap
-from .moments import Double, Moments, sum_moments
-from .objective import Losses, Targets, check_interface, explain
+from .moments import Double, Moments
+from .objective import Losses, Targets
 from .options import Provider
-from .runtime import open_session
+from .tile_work import Look, Pull, Seen, TapPull, TileWorker
 from .tiles import Tile, plan_tiles
 
 __all__ = ["GeneralObjective"]
 
 _NEAR = 1e-4
 """A normalised gradient is not blown up where features are as near as this to the content's."""
-
-
-@dataclass(frozen=True)
-class _Observed:
-    """Pass 1 of a tile, by tap.
-
-    Of its own positions their moments in each region, ||F - P||^2 and their number; ``shapes`` are
-    the [h, w] of the maps that it sees.
-    """
-
-    moments: Mapping[int, list[Moments]]
-    errors: Mapping[int, float]
-    positions: Mapping[int, int]
-    shapes: Mapping[int, tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class _Pull:
-    """What the pullback is given for a tap: M [R, C, C], v [R, C, 1] and the content's weight."""
-
-    mixing: Array
-    shift: Array
-    content_weight: float
-
-
-def _nothing(tap: Tap) -> _Pull:
-    """Neither style nor content."""
-    mixing = np.zeros((0, tap.channels, tap.channels), np.float32)
-    return _Pull(mixing, np.zeros((0, tap.channels, 1), np.float32), 0.0)
 
 
 class GeneralObjective:
@@ -88,27 +55,20 @@ class GeneralObjective:
     ) -> None:
         self.model = model
         self._tile, self._normalize = tile, normalize
-        self._forward = open_session(model.read(FEATURES), provider, threads)
-        self._pullback = open_session(model.read(PULLBACK), provider, threads)
-        taps = [tap.index for tap in model.taps]
-        check_interface(model, self._forward, {"image"}, {f"tap_{tap}" for tap in taps})
-        names = ("mixing", "shift", "guides", "features", "content_weight")
-        inputs = {f"{name}_{tap}" for name in names for tap in taps}
-        check_interface(model, self._pullback, {"image", *inputs}, {"gradient"})
-        self.provider: str = self._pullback.get_providers()[0]
+        self._worker = TileWorker(model, provider, threads)
+        self.provider: str = self._worker.provider
         self._targets, self._weights = Targets(), Weights({}, {}, 0.0)
 
     def features(self, image: Array, taps: Iterable[int]) -> dict[int, Array]:
         """The feature maps [1, C, h, w] of the taps, put together from the tiles'."""
         chosen = self._chosen(taps)
-        if not chosen:
-            return {}
         rows: dict[int, list[list[Array]]] = {tap.index: [] for tap in chosen}
         for tile in self._tiles(image, chosen):
-            for tap, found in self._see(tile, image, chosen).items():
+            look = _look(tile, image, chosen, Targets())
+            for tap, found in self._worker.features(look).items():
                 if tile.columns.begin == 0:
-                    rows[tap.index].append([])
-                rows[tap.index][-1].append(_own(found, tile, tap))
+                    rows[tap].append([])
+                rows[tap][-1].append(found)
         return {
             tap: np.concatenate([np.concatenate(row, 3) for row in found], 2)
             for tap, found in rows.items()
@@ -120,10 +80,8 @@ class GeneralObjective:
         """The moments of the features of the taps, region by region."""
         chosen = self._chosen(taps)
         targets = Targets(losses={tap.index: () for tap in chosen}, guides=guides)
-        if not chosen:
-            return {}
-        tiles = self._tiles(image, chosen)
-        return _total([self._observe(tile, image, chosen, targets) for tile in tiles])
+        looks = (_look(tile, image, chosen, targets) for tile in self._tiles(image, chosen))
+        return _total(list(map(self._worker.observe, looks)))
 
     def aim(self, targets: Targets, weights: Weights) -> None:
         """Sets what the next calls compare with."""
@@ -134,33 +92,38 @@ class GeneralObjective:
 
         Raises ResourceError when memory runs out.
         """
-        targets, weights = self._targets, self._weights
+        targets = self._targets
         tv, gradient = self._total_variation(image)
         taps = self._chosen({*targets.content, *targets.losses})
-        if not taps:
-            return Losses(0.0, 0.0, {}, tv), gradient
         tiles = self._tiles(image, taps)
-        seen = [self._observe(tile, image, taps, targets) for tile in tiles]
+        looks = (_look(tile, image, taps, targets) for tile in tiles)
+        seen = list(map(self._worker.observe, looks))
         moments = _total(seen)
         style: dict[int, float] = {}
         content = 0.0
-        pulls: dict[int, _Pull] = {}
+        given: dict[int, TapPull] = {}
         for tap in taps:
-            pull = _nothing(tap)
+            mixing, shift = (
+                np.zeros((0, tap.channels, tap.channels)),
+                np.zeros((0, tap.channels, 1)),
+            )
+            weight = 0.0
             if tap.index in targets.losses:
                 positions = sum(part.positions[tap.index] for part in seen)
-                value, mixing, shift = self._style(tap, moments[tap.index], positions)
-                style[tap.index] = value
-                pull = replace(pull, mixing=mixing.astype(np.float32))
-                if shift.any():
-                    pull = replace(pull, shift=shift.astype(np.float32))
+                found = self._style(tap, moments[tap.index], positions)
+                style[tap.index], mixing, shift = found
+                shift = shift if shift.any() else shift[:0]
             if tap.index in targets.content:
                 error = sum(part.errors[tap.index] for part in seen)
-                content += weights.content[tap.index] * error
-                pull = replace(pull, content_weight=self._content_weight(tap.index, error))
-            pulls[tap.index] = pull
-        for tile, part in zip(tiles, seen, strict=True):
-            gradient[(..., *tile.inside)] += self._pull(tile, image, part.shapes, pulls)
+                content += self._weights.content[tap.index] * error
+                weight = self._content_weight(tap.index, error)
+            given[tap.index] = TapPull(mixing.astype(np.float32), shift.astype(np.float32), weight)
+        pulls = (
+            _pull(tile, image, taps, targets, given, part)
+            for tile, part in zip(tiles, seen, strict=True)
+        )
+        for tile, found_gradient in zip(tiles, map(self._worker.pull, pulls), strict=True):
+            gradient[(..., *tile.inside)] += found_gradient
         return Losses(content, float(sum(style.values())), style, tv), gradient
 
     def _chosen(self, taps: Iterable[int]) -> list[Tap]:
@@ -168,80 +131,11 @@ class GeneralObjective:
         return [tap for tap in self.model.taps if tap.index in wanted]
 
     def _tiles(self, image: Array, taps: Sequence[Tap]) -> list[Tile]:
+        """None where no tap is wanted."""
+        if not taps:
+            return []
         height, width = image.shape[2:]
         return plan_tiles(height, width, self._tile, taps, self.model.smallest_side)
-
-    def _see(self, tile: Tile, image: Array, taps: Sequence[Tap]) -> dict[Tap, Array]:
-        pixels = np.ascontiguousarray(image[(..., *tile.seen)])
-        try:
-            found = self._forward.run([f"tap_{tap.index}" for tap in taps], {"image": pixels})
-        except Exception as error:
-            explain(error, pixels)
-            raise
-        return dict(zip(taps, found, strict=True))
-
-    def _observe(
-        self, tile: Tile, image: Array, taps: Sequence[Tap], targets: Targets
-    ) -> _Observed:
-        """Pass 1: what the tile adds to the moments and the content's errors."""
-        moments: dict[int, list[Moments]] = {}
-        errors: dict[int, float] = {}
-        positions: dict[int, int] = {}
-        shapes: dict[int, tuple[int, int]] = {}
-        for tap, features in self._see(tile, image, taps).items():
-            height, width = features.shape[2:]
-            shapes[tap.index] = (height, width)
-            own = _own(features, tile, tap)
-            positions[tap.index] = own[0, 0].size
-            if tap.index in targets.losses:
-                guides = _guides(targets.guides, tile, tap, height, width)
-                if guides is None:
-                    moments[tap.index] = [sum_moments(own)]
-                else:
-                    moments[tap.index] = [
-                        sum_moments(own, _own(guide, tile, tap)) for guide in guides
-                    ]
-            if tap.index in targets.content:
-                target = targets.content[tap.index][
-                    (..., tile.rows.own(tap), tile.columns.own(tap))
-                ]
-                errors[tap.index] = float(np.square(own - target).sum(dtype=np.float64))
-        return _Observed(moments, errors, positions, shapes)
-
-    def _pull(
-        self,
-        tile: Tile,
-        image: Array,
-        shapes: Mapping[int, tuple[int, int]],
-        pulls: Mapping[int, _Pull],
-    ) -> Array:
-        """Pass 2: the gradient of the tile's inside."""
-        targets = self._targets
-        pixels = np.ascontiguousarray(image[(..., *tile.seen)])
-        feed: dict[str, Any] = {"image": pixels}
-        for tap in self.model.taps:
-            t, channels = tap.index, tap.channels
-            pull = pulls.get(t) or _nothing(tap)
-            guides, features = None, None
-            if t in pulls:
-                height, width = shapes[t]
-                if len(pull.mixing):
-                    guides = _guides(targets.guides, tile, tap, height, width)
-                if t in targets.content:
-                    covered = tile.rows.covered(tap, height), tile.columns.covered(tap, width)
-                    features = np.ascontiguousarray(targets.content[t][(..., *covered)])
-            empty = np.zeros((0, channels, 1, 1), np.float32)
-            feed[f"mixing_{t}"], feed[f"shift_{t}"] = pull.mixing, pull.shift
-            feed[f"guides_{t}"] = empty[:, :1] if guides is None else guides[:, None]
-            feed[f"features_{t}"] = empty if features is None else features
-            feed[f"content_weight_{t}"] = np.array(pull.content_weight, np.float32)
-        try:
-            (gradient,) = self._pullback.run(["gradient"], feed)
-        except Exception as error:
-            explain(error, pixels)
-            raise
-        inside: Array = gradient[(..., *tile.inside_of_seen)]
-        return inside
 
     def _style(
         self, tap: Tap, regions: Sequence[Moments], positions: int
@@ -294,19 +188,59 @@ class GeneralObjective:
         return weight * loss, gradient
 
 
-def _own(values: Array, tile: Tile, tap: Tap) -> Array:
-    """The tile's own positions of a map [.., h, w] over what it sees."""
-    return values[(..., tile.rows.own_of_seen(tap), tile.columns.own_of_seen(tap))]
+def _look(tile: Tile, image: Array, taps: Sequence[Tap], targets: Targets) -> Look:
+    rows, columns = tile.rows, tile.columns
+    content = {}
+    for tap in taps:
+        if tap.index in targets.content:
+            own = rows.own(tap), columns.own(tap)
+            content[tap.index] = targets.content[tap.index][(..., *own)]
+    return Look(
+        pixels=_pixels(tile, image),
+        own={tap.index: (rows.own_of_seen(tap), columns.own_of_seen(tap)) for tap in taps},
+        style=tuple(tap.index for tap in taps if tap.index in targets.losses),
+        content=content,
+        guides=_guides(tile, targets),
+    )
 
 
-def _guides(guides: Guides | None, tile: Tile, tap: Tap, height: int, width: int) -> Array | None:
-    if guides is None:
-        return None
-    return guides.over(tap, tile.rows.covered(tap, height), tile.columns.covered(tap, width))
+def _pull(
+    tile: Tile,
+    image: Array,
+    taps: Sequence[Tap],
+    targets: Targets,
+    given: Mapping[int, TapPull],
+    seen: Seen,
+) -> Pull:
+    content = {}
+    for tap in taps:
+        if tap.index in targets.content:
+            height, width = seen.shapes[tap.index]
+            covered = tile.rows.covered(tap, height), tile.columns.covered(tap, width)
+            piece = targets.content[tap.index][(..., *covered)]
+            content[tap.index] = np.ascontiguousarray(piece)
+    return Pull(
+        pixels=_pixels(tile, image),
+        inside=tile.inside_of_seen,
+        taps=given,
+        content=content,
+        guides=_guides(tile, targets),
+        shapes=seen.shapes,
+    )
 
 
-def _total(parts: Sequence[_Observed]) -> dict[int, list[Moments]]:
+def _pixels(tile: Tile, image: Array) -> Array:
+    return np.ascontiguousarray(image[(..., *tile.seen)])
+
+
+def _guides(tile: Tile, targets: Targets) -> Guides | None:
+    return None if targets.guides is None else targets.guides.within(*tile.seen)
+
+
+def _total(parts: Sequence[Seen]) -> dict[int, list[Moments]]:
     """The moments of the whole picture, by tap and region."""
+    if not parts:
+        return {}
     return {
         tap: [
             functools.reduce(operator.add, found)

@@ -56,6 +56,18 @@ class Guides:
     def __init__(self, masks: Array) -> None:
         self.masks = masks
         self._kept: dict[tuple[int, int, int, int, int], Array] = {}
+        self._parts: dict[tuple[int, int, int, int], Guides] = {}
+
+    def within(self, rows: slice, columns: slice) -> Guides:
+        """The guides over those pixels alone, as a tile needs them.
+
+        Cells beyond the cut differ from the whole's, but they belong to features that the tile does
+        not see right either.
+        """
+        key = (rows.start, rows.stop, columns.start, columns.stop)
+        if key not in self._parts:
+            self._parts[key] = Guides(self.masks[:, rows, columns])
+        return self._parts[key]
 
     def over(self, tap: Tap, rows: slice, columns: slice) -> Array:
         """The guides [R, h, w] of those positions of the tap."""
