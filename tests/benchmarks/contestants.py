@@ -69,7 +69,8 @@ class OrtistStep:
         weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
         self._objective.aim(targets, weights)
         self._values, self._state = np.clip(content, *_BOX), adam_init(content)
-        self._adam, self._clip = adam_step, np.clip
+        self._adam: Any = adam_step
+        self._clip: Any = np.clip
 
     def step(self) -> None:
         _, gradient = self._objective(self._values)
