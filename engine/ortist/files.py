@@ -1,9 +1,10 @@
-"""Writing files so that they are whole or absent, never half."""
+"""Files: their hashes, and writing them so that they are whole or absent, never half."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -12,7 +13,16 @@ from typing import BinaryIO
 
 from .errors import OutputError
 
-__all__ = ["atomic_writer", "check_writable"]
+__all__ = ["atomic_writer", "check_writable", "sha256_of"]
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def check_writable(path: Path) -> None:

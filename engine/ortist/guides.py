@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from .errors import PictureError
-from .images import Array, Picture, load_picture
+from .images import Array, Picture, Raster, load_picture
 from .models import Tap
 
 __all__ = ["Guides", "load_mask", "mask_values"]
@@ -28,7 +28,7 @@ def load_mask(mask: Picture, size: tuple[int, int], max_pixels: int, role: str) 
 
     Raises PictureError for what is no picture, of another aspect (by more than 1 %) or all black.
     """
-    image = load_picture(mask, max_pixels, role).convert("L")
+    image = load_picture(mask, max_pixels, role).image.convert("L")
     if abs(image.width * size[1] - image.height * size[0]) > 0.01 * image.height * size[0]:
         raise PictureError(
             f"{_named(role, mask)} has {image.width} x {image.height} pixels, its picture "
@@ -40,6 +40,8 @@ def load_mask(mask: Picture, size: tuple[int, int], max_pixels: int, role: str) 
 
 
 def _named(role: str, mask: Picture) -> str:
+    if isinstance(mask, Raster) and mask.source is not None:
+        mask = mask.source.path
     return f"the {role} {str(mask)!r}" if isinstance(mask, str) else f"the {role}"
 
 

@@ -1,93 +1,184 @@
-"""Pictures in and out: decode, orient, to sRGB, resize, normalise — and back.
+"""Pictures in: decode, orient, to sRGB, resize, normalise — and back to a picture.
 
-A picture is an 8-bit sRGB ``PIL.Image`` on the way in and out; the optimiser sees float32 arrays
-[1, 3, H, W] of normalised values, (sRGB in [0, 1] - mean) / std by channel.
+A picture that was read is a ``Raster``: sRGB levels of 8 bits, or 16 where the source has more than
+8. At the size of a scale it is float32 [H, W, 3] in [0, 1]; the optimiser sees float32 arrays
+[1, 3, H, W] of normalised values, (sRGB in [0, 1] - mean) / std by channel. What has been painted
+is float32 again, and is rounded once, when it is written.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .errors import OptionError, PictureError
-from .files import atomic_writer
+from .errors import PictureError
+from .files import sha256_of
+from .metadata import exif_of
 from .models import Model
+from .profiles import convert, to_srgb
+from .sixteen import read_sixteen
 
 __all__ = [
     "Array",
+    "Levels",
+    "Painting",
     "Picture",
+    "Raster",
+    "Source",
+    "alpha_at",
     "denormalize",
     "load_picture",
     "normalize",
-    "picture_format",
+    "open_picture",
     "resize_values",
-    "save_picture",
     "shorter_side_to",
     "size_at",
+    "to_levels",
 ]
 
 Array = NDArray[np.float32]
-Picture = Union[str, "PathLike[str]", Image.Image, NDArray[np.uint8]]
-"""A path, a PIL image, or a uint8 array [H, W], [H, W, 3] or [H, W, 4]."""
+Levels = NDArray[Any]
+"""Of uint8 or uint16."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a picture came from: the path as it was given, and the SHA-256 of the file, in hex."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """A picture that was read.
+
+    ``pixels`` is upright sRGB, [H, W, 3], transparency laid over white; ``alpha`` is [H, W] of the
+    same type, None for an opaque picture. ``exif`` is what a painting of it may carry
+    (metadata.py).
+    """
+
+    pixels: Levels
+    alpha: Levels | None = None
+    exif: bytes = b""
+    source: Source | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def image(self) -> Image.Image:
+        """As an 8-bit RGB image."""
+        return Image.fromarray(_in_depth(self.pixels, 8))
+
+
+@dataclass(frozen=True, eq=False)
+class Painting:
+    """A picture to write: ``values`` [H, W, 3], sRGB in [0, 1], as they look on white.
+
+    ``alpha``, [H, W] in [0, 1], None where it is opaque, is how much of it is not that white: no
+    value is below 1 - alpha.
+    """
+
+    values: Array
+    alpha: Array | None = None
+
+    @classmethod
+    def of(cls, image: Image.Image) -> Painting:
+        """An 8-bit RGB image as a painting."""
+        return cls(_unit(np.asarray(image)))
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """uint8 [H, W, 3], on white."""
+        return to_levels(self.values, 8)
+
+    @property
+    def image(self) -> Image.Image:
+        """8-bit, RGB or, with alpha, RGBA."""
+        return Image.fromarray(self.levels(8))
+
+    def levels(self, depth: int) -> Levels:
+        """uint8 or uint16, [H, W, 3] or, with alpha, [H, W, 4], colours not multiplied by it."""
+        if self.alpha is None:
+            return to_levels(self.values, depth)
+        # The rounded alpha is what the colours will be multiplied by.
+        alpha = _unit(to_levels(self.alpha, depth))[..., None]
+        colors = 1 - (1 - self.values) / np.where(alpha > 0, alpha, 1)
+        return to_levels(np.concatenate([colors, alpha], axis=2), depth)
+
+
+Picture = Union[str, "PathLike[str]", Image.Image, NDArray[Any], Raster]
+"""A path, a PIL image, or an array [H, W], [H, W, 3] or [H, W, 4]: uint8, uint16, or floats in
+[0, 1]. 16 bits of a file are only read by path: Pillow's own images have 8 in colour."""
 
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-_WRITABLE = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-}
-_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
-_SAVE: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 95, "subsampling": "4:4:4"},
-    "WEBP": {"lossless": True},
-    "TIFF": {"compression": "tiff_deflate"},
-}
 _globals_lock = threading.Lock()
 
 
-def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Image.Image:
-    """The picture as upright 8-bit sRGB, transparency laid over white.
+def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Raster:
+    """The picture as upright sRGB, transparency laid over white and kept aside.
 
     ``role`` names it in messages. Raises PictureError for what is missing, no picture, damaged, of
     a type not named above, or of more than ``max_pixels`` pixels (judged by its header).
     """
     if isinstance(picture, np.ndarray):
-        picture = _from_array(picture, role)
-    elif not isinstance(picture, (str, PathLike, Image.Image)):
+        return _from_array(picture, max_pixels, role)
+    if isinstance(picture, Raster):
+        _check_size(picture.size, max_pixels, role)
+        return picture
+    if isinstance(picture, Image.Image):
+        with _decoding(role):
+            _check_size(picture.size, max_pixels, role)
+            return _to_srgb(picture, None, role)
+    with open_picture(picture, max_pixels, role) as (image, role):
+        path = os.fsdecode(picture)
+        samples = read_sixteen(image, lambda: Image.open(path, formats=_READABLE))
+        found = _to_srgb(image, samples, role)
+        return replace(found, source=Source(path, sha256_of(path)))
+
+
+@contextlib.contextmanager
+def open_picture(
+    picture: str | PathLike[str], max_pixels: int, role: str
+) -> Iterator[tuple[Image.Image, str]]:
+    """Opens a file without decoding it; also gives its name for messages.
+
+    Raises PictureError as ``load_picture`` does, for what goes wrong within the block too.
+    """
+    if not isinstance(picture, (str, PathLike)):
         raise PictureError(
-            f"the {role} is a {type(picture).__name__}; give a path, a PIL image or a uint8 array."
+            f"the {role} is a {type(picture).__name__}; give a path, a PIL image or an array."
         )
-    if isinstance(picture, (str, PathLike)):
-        role = f"{role} {os.fspath(picture)!r}"
-        if not os.path.isfile(picture):  # a folder, a FIFO or a device would block or never end
-            why = "is not a regular file" if os.path.exists(picture) else "does not exist"
-            raise PictureError(f"the {role} {why}.")
-        if not os.access(picture, os.R_OK):
-            raise PictureError(f"the {role} cannot be read: permission denied.")
+    role = f"{role} {os.fspath(picture)!r}"
+    if not os.path.isfile(picture):  # a folder, a FIFO or a device would block or never end
+        why = "is not a regular file" if os.path.exists(picture) else "does not exist"
+        raise PictureError(f"the {role} {why}.")
+    if not os.access(picture, os.R_OK):
+        raise PictureError(f"the {role} cannot be read: permission denied.")
+    with _decoding(role), Image.open(picture, formats=_READABLE) as image:
+        _check_size(image.size, max_pixels, role)
+        yield image, role
+
+
+@contextlib.contextmanager
+def _decoding(role: str) -> Iterator[None]:
+    """Turns what decoders raise into PictureErrors."""
     try:
-        with _pillow_quiet(), contextlib.ExitStack() as stack:
-            image = picture
-            if not isinstance(picture, Image.Image):
-                image = stack.enter_context(Image.open(picture, formats=_READABLE))
-            assert isinstance(image, Image.Image)
-            _check_size(image.size, max_pixels, role)
-            image.load()
-            return _to_srgb(image, role)
+        with _pillow_quiet():
+            yield
     except PictureError:
         raise
     except UnidentifiedImageError as error:
@@ -123,63 +214,140 @@ def _check_size(size: tuple[int, int], max_pixels: int, role: str) -> None:
         )
 
 
-def _from_array(array: NDArray[Any], role: str) -> Image.Image:
+def _from_array(array: NDArray[Any], max_pixels: int, role: str) -> Raster:
     shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if array.dtype != np.uint8 or not shaped or 0 in array.shape:
+    known = array.dtype in (np.uint8, np.uint16) or array.dtype.kind == "f"
+    if not known or not shaped or 0 in array.shape:
         raise PictureError(
-            f"the {role} is an array of {array.dtype} with shape {array.shape}; give uint8 with "
-            "shape (H, W), (H, W, 3) or (H, W, 4)."
+            f"the {role} is an array of {array.dtype} with shape {array.shape}; give uint8, uint16 "
+            "or floats in [0, 1] with shape (H, W), (H, W, 3) or (H, W, 4)."
         )
-    return Image.fromarray(np.ascontiguousarray(array))
+    _check_size((array.shape[1], array.shape[0]), max_pixels, role)
+    if array.dtype.kind == "f":
+        if not (array.min() >= 0 and array.max() <= 1):  # NaN too
+            raise PictureError(
+                f"the {role} is an array of {array.dtype} with values outside [0, 1]; scale it, or "
+                "give uint8 or uint16."
+            )
+        array = to_levels(array.astype(np.float32), 16)
+    if array.dtype == np.uint8:
+        return _to_srgb(Image.fromarray(np.ascontiguousarray(array)), None, role)
+    return _from_samples(array if array.ndim == 3 else array[..., None], None, None)
 
 
-def _to_srgb(image: Image.Image, role: str) -> Image.Image:
+def _to_srgb(image: Image.Image, samples: NDArray[np.uint16] | None, role: str) -> Raster:
+    """``samples`` are the image's, where its own mode does not hold them."""
+    image.load()
     profile = image.info.get("icc_profile")
+    exif = exif_of(image)
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):  # 16 or 32 bits, grey: Pillow's own conversion clips
-        values = np.asarray(image, np.float64)
-        if not np.isfinite(values).all():
-            raise PictureError(f"the {role} holds values that are not finite.")
-        # Floats and 32-bit integers carry no scale of their own: the smallest usual one that fits.
-        top = next((top for top in (1.0, 255.0, 65535.0) if values.max() <= top), values.max())
-        if image.mode.startswith("I;16"):
-            top = 65535.0
-        image = Image.fromarray((np.clip(values / top, 0, 1) * 255 + 0.5).astype(np.uint8))
+    if samples is None and image.mode.startswith(("I", "F")):
+        samples = _gray_samples(image, role)[..., None]
+    if samples is not None:
+        found = _from_samples(samples, profile, image.info.get("transparency"))
+        return replace(found, exif=exif)
     if image.mode in ("PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
     alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
+    if alpha is not None and alpha.getextrema()[0] == 255:
+        alpha = None
     colors = image.convert("L" if image.mode in ("LA", "1") else image.mode)
     if colors.mode not in ("L", "CMYK", "RGB"):
         colors = colors.convert("RGB")
     if profile:
-        colors = _from_profile(colors, profile)
+        colors = convert(colors, profile)
     colors = colors.convert("RGB")
     if alpha is not None:
         white = Image.new("RGB", colors.size, "white")
         white.paste(colors, mask=alpha)
         colors = white
-    return colors
+    return Raster(np.asarray(colors), None if alpha is None else np.asarray(alpha), exif)
 
 
-def _from_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """To sRGB by the embedded profile; one that is damaged or of another mode is passed over."""
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        found = ImageCms.profileToProfile(
-            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return image
-    return image if found is None else found
+def _gray_samples(image: Image.Image, role: str) -> NDArray[np.uint16]:
+    """Of 16 or 32 bits, grey: Pillow's own conversion clips."""
+    values = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        return values.astype(np.uint16)
+    if not np.isfinite(values).all():
+        raise PictureError(f"the {role} holds values that are not finite.")
+    # Floats and 32-bit integers carry no scale of their own: the smallest usual one that fits.
+    top = next((top for top in (1.0, 255.0, 65535.0) if values.max() <= top), values.max())
+    return to_levels(values / np.float64(top), 16)
 
 
-def shorter_side_to(image: Image.Image, side: int) -> Image.Image:
-    """Resized so that the shorter side has ``side`` pixels; the aspect is kept.
+def _from_samples(samples: NDArray[np.uint16], profile: bytes | None, key: Any) -> Raster:
+    """16-bit grey or RGB, with or without alpha, [H, W, 1 to 4]; ``key`` is a colour that is clear.
 
-    Bilinear, in 8 bits, the longer side rounded down, as the CS231n assignment does it.
+    A profile made of tables is applied in 8 bits, by LittleCMS; the others in floats.
     """
-    size = size_at(image.size, side)
-    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
+    channels = 1 if samples.shape[2] < 3 else 3
+    colors = samples[..., :channels]
+    alpha = samples[..., -1] if samples.shape[2] in (2, 4) else None
+    if alpha is None and key is not None:
+        clear = (colors == np.array(key, np.int64).reshape(-1)).all(2)
+        alpha = np.where(clear, 0, 65535).astype(np.uint16)
+    if alpha is not None and alpha.min() == 65535:
+        alpha = None
+    if profile or alpha is not None:
+        values = _unit(colors)
+        if profile and to_srgb(values, profile) is None:
+            eight = _in_depth(colors, 8)
+            image = Image.fromarray(eight[..., 0] if channels == 1 else eight)
+            converted = convert(image, profile)
+            if converted is not image:
+                values = _unit(np.asarray(converted.convert("RGB")))
+        if alpha is not None:
+            values = 1 - (1 - values) * _unit(alpha)[..., None]
+        colors = to_levels(values, 16)
+    if colors.shape[2] == 1:
+        colors = colors.repeat(3, axis=2)
+    return Raster(np.ascontiguousarray(colors), None if alpha is None else alpha.copy())
+
+
+def _unit(levels: Levels) -> Array:
+    """Levels -> float32 in [0, 1]."""
+    return levels.astype(np.float32) / np.float32(np.iinfo(levels.dtype).max)
+
+
+def to_levels(values: NDArray[np.floating[Any]], depth: int) -> Levels:
+    """Values in [0, 1], clipped, -> the nearest of 2^``depth`` levels, uint8 or uint16."""
+    top = 2**depth - 1
+    found: Levels = (np.clip(values, 0, 1) * top + 0.5).astype(f"uint{depth}", order="C")
+    return found
+
+
+def _in_depth(levels: Levels, depth: int) -> Levels:
+    same = levels.dtype.itemsize * 8 == depth
+    return levels if same else to_levels(_unit(levels), depth)
+
+
+def shorter_side_to(picture: Raster, side: int) -> Array:
+    """[H, W, 3] in [0, 1], resized so that the shorter side has ``side`` pixels; aspect kept.
+
+    Bilinear, the longer side rounded down, as the CS231n assignment does it, and as there in 8 bits
+    if the picture has 8.
+    """
+    return _resized(picture.pixels, size_at(picture.size, side))
+
+
+def alpha_at(picture: Raster, side: int) -> Array | None:
+    """The alpha [H, W] in [0, 1] of ``shorter_side_to``'s picture, None where it is opaque."""
+    if picture.alpha is None:
+        return None
+    return _resized(picture.alpha, size_at(picture.size, side))
+
+
+def _resized(levels: Levels, size: tuple[int, int]) -> Array:
+    if size == levels.shape[1::-1]:
+        return _unit(levels)
+    how = Image.Resampling.BILINEAR
+    if levels.dtype == np.uint8:
+        return _unit(np.asarray(Image.fromarray(levels).resize(size, how)))
+    planes = levels.reshape(*levels.shape[:2], -1)
+    images = [Image.fromarray(_unit(planes[..., i])) for i in range(planes.shape[2])]
+    found = np.stack([np.asarray(image.resize(size, how)) for image in images], axis=2)
+    return found.reshape(*found.shape[:2], *levels.shape[2:])
 
 
 def size_at(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -195,52 +363,23 @@ def resize_values(values: Array, size: tuple[int, int], how: Image.Resampling) -
     return np.stack(planes)[None]
 
 
-def normalize(image: Image.Image, model: Model) -> Array:
-    """An 8-bit RGB image -> normalised values [1, 3, H, W]."""
-    values = np.asarray(image, np.float32) / np.float32(255)
-    values -= np.array(model.mean, np.float32)
+def normalize(values: Array, model: Model) -> Array:
+    """[H, W, 3] in [0, 1] -> normalised values [1, 3, H, W]."""
+    values = values - np.array(model.mean, np.float32)
     values /= np.array(model.std, np.float32)
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
 
 
-def denormalize(values: Array, model: Model, rescale: bool = False) -> NDArray[np.uint8]:
-    """Normalised values [1, 3, H, W] -> pixels [H, W, 3].
+def denormalize(values: Array, model: Model, rescale: bool = False) -> Array:
+    """Normalised values [1, 3, H, W] -> [H, W, 3] in [0, 1].
 
     What no display can show is clipped; with ``rescale`` the whole range from the least to the
-    greatest value is stretched over [0, 1] instead, as the assignment's ``deprocess`` does. Rounded
-    to the nearest level, where the assignment's conversion cuts off.
+    greatest value is stretched over [0, 1] instead, as the assignment's ``deprocess`` does.
     """
     pixels = values[0].transpose(1, 2, 0) * np.array(model.std, np.float32)
     pixels += np.array(model.mean, np.float32)
     if rescale:
         low, high = pixels.min(), pixels.max()
         pixels = (pixels - low) / max(high - low, np.float32(1e-12))
-    result: NDArray[np.uint8] = (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return result
-
-
-def picture_format(path: Path, size: tuple[int, int] = (1, 1)) -> str:
-    """Pillow's name of the format that the suffix stands for.
-
-    Raises OptionError for an unknown one, and for one that cannot hold a picture of ``size``.
-    """
-    form = _WRITABLE.get(path.suffix.lower())
-    if form is None:
-        known = ", ".join(_WRITABLE)
-        raise OptionError(
-            f"cannot tell a picture format from {path.name!r}; end it in one of {known}."
-        )
-    most = _LONGEST.get(form, 2**31)
-    if max(size) > most:
-        raise OptionError(
-            f"{form} holds at most {most} pixels each way, the picture for {path.name!r} has "
-            f"{size[0]} x {size[1]}; write .png or .tif."
-        )
-    return form
-
-
-def save_picture(image: Image.Image, path: Path) -> None:
-    """Writes the picture whole or not at all; raises OptionError or OutputError."""
-    form = picture_format(path, image.size)
-    with atomic_writer(path) as stream:
-        image.save(stream, form, **_SAVE.get(form, {}))
+    clipped: Array = np.clip(pixels, 0, 1)
+    return clipped

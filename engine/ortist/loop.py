@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -15,14 +15,26 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .balance import Weights
+from .colors import luminance_of, match_histogram
 from .errors import OptionError
-from .images import Array, Picture, denormalize, load_picture, resize_values, save_picture
+from .images import (
+    Array,
+    Painting,
+    Picture,
+    Raster,
+    Source,
+    denormalize,
+    load_picture,
+    resize_values,
+)
 from .lbfgs import LbfgsState, lbfgs_init, lbfgs_step
 from .models import Model, find_model
 from .objective import Losses
 from .optimizers import AdamState, Point, RunningAverage, adam_init, adam_step
 from .options import Options
+from .outputs import save_picture
 from .scene import Scene, View, open_objective, plan_stages, start_values
+from .settings import describe
 from .styles import Mask, Styles, load_regions
 
 __all__ = ["Progress", "Result", "Run", "invert", "iterate", "texture", "transfer"]
@@ -42,13 +54,16 @@ class Progress:
 class Result:
     """A finished (or stopped) run.
 
-    ``pixels`` is uint8 [H, W, 3]; ``stopped`` says why it ended: "iterations" (all done),
-    "converged" (L-BFGS found no further decrease) or "cancelled". ``initial`` and ``final`` hold
-    the losses of the start and of the picture at the scale reached, with its ``weights``;
-    ``history`` has one entry an iteration, ``snapshots`` the pixels of the iterations asked for.
+    ``pixels`` is uint8 [H, W, 3], ``painting`` the same before rounding, with the content's alpha,
+    if it had one (transparent parts are white in ``pixels``); ``stopped`` says why it ended:
+    "iterations" (all done), "converged" (L-BFGS found no further decrease) or "cancelled".
+    ``initial`` and ``final`` hold the losses of the start and of the picture at the scale reached,
+    with its ``weights``; ``history`` has one entry an iteration, ``snapshots`` the paintings of the
+    iterations asked for. ``inputs`` says where content and style came from (None: no file),
+    ``exif`` is the content's.
     """
 
-    pixels: NDArray[np.uint8]
+    painting: Painting
     iterations: int
     stopped: str
     seconds: float
@@ -59,15 +74,33 @@ class Result:
     initial: Losses
     final: Losses
     history: tuple[Losses, ...] = field(repr=False)
-    snapshots: dict[int, NDArray[np.uint8]] = field(repr=False)
+    snapshots: dict[int, Painting] = field(repr=False)
+    inputs: dict[str, Source | None] = field(repr=False)
+    exif: bytes = field(repr=False)
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        return self.painting.pixels
 
     @property
     def image(self) -> Image.Image:
-        return Image.fromarray(self.pixels)
+        """8-bit, RGB or, where the content had transparent parts, RGBA."""
+        return self.painting.image
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Writes the picture whole or not at all; the suffix names the format."""
-        save_picture(self.image, Path(path))
+    def save(self, path: str | PathLike[str], snapshot: int | None = None) -> None:
+        """Writes the picture, or a snapshot of it, whole or not at all.
+
+        The suffix names the format, the options say with which depth, settings and metadata.
+        """
+        options = self.options
+        painting = self.painting if snapshot is None else self.snapshots[snapshot]
+        save_picture(
+            painting,
+            Path(path),
+            options.depth,
+            self.exif if options.keep_metadata else b"",
+            describe(self, snapshot) if options.settings else None,
+        )
 
 
 class Run(Iterator[Progress]):
@@ -78,9 +111,10 @@ class Run(Iterator[Progress]):
     optimiser's.
     """
 
-    def __init__(self, scene: Scene, options: Options):
+    def __init__(self, scene: Scene, options: Options, inputs: Mapping[str, Raster]):
         self.options = options
         self._scene = scene
+        self._inputs = inputs
         self._stages = plan_stages(options)
         self._stage = 0
         self._stage_began = 0  # the iteration at which the present stage began
@@ -92,7 +126,7 @@ class Run(Iterator[Progress]):
         self._average = RunningAverage(options.effective_averaging)
         self._jitter = np.random.default_rng([options.seed, 1])
         self._history: list[Losses] = []
-        self._snapshots: dict[int, NDArray[np.uint8]] = {}
+        self._snapshots: dict[int, Painting] = {}
         self._began = time.perf_counter()
         self._seconds = 0.0
         self._limits = _limits(options, scene.model)
@@ -127,7 +161,7 @@ class Run(Iterator[Progress]):
         losses = self._point.detail
         self._history.append(losses)
         if self.iteration in self.options.snapshots:
-            self._snapshots[self.iteration] = self.pixels()
+            self._snapshots[self.iteration] = self.painting()
         self._seconds = time.perf_counter() - self._began
         return Progress(self.iteration, self.options.iterations, losses, self._seconds)
 
@@ -214,7 +248,20 @@ class Run(Iterator[Progress]):
 
     def pixels(self) -> NDArray[np.uint8]:
         """The picture as it is now, uint8 [H, W, 3]; while scales are left, a smaller one."""
-        return denormalize(self._picture(), self.model, self.options.rescale)
+        return self.painting().pixels
+
+    def painting(self) -> Painting:
+        """The same with its colours as asked for, before rounding, and with the content's alpha."""
+        values = denormalize(self._picture(), self.model, self.options.rescale)
+        if self.options.colors in ("content-luminance", "content-histogram"):
+            assert self._view.content is not None
+            content = denormalize(self._view.content, self.model)
+            match = luminance_of if self.options.colors == "content-luminance" else match_histogram
+            values = match(values, content)
+        alpha = self._view.alpha
+        if alpha is not None:  # laid over white, nothing is darker than the white behind lets it be
+            values = np.maximum(values, 1 - alpha[..., None])
+        return Painting(values, alpha)
 
     def result(self) -> Result:
         """What has been reached so far; raises OptionError before the first evaluation."""
@@ -232,8 +279,9 @@ class Run(Iterator[Progress]):
         stopped = "cancelled"
         if self._stage_done() and self._stage == len(self._stages) - 1:
             stopped = "converged" if self._converged else "iterations"
+        inputs = self._inputs
         return Result(
-            pixels=self.pixels(),
+            painting=self.painting(),
             iterations=self.iteration,
             stopped=stopped,
             seconds=self._seconds,
@@ -245,6 +293,8 @@ class Run(Iterator[Progress]):
             final=final,
             history=tuple(self._history),
             snapshots=dict(self._snapshots),
+            inputs={role: raster.source for role, raster in inputs.items()},
+            exif=inputs["content"].exif if "content" in inputs else b"",
         )
 
 
@@ -279,11 +329,18 @@ def iterate(
     most = options.max_pixels
     photo = None if content is None else load_picture(content, most, "content image")
     paintings = [load_picture(picture, most, "style image") for picture in styles]
-    regions = load_regions(masks, photo, paintings, most)
+    guides = [
+        (
+            load_picture(mask, most, "content mask"),
+            None if part is None else load_picture(part, most, "style mask"),
+        )
+        for mask, part in masks
+    ]
+    regions = load_regions(guides, photo, paintings, most)
     chosen = Styles(paintings, options, regions)
     objective = open_objective(model, options, masked=bool(regions))
     scene = Scene(objective, photo, chosen, options)
-    return Run(scene, options)
+    return Run(scene, options, _by_role(photo, paintings, guides))
 
 
 def transfer(
@@ -336,6 +393,22 @@ def texture(
     Gatys, Ecker and Bethge, NeurIPS 2015. Else as ``transfer``.
     """
     return _finished(iterate(None, style, options, preset=preset, **overrides), on_progress)
+
+
+def _by_role(
+    content: Raster | None,
+    styles: Sequence[Raster],
+    masks: Sequence[tuple[Raster, Raster | None]],
+) -> dict[str, Raster]:
+    """The pictures of a run by the names that settings give them (settings.py)."""
+    found = {} if content is None else {"content": content}
+    for number, style in enumerate(styles, 1):
+        found["style" if len(styles) == 1 else f"style {number}"] = style
+    for number, (mask, part) in enumerate(masks, 1):
+        found[f"content mask {number}"] = mask
+        if part is not None:
+            found[f"style mask {number}"] = part
+    return found
 
 
 def _several(style: Picture | Sequence[Picture] | None) -> list[Picture]:

@@ -26,6 +26,7 @@ LayerWeights = tuple[tuple[Layer, float | None], ...]
 
 Init = Literal["content", "noise", "gray"]
 Bounds = Literal["display", "cs231n"]
+Colors = Literal["style", "content-luminance", "content-histogram", "style-matched"]
 Optimizer = Literal["adam", "lbfgs"]
 Provider = Literal["auto", "cpu", "cuda"]
 StyleLossName = Literal["gram", "meanstd", "w2"]
@@ -33,6 +34,7 @@ StyleLossName = Literal["gram", "meanstd", "w2"]
 _CHOICES = (
     ("init", Init),
     ("bounds", Bounds),
+    ("colors", Colors),
     ("optimizer", Optimizer),
     ("provider", Provider),
     ("style_loss", StyleLossName),
@@ -155,11 +157,27 @@ class Options:
     rescale: bool = _option(
         False, "Stretch the finished picture from its darkest to its brightest value."
     )
+    colors: Colors = _option(
+        "style",
+        "Whose colours the picture has: the style's, or the content's by its chroma, by matching "
+        "the finished picture to it, or by matching the style to it before painting.",
+    )
     init: Init | None = _option(
         None, "What the picture starts from. Without it, content, or noise to invert or texture."
     )
     seed: int = _option(0, "Seed of the noise start.", 0, 2**32 - 1)
     snapshots: tuple[int, ...] = _option((), "Iterations whose pictures are kept, e.g. 0,100,199.")
+    depth: int | None = _option(
+        None,
+        "Bits per channel of the picture written, 8 or 16 (PNG, TIFF). Without it, 16 for .tif, "
+        "else 8.",
+    )
+    settings: bool = _option(
+        True, "Write the settings into the picture, with the inputs' names, for --from."
+    )
+    keep_metadata: bool = _option(
+        False, "Copy the content's EXIF data, such as its author, date and place."
+    )
     model: str | None = _option(
         None, "Name of a model, or path of its folder. Without it, the best that is there."
     )
@@ -196,6 +214,8 @@ class Options:
                 raise OptionError(
                     f"there is no {name} {getattr(self, name)!r}; choose one of {known}."
                 )
+        if self.depth not in (None, 8, 16):
+            raise OptionError(f"there is no depth {self.depth}; choose 8 or 16 bits per channel.")
         if self.optimizer == "lbfgs" and self.effective_jitter != 1:
             raise OptionError(
                 f"jitter {self.jitter} changes the loss at every step, which lbfgs cannot bear; "

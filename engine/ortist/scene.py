@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
 
 from .balance import Weights, chosen_taps, resolve_weights
 from .errors import OptionError
 from .general import GeneralObjective
 from .guides import Guides, mask_values
-from .images import Array, normalize, shorter_side_to, size_at
+from .images import Array, Raster, alpha_at, normalize, shorter_side_to, size_at
 from .models import Model
 from .moments import Statistics
 from .objective import Losses, Objective, Targets
@@ -68,12 +67,17 @@ class Scene:
     def __init__(
         self,
         objective: Evaluator,
-        content: Image.Image | None,
+        content: Raster | None,
         styles: Styles,
         options: Options,
     ) -> None:
         if content is None and not styles.images:
             raise OptionError("there is neither a content image nor a style image.")
+        if options.colors != "style" and (content is None or not styles.images):
+            raise OptionError(
+                f"colors {options.colors!r} needs a content image and a style image; leave "
+                "--colors out."
+            )
         self.objective = objective
         self.options = options
         self.styles = styles
@@ -88,15 +92,18 @@ class Scene:
 
     def at(self, side: int) -> View:
         """The scene with pictures whose shorter side has ``side`` pixels."""
-        content, masks = None, None
+        content, masks, alpha, like = None, None, None, None
         canvas = self.canvas(side)
         if self._content is not None:
-            content = normalize(shorter_side_to(self._content, side), self.model)
+            photo = shorter_side_to(self._content, side)
+            content = normalize(photo, self.model)
+            alpha = alpha_at(self._content, side)
+            like = photo if self.options.colors == "style-matched" else None
         if self.styles.regions:
             found = [mask_values(region.content, canvas) for region in self.styles.regions]
             masks = np.stack(found)
-        style = self.styles.statistics(self.objective, self._style_taps, side)
-        return View(self, canvas, content, self._content_taps, style, masks)
+        style = self.styles.statistics(self.objective, self._style_taps, side, like)
+        return View(self, canvas, content, alpha, self._content_taps, style, masks)
 
     def canvas(self, side: int) -> tuple[int, int]:
         """(width, height) of the picture at that scale: the content's aspect, or square."""
@@ -134,12 +141,14 @@ class View:
         scene: Scene,
         canvas: tuple[int, int],
         content: Array | None,
+        alpha: Array | None,
         content_taps: list[int],
         style: dict[int, list[Statistics]],
         masks: Array | None,
     ) -> None:
         self.canvas = canvas
         self.content = content
+        self.alpha = alpha
         self._scene, self._content_taps = scene, content_taps
         make, emphasis = STYLE_LOSSES[scene.options.style_loss], scene.styles.emphasis
         losses: dict[int, list[StyleLoss]] = {

@@ -29,10 +29,10 @@ _DECADES = 5
 def contact_sheet(result: Result, inputs: Mapping[str, Image.Image]) -> Image.Image:
     """``inputs`` (by caption), then the snapshots and the result, then the weighted losses."""
     cells = list(inputs.items())
-    for iteration, pixels in result.snapshots.items():
+    for iteration, painting in result.snapshots.items():
         if iteration != result.iterations:
-            cells.append((f"iteration {iteration}", Image.fromarray(pixels)))
-    cells.append((f"iteration {result.iterations}: the picture", result.image))
+            cells.append((f"iteration {iteration}", Image.fromarray(painting.pixels)))
+    cells.append((f"iteration {result.iterations}: the picture", Image.fromarray(result.pixels)))
     rows = _rows([(caption, _fitted(image)) for caption, image in cells])
     width = max(sum(image.width + _GAP for _, image in row) + _GAP for row in rows)
     width = max(width, 3 * _CELL)

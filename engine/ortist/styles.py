@@ -9,9 +9,10 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from .colors import match_affine
 from .errors import OptionError, PictureError
 from .guides import Guides, load_mask, mask_values
-from .images import Array, Picture, normalize, shorter_side_to, size_at
+from .images import Array, Picture, Raster, normalize, shorter_side_to, size_at
 from .models import Model
 from .moments import Moments, Statistics, blend
 from .options import Options
@@ -33,8 +34,8 @@ class Region:
 
 def load_regions(
     masks: Sequence[Mask],
-    content: Image.Image | None,
-    styles: Sequence[Image.Image],
+    content: Raster | None,
+    styles: Sequence[Raster],
     max_pixels: int,
 ) -> list[Region]:
     """Reads the masks: of one style any number, of several styles one pair each, in their order.
@@ -83,7 +84,7 @@ class Styles:
     """
 
     def __init__(
-        self, images: Sequence[Image.Image], options: Options, regions: Sequence[Region] = ()
+        self, images: Sequence[Raster], options: Options, regions: Sequence[Region] = ()
     ) -> None:
         self.images, self.regions = images, regions
         self._options = options
@@ -120,16 +121,17 @@ class Styles:
         return size_at(self.images[index].size, self.side(index, side, smallest))
 
     def statistics(
-        self, observer: _Observer, taps: Iterable[int], side: int
+        self, observer: _Observer, taps: Iterable[int], side: int, like: Array | None = None
     ) -> dict[int, list[Statistics]]:
         """By tap, the statistics that each region shall have; without regions those of the blend.
 
+        ``like``, [H, W, 3] in [0, 1], is the picture to whose colours the styles are matched first.
         Raises PictureError for a mask that leaves nothing of the style.
         """
         taps = list(taps)
         wanted = [weight > 0 or len(self.regions) > 0 for weight in self._weights]
         seen = [
-            self._moments(observer, taps, side, index) if needed else {}
+            self._moments(observer, taps, side, index, like) if needed else {}
             for index, needed in enumerate(wanted)
         ]
         if not self.images:
@@ -150,21 +152,26 @@ class Styles:
         return blend([(weight, found[0].statistics()) for weight, found in parts if found])
 
     def _moments(
-        self, observer: _Observer, taps: list[int], side: int, index: int
+        self, observer: _Observer, taps: list[int], side: int, index: int, like: Array | None
     ) -> dict[int, list[Moments]]:
         """The moments of one style, for each of its regions (or, without any, as a whole)."""
         model = observer.model
         image = shorter_side_to(self.images[index], self.side(index, side, model.smallest_side))
+        height, width = image.shape[:2]
+        if like is not None:
+            image = match_affine(image, like)
         parts = [region.part for region in self.regions if region.style == index]
         guides = None
         if parts:
-            white = np.ones((image.height, image.width), np.float32)
-            masks = [white if part is None else mask_values(part, image.size) for part in parts]
+            white = np.ones((height, width), np.float32)
+            masks = [
+                white if part is None else mask_values(part, (width, height)) for part in parts
+            ]
             guides = Guides(np.stack(masks))
         found = observer.moments(normalize(image, model), taps, guides)
         if any(moments.mass <= 0 for regions in found.values() for moments in regions):
             raise PictureError(
-                f"a style mask leaves nothing of the style at {image.width} x {image.height} "
+                f"a style mask leaves nothing of the style at {width} x {height} "
                 "pixels; paint a larger area white."
             )
         return found

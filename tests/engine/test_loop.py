@@ -105,9 +105,9 @@ def test_zero_iterations_evaluate_at_full_size() -> None:
 def test_snapshots_are_the_pictures_on_the_way() -> None:
     whole = ortist.transfer(CONTENT, STYLE, snapshots=(0, 3, 6), smallest_size=None, **QUICK)
     assert list(whole.snapshots) == [0, 3, 6]
-    np.testing.assert_array_equal(whole.snapshots[0], CONTENT)
-    np.testing.assert_array_equal(whole.snapshots[6], whole.pixels)
-    assert not np.array_equal(whole.snapshots[3], whole.pixels)
+    np.testing.assert_array_equal(whole.snapshots[0].pixels, CONTENT)
+    np.testing.assert_array_equal(whole.snapshots[6].pixels, whole.pixels)
+    assert not np.array_equal(whole.snapshots[3].pixels, whole.pixels)
 
 
 def test_seeds_repeat_and_differ() -> None:

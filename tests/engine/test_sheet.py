@@ -18,7 +18,8 @@ def test_everything_is_on_the_sheet() -> None:
     inputs = {"content": Image.fromarray(content), "style": Image.fromarray(style)}
     sheet = contact_sheet(result, inputs)
     pixels = np.asarray(sheet.convert("RGB"), int)
-    shown = [content, style, result.snapshots[0], result.snapshots[3], result.pixels]
+    stills = [result.snapshots[n].pixels for n in (0, 3)]
+    shown = [content, style, *stills, result.pixels]
     for index, picture in enumerate(shown):
         expected = Image.fromarray(picture).resize((341, 256), Image.Resampling.LANCZOS)
         left = 16 + index * (341 + 16)

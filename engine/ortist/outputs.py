@@ -1,0 +1,105 @@
+"""Pictures out: which format a name stands for, what it holds, and writing it, whole or not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .errors import OptionError
+from .files import atomic_writer
+from .images import Painting
+from .metadata import has_tags, with_text
+from .profiles import srgb_profile
+from .sixteen import write_png, write_tiff
+
+__all__ = ["holds_alpha", "output_depth", "picture_format", "save_picture"]
+
+_WRITABLE = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+}
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+_ALPHA = ("PNG", "TIFF", "WEBP")
+_SIXTEEN = {"PNG": write_png, "TIFF": write_tiff}
+_SAVE: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": "4:4:4"},
+    "WEBP": {"lossless": True},
+}
+
+
+def picture_format(path: Path, size: tuple[int, int] = (1, 1)) -> str:
+    """Pillow's name of the format that the suffix stands for.
+
+    Raises OptionError for an unknown one, and for one that cannot hold a picture of ``size``.
+    """
+    form = _WRITABLE.get(path.suffix.lower())
+    if form is None:
+        known = ", ".join(_WRITABLE)
+        raise OptionError(
+            f"cannot tell a picture format from {path.name!r}; end it in one of {known}."
+        )
+    most = _LONGEST.get(form, 2**31)
+    if max(size) > most:
+        raise OptionError(
+            f"{form} holds at most {most} pixels each way, the picture for {path.name!r} has "
+            f"{size[0]} x {size[1]}; write .png or .tif."
+        )
+    return form
+
+
+def output_depth(path: Path, asked: int | None) -> int:
+    """Bits per channel to write: what was asked for, else 16 in TIFF and 8 elsewhere.
+
+    Raises OptionError for 16 in a format that holds 8.
+    """
+    form = picture_format(path)
+    if asked == 16 and form not in _SIXTEEN:
+        raise OptionError(
+            f"{form} holds 8 bits per channel; for depth 16, end {path.name!r} in .png or .tif."
+        )
+    return asked or (16 if form == "TIFF" else 8)
+
+
+def holds_alpha(path: Path) -> bool:
+    """Whether the format keeps transparency; without it, the picture is laid over white."""
+    return picture_format(path) in _ALPHA
+
+
+def save_picture(
+    painting: Painting,
+    path: Path,
+    depth: int | None = None,
+    exif: bytes = b"",
+    text: str | None = None,
+) -> None:
+    """Writes the picture, tagged as sRGB, whole or not at all.
+
+    ``depth`` is as for ``output_depth``. ``exif`` (metadata.py) goes along, with ``text`` as its
+    UserComment, where the format holds it: BMP holds none, nor a profile. Raises OptionError or
+    OutputError.
+    """
+    height, width = painting.values.shape[:2]
+    form = picture_format(path, (width, height))
+    if form not in _ALPHA:
+        painting = replace(painting, alpha=None)
+    levels = painting.levels(output_depth(path, depth))
+    tags = with_text(exif, text)
+    more: dict[str, Any] = {}
+    if form != "BMP":
+        more["icc_profile"] = srgb_profile()
+        if has_tags(tags):
+            more["exif"] = tags.tobytes()
+    with atomic_writer(path) as stream:
+        if form == "TIFF" or levels.dtype == np.uint16:
+            _SIXTEEN[form](levels, stream, tags)
+        else:
+            Image.fromarray(levels).save(stream, form, **_SAVE.get(form, {}), **more)

@@ -1,0 +1,209 @@
+"""Settings inside pictures: what a picture was made with, to make it again.
+
+They are one JSON object in the picture's EXIF data (UserComment):
+
+    {"ortist": version, "command": "transfer" | "invert" | "texture",
+     "options": {…, "model": name or path}, "model": {"name": …, "sha256": …},
+     "inputs": {"content": {"path": …, "sha256": …}, "style": {…}}, or "style 1", "style 2", …,
+         and for every pair of masks "content mask 1" and, where there is one, "style mask 1",
+     "iteration": steps done, where they are not all}
+
+Options that have their defaults are left out, and those that say nothing of the picture or lift a
+limit. Paths are as they were given; an input that was no file, or has no printable name, has null.
+What is read is a stranger's file: bounded in size, JSON and nothing else, and every option goes
+through ``Options``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .errors import ModelError, PictureError
+from .files import sha256_of
+from .images import Source, open_picture
+from .metadata import text_of
+from .models import find_model
+from .options import Options
+
+if TYPE_CHECKING:
+    from .loop import Result
+
+__all__ = ["Settings", "describe", "read_settings"]
+
+_LIMIT, _LONGEST_PATH = 32_768, 4096
+"""Characters of JSON: JPEG holds 64 KiB of EXIF data."""
+_LEFT_OUT = {"snapshots", "settings", "max_pixels"}
+_COMMANDS = {(True, True): "transfer", (True, False): "invert", (False, True): "texture"}
+"""By whether there is a content image, and a style image."""
+_ROLE = re.compile(r"content|style|(style|content mask|style mask) [1-9][0-9]{0,2}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``picture`` says it was made with. ``iteration``: the step at which it stopped early."""
+
+    picture: str
+    version: str
+    command: str
+    options: Mapping[str, Any]
+    model_sha256: str
+    inputs: Mapping[str, tuple[str, str] | None]
+    iteration: int | None
+
+    @property
+    def styles(self) -> list[str]:
+        """The roles of the styles, in their order."""
+        return ["style"] if "style" in self.inputs else self._numbered("style")
+
+    @property
+    def masks(self) -> list[tuple[str, str | None]]:
+        """The roles of the pairs of masks, in their order; None for all of the style."""
+        parts = [mask.replace("content", "style") for mask in self._numbered("content mask")]
+        return [
+            (part.replace("style", "content"), part if part in self.inputs else None)
+            for part in parts
+        ]
+
+    def _numbered(self, role: str) -> list[str]:
+        numbers = [int(name.split()[-1]) for name in self.inputs if re.match(rf"{role} \d", name)]
+        return [f"{role} {number}" for number in sorted(numbers)]
+
+    def find_input(self, role: str) -> str:
+        """The path of the ``role``'s file: as recorded, else beside the picture.
+
+        Raises PictureError where it is missing or its bytes are not those of then.
+        """
+        recorded = self.inputs[role]
+        name = role if "mask" in role else f"{role} image"
+        if recorded is None:
+            raise PictureError(
+                f"the {name} of {self.picture!r} was no file; name one to paint with its settings."
+            )
+        path, sha256 = recorded
+        beside = Path(self.picture).parent / re.split(r"[\\/]", path)[-1]
+        found = [p for p in dict.fromkeys((path, str(beside))) if os.path.isfile(p)]
+        if not found:
+            raise PictureError(
+                f"the {name} {path!r} of {self.picture!r} does not exist; put it there or "
+                f"beside the picture, or name the file to use."
+            )
+        for candidate in found:
+            if sha256_of(candidate) == sha256:
+                return candidate
+        raise PictureError(
+            f"the {name} {found[0]!r} has changed since {self.picture!r} was made (its "
+            "sha256 differs); bring the old file back, or name it to paint with what it is now."
+        )
+
+    def check_model(self) -> None:
+        """Raises ModelError unless the model of then is the one that its name stands for now."""
+        name, sha256 = self.options["model"], self.model_sha256
+        found = find_model(name)
+        if found.sha256 != sha256:
+            raise ModelError(
+                f"the model {name!r} is not the one that {self.picture!r} was made with (its "
+                f"sha256 begins with {found.sha256[:12]}, then it was {sha256[:12]}); install that "
+                "one again, or choose a model by --model."
+            )
+
+
+def describe(result: Result, iteration: int | None = None) -> str:
+    """The settings of ``result``, or of its snapshot after ``iteration`` steps: JSON in ASCII."""
+    options = {}
+    for field in dataclasses.fields(Options):
+        value = getattr(result.options, field.name)
+        if field.name == "model" and value is None:  # which one is the default may change
+            value = result.model.name
+        if value != field.default and field.name not in _LEFT_OUT:
+            options[field.name] = value
+    command = _command(result.inputs)
+    inputs = {role: _input(source) for role, source in result.inputs.items()}
+    found: dict[str, Any] = {
+        "ortist": __version__,
+        "command": command,
+        "options": options,
+        "model": {"name": result.model.name, "sha256": result.model.sha256},
+        "inputs": inputs,
+    }
+    if iteration is None and result.stopped == "cancelled":
+        iteration = result.iterations
+    if iteration is not None:
+        found["iteration"] = iteration
+    return json.dumps(found)
+
+
+def _command(roles: Collection[str]) -> str:
+    return _COMMANDS["content" in roles, bool({"style", "style 1"} & set(roles))]
+
+
+def _input(source: Source | None) -> dict[str, str | None]:
+    if source is None:
+        return {"path": None, "sha256": None}
+    usable = source.path.isprintable() and len(json.dumps(source.path)) <= _LONGEST_PATH
+    return {"path": source.path if usable else None, "sha256": source.sha256}
+
+
+def read_settings(picture: str | PathLike[str], max_pixels: int) -> Settings:
+    """The settings inside a picture that Ortist wrote.
+
+    Raises PictureError where it is no picture, has no settings, or not such as are written here.
+    """
+    with open_picture(picture, max_pixels, "picture") as (image, _):
+        text = text_of(image)
+    path = os.fspath(picture)
+    if text is None or '"ortist"' not in text:
+        raise PictureError(
+            f"the picture {path!r} has no settings in it; only pictures that ortist wrote as PNG, "
+            "JPEG, TIFF or WebP have, unless with --no-settings or edited since."
+        )
+    return _parse_text(path, text)
+
+
+def _parse_text(path: str, text: str) -> Settings:
+    try:
+        if len(text) > _LIMIT:
+            raise ValueError(f"{len(text)} characters")
+        return _parse(path, json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise PictureError(
+            f"the settings in {path!r} cannot be used ({type(error).__name__}: {error}); make the "
+            "picture anew, with its options."
+        ) from error
+
+
+def _parse(picture: str, raw: Any) -> Settings:
+    command = str(raw["command"])
+    options = dict(raw["options"])
+    for name in _LEFT_OUT & set(options):
+        raise ValueError(f"option {name!r}")
+    checked = Options.of(None, **options)
+    inputs: dict[str, tuple[str, str] | None] = {}
+    for role, entry in raw["inputs"].items():
+        if not _ROLE.fullmatch(role):
+            raise ValueError(f"input {role!r}")
+        path, sha256 = entry["path"], entry["sha256"]
+        inputs[role] = None if path is None else (_text(path), _text(sha256))
+    if _command(inputs) != command:
+        raise ValueError(f"command {command!r}")
+    iteration = raw.get("iteration")
+    early = type(iteration) is int and 0 <= iteration <= checked.iterations
+    if iteration is not None and not early:
+        raise ValueError(f"iteration {iteration!r}")
+    _text(options["model"])
+    sha256 = _text(raw["model"]["sha256"])
+    return Settings(picture, _text(raw["ortist"]), command, options, sha256, inputs, iteration)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"{value!r} is not printable text")
+    return value

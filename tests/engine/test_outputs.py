@@ -1,0 +1,47 @@
+"""Pictures out: what is written, and that it is read back as it was."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ortist.errors import OptionError, OutputError
+from ortist.files import atomic_writer
+from ortist.images import Painting, load_picture
+from ortist.outputs import picture_format, save_picture
+
+from tests.engine.test_images import LIMIT, gradient_image
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp"])
+def test_saving_and_reading_back(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"picture{suffix}"
+    save_picture(Painting.of(gradient_image()), path, depth=8)
+    found = load_picture(path, LIMIT).pixels.astype(int)
+    assert np.abs(found - np.asarray(gradient_image(), int)).max() <= (
+        12 if suffix == ".jpg" else 0
+    )
+
+
+def test_unknown_suffixes_are_refused() -> None:
+    with pytest.raises(OptionError, match=r"'picture\.xyz'; end it in one of \.jpg"):
+        picture_format(Path("picture.xyz"))
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"old")
+
+    def write_and_fail(error: Exception) -> None:
+        with atomic_writer(path) as stream:
+            stream.write(b"half of the new")
+            raise error
+
+    with pytest.raises(RuntimeError):
+        write_and_fail(RuntimeError())
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_and_fail(OSError(28, "No space left on device"))
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["picture.png"]
