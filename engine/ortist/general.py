@@ -103,20 +103,17 @@ class GeneralObjective:
         content = 0.0
         given: dict[int, TapPull] = {}
         for tap in taps:
-            mixing, shift = (
-                np.zeros((0, tap.channels, tap.channels)),
-                np.zeros((0, tap.channels, 1)),
-            )
+            mixing, shift = np.zeros((0, tap.channels, tap.channels)), np.zeros(0)
             weight = 0.0
             if tap.index in targets.losses:
                 positions = sum(part.positions[tap.index] for part in seen)
                 found = self._style(tap, moments[tap.index], positions)
                 style[tap.index], mixing, shift = found
-                shift = shift if shift.any() else shift[:0]
             if tap.index in targets.content:
                 error = sum(part.errors[tap.index] for part in seen)
                 content += self._weights.content[tap.index] * error
                 weight = self._content_weight(tap.index, error)
+            shift = shift if shift.any() else np.zeros((0, tap.channels, 1))
             given[tap.index] = TapPull(mixing.astype(np.float32), shift.astype(np.float32), weight)
         pulls = (
             _pull(tile, image, taps, targets, given, part)
