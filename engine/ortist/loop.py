@@ -1,99 +1,72 @@
-"""The transfer loop: pictures and options in, one Progress a step, a Result at the end."""
+"""The transfer loop: a Run goes from one State to the next, one Progress a step."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from os import PathLike
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .balance import Weights
 from .errors import OptionError
-from .images import Array, Picture, denormalize, load_picture, resize_values, save_picture
+from .images import Array, denormalize, resize_values
 from .lbfgs import LbfgsState, lbfgs_init, lbfgs_step
-from .models import Model, find_model
-from .objective import Losses, Objective
+from .models import Model
 from .optimizers import AdamState, Point, RunningAverage, adam_init, adam_step
 from .options import Options
+from .result import Progress, Result
 from .scene import Scene, View, plan_stages, start_values
 
-__all__ = ["Progress", "Result", "Run", "invert", "iterate", "texture", "transfer"]
+__all__ = ["Run", "State"]
 
 
 @dataclass(frozen=True)
-class Progress:
-    """One evaluation: ``losses`` of the picture after ``iteration`` steps, ``seconds`` in all."""
+class State:
+    """All that the next step depends on, besides the pictures and the options.
 
-    iteration: int
-    iterations: int
-    losses: Losses
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished (or stopped) run.
-
-    ``pixels`` is uint8 [H, W, 3]; ``stopped`` says why it ended: "iterations" (all done),
-    "converged" (L-BFGS found no further decrease) or "cancelled". ``initial`` and ``final`` hold
-    the losses of the start and of the picture at the scale reached, with its ``weights``;
-    ``history`` has one entry an iteration, ``snapshots`` the pixels of the iterations asked for.
+    After ``iteration`` steps the run is in its ``stage``-th scale, which began at iteration
+    ``began``: at ``point``, with the optimiser's own state, the running average, and the state of
+    the random generator that shifts the window. ``converged``: no step at this scale gains more.
     """
 
-    pixels: NDArray[np.uint8]
-    iterations: int
-    stopped: str
-    seconds: float
-    provider: str
-    model: Model
-    options: Options
-    weights: Weights
-    initial: Losses
-    final: Losses
-    history: tuple[Losses, ...] = field(repr=False)
-    snapshots: dict[int, NDArray[np.uint8]] = field(repr=False)
+    iteration: int
+    stage: int
+    began: int
+    point: Point
+    optimizer: AdamState | LbfgsState
+    average: RunningAverage
+    jitter: Mapping[str, Any]
+    converged: bool = False
 
     @property
-    def image(self) -> Image.Image:
-        return Image.fromarray(self.pixels)
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Writes the picture whole or not at all; the suffix names the format."""
-        save_picture(self.image, Path(path))
+    def picture(self) -> Array:
+        """The running average where there is one, else the iterate, [1, 3, H, W] normalised."""
+        return self.average.value(self.point.values)
 
 
 class Run(Iterator[Progress]):
     """A run that has been set up: iterate over it, look at ``pixels()``, stop whenever you like.
 
     The first Progress (iteration 0) is of the picture as it starts. ``result()`` can be asked at
-    any time after that one; leaving the loop early is how a run is cancelled. ``state`` is the
-    optimiser's.
+    any time after that one; leaving the loop early is how a run is cancelled. ``state`` is None
+    before the first Progress. It is replaced as a whole by every step, so that an interruption
+    leaves the last one.
     """
 
     def __init__(self, scene: Scene, options: Options):
         self.options = options
+        self.state: State | None = None
+        self._began = time.perf_counter()
         self._scene = scene
         self._stages = plan_stages(options)
-        self._stage = 0
-        self._stage_began = 0  # the iteration at which the present stage began
-        self._converged = False
         self._view = scene.at(self._stages[0].side)
-        start = start_values(self._view, options)
-        self._point = Point(start, np.inf, np.zeros_like(start))  # evaluated by the first __next__
-        self.state = self._fresh_state(start)
-        self._average = RunningAverage(options.effective_averaging)
+        self._start = start_values(self._view, options)
         self._jitter = np.random.default_rng([options.seed, 1])
-        self._history: list[Losses] = []
+        self._steps: list[Progress] = []  # these two may be ahead of the state by a step
         self._snapshots: dict[int, NDArray[np.uint8]] = {}
-        self._began = time.perf_counter()
-        self._seconds = 0.0
         self._limits = _limits(options, scene.model)
 
     @property
@@ -108,72 +81,109 @@ class Run(Iterator[Progress]):
     @property
     def iteration(self) -> int:
         """Steps done so far; -1 before the first evaluation."""
-        return len(self._history) - 1
+        return -1 if self.state is None else self.state.iteration
 
     def __next__(self) -> Progress:
-        if not self._history:
-            losses, gradient = self._view.evaluate(self._point.values)  # whole, no window
-            self._point = Point(self._point.values, losses.total, gradient, losses)
-        elif self._stage_done() and self._stage == len(self._stages) - 1:
-            raise StopIteration
+        if self.state is None:
+            view, state = self._view, self._first()
+        elif not self._stage_done(self.state):
+            view, state = self._view, self._step(self._view, self.state)
+        elif self.state.stage < len(self._stages) - 1:
+            view, larger = self._enlarged(self.state)
+            state = self._step(view, larger)
         else:
-            self._step()
-        if not np.isfinite(self._point.loss):
+            raise StopIteration
+        return self._advance(view, state)
+
+    def _advance(self, view: View, state: State) -> Progress:
+        """Makes ``state`` the run's; interrupted before its last lines, it leaves the old one."""
+        if not np.isfinite(state.point.loss):
             raise OptionError(
-                f"the loss became {self._point.loss} at iteration {self.iteration + 1}; lower "
+                f"the loss became {state.point.loss} at iteration {state.iteration}; lower "
                 f"learning_rate (it is {self._learning_rate()}) or the weights."
             )
-        losses = self._point.detail
-        self._history.append(losses)
-        if self.iteration in self.options.snapshots:
-            self._snapshots[self.iteration] = self.pixels()
-        self._seconds = time.perf_counter() - self._began
-        return Progress(self.iteration, self.options.iterations, losses, self._seconds)
+        progress = Progress(
+            state.iteration,
+            self.options.iterations,
+            self._stages[state.stage].side,
+            state.point.detail,
+            time.perf_counter() - self._began,
+        )
+        self._steps[state.iteration :] = [progress]
+        if state.iteration in self.options.snapshots:
+            self._snapshots[state.iteration] = self._pixels(state)
+        self._view, self.state = view, state
+        return progress
 
-    def _stage_done(self) -> bool:
-        steps = self.iteration - self._stage_began
-        return self._converged or steps >= self._stages[self._stage].iterations
+    def _first(self) -> State:
+        losses, gradient = self._view.evaluate(self._start)  # whole, no window
+        return State(
+            iteration=0,
+            stage=0,
+            began=0,
+            point=Point(self._start, losses.total, gradient, losses),
+            optimizer=lbfgs_init() if self._uses_lbfgs else adam_init(self._start),
+            average=RunningAverage(self.options.effective_averaging),
+            jitter=self._jitter.bit_generator.state,
+        )
 
-    def _step(self) -> None:
-        """One step. Interrupted, it leaves the last whole state."""
-        if self._stage_done():
-            self._enlarge()
-        options, done, point = self.options, self.iteration, self._point
+    @property
+    def _uses_lbfgs(self) -> bool:
+        return self.options.optimizer == "lbfgs"
+
+    def _stage_done(self, state: State) -> bool:
+        steps = state.iteration - state.began
+        return state.converged or steps >= self._stages[state.stage].iterations
+
+    def _step(self, view: View, state: State) -> State:
+        options, done, point = self.options, state.iteration, state.point
+        self._jitter.bit_generator.state = state.jitter
+
+        def evaluate(values: Array) -> Point:
+            return self._evaluate(view, values)
+
         bounded = options.iterations - options.free_iterations
         if done == 0 and bounded > 0:
             # Iteration 0 was of the picture as given; the first step starts from inside the box.
             inside = np.clip(point.values, *self._limits)
             if not np.array_equal(inside, point.values):
-                point = self._evaluate(inside)
+                point = evaluate(inside)
         within = self._limits if options.free_iterations == 0 or done + 1 < bounded else None
-        if isinstance(self.state, LbfgsState):
-            found, state = lbfgs_step(point, self.state, self._evaluate, within)
-            self._converged = found is point and not self.state.pairs
-            self._point, self.state = found, state
+        converged = False
+        optimizer: AdamState | LbfgsState
+        if isinstance(state.optimizer, LbfgsState):
+            found, optimizer = lbfgs_step(point, state.optimizer, evaluate, within)
+            converged = found is point and not state.optimizer.pairs
         else:
-            values, moments = self._adam_step(point, self.state)
+            values, optimizer = self._adam_step(done, point, state.optimizer)
             if within:
                 np.clip(values, *within, out=values)
-            self._point, self.state = self._evaluate(values), moments
-        self._average = self._average.including(self._point.values)
+            found = evaluate(values)
+        return State(
+            iteration=done + 1,
+            stage=state.stage,
+            began=state.began,
+            point=found,
+            optimizer=optimizer,
+            average=state.average.including(found.values),
+            jitter=self._jitter.bit_generator.state,
+            converged=converged,
+        )
 
-    def _adam_step(self, point: Point, state: AdamState) -> tuple[Array, AdamState]:
+    def _adam_step(self, done: int, point: Point, state: AdamState) -> tuple[Array, AdamState]:
         """Adam's, with the options' rate, or the last phase's, which begins with fresh moments."""
         options = self.options
         last_phase = max(0, options.iterations - options.final_iterations)
         rate = self._learning_rate()
-        if self.iteration >= last_phase:
+        if done >= last_phase:
             rate = options.final_learning_rate
-            if self.iteration == last_phase:
+            if done == last_phase:
                 state = adam_init(point.values)
         return adam_step(point.values, point.gradient, state, rate, beta2=options.beta2)
 
-    def _evaluate(self, values: Array, view: View | None = None) -> Point:
-        losses, gradient = (view or self._view).evaluate(values, self._offset())
+    def _evaluate(self, view: View, values: Array) -> Point:
+        losses, gradient = view.evaluate(values, self._offset())
         return Point(values, losses.total, gradient, losses)
-
-    def _fresh_state(self, values: Array) -> AdamState | LbfgsState:
-        return lbfgs_init() if self.options.optimizer == "lbfgs" else adam_init(values)
 
     def _offset(self) -> tuple[int, int] | None:
         """The next shift of the window, in pixels down and right; None without jitter."""
@@ -182,159 +192,75 @@ class Run(Iterator[Progress]):
         down, right = self._jitter.integers(0, self.options.effective_jitter, 2)
         return int(down), int(right)
 
-    def _enlarge(self) -> None:
-        """Goes on to the next scale: the average becomes the picture, Adam keeps its moments.
+    def _enlarged(self, state: State) -> tuple[View, State]:
+        """The next scale: the average becomes the picture, Adam keeps its moments.
 
         The first moment is resized bicubically as the picture is, the second, which must stay
         positive, bilinearly; the count of steps is kept (crowsonkb/style-transfer-pytorch).
         """
-        view = self._scene.at(self._stages[self._stage + 1].side)
-        picture = resize_values(self._picture(), view.canvas, Image.Resampling.BICUBIC)
-        point = self._evaluate(np.clip(picture, *self._limits), view)
-        state: AdamState | LbfgsState = lbfgs_init()
-        if isinstance(self.state, AdamState):
-            steps, first, second = self.state
+        stage = state.stage + 1
+        view = self._scene.at(self._stages[stage].side)
+        picture = resize_values(state.picture, view.canvas, Image.Resampling.BICUBIC)
+        self._jitter.bit_generator.state = state.jitter
+        optimizer: AdamState | LbfgsState = lbfgs_init()
+        if isinstance(state.optimizer, AdamState):
+            steps, first, second = state.optimizer
             first = resize_values(first, view.canvas, Image.Resampling.BICUBIC)
             second = resize_values(second, view.canvas, Image.Resampling.BILINEAR)
-            state = AdamState(steps, first, np.maximum(second, 0))
-        # Nothing above changed the run, so that an interruption there leaves it whole.
-        self._stage, self._stage_began = self._stage + 1, self.iteration
-        self._view, self._point, self.state = view, point, state
-        self._average = RunningAverage(self.options.effective_averaging)
-        self._converged = False
+            optimizer = AdamState(steps, first, np.maximum(second, 0))
+        return view, State(
+            iteration=state.iteration,
+            stage=stage,
+            began=state.iteration,
+            point=self._evaluate(view, np.clip(picture, *self._limits)),
+            optimizer=optimizer,
+            average=RunningAverage(self.options.effective_averaging),
+            jitter=self._jitter.bit_generator.state,
+        )
 
     def _learning_rate(self) -> float:
         rate = self.options.learning_rate
         return self.model.recipe.learning_rate if rate is None else rate
 
-    def _picture(self) -> Array:
-        """The running average where there is one, else the iterate."""
-        return self._average.value(self._point.values)
-
     def pixels(self) -> NDArray[np.uint8]:
         """The picture as it is now, uint8 [H, W, 3]; while scales are left, a smaller one."""
-        return denormalize(self._picture(), self.model, self.options.rescale)
+        if self.state is None:
+            return denormalize(self._start, self.model, self.options.rescale)
+        return self._pixels(self.state)
+
+    def _pixels(self, state: State) -> NDArray[np.uint8]:
+        return denormalize(state.picture, self.model, self.options.rescale)
 
     def result(self) -> Result:
         """What has been reached so far; raises OptionError before the first evaluation."""
-        if not self._history:
+        state = self.state
+        if state is None:
             raise OptionError("the run has no result before its first iteration.")
-        final = self._history[-1]
-        if self.iteration > 0 and (
+        steps = tuple(self._steps[: state.iteration + 1])
+        final = steps[-1].losses
+        if state.iteration > 0 and (
             self.options.effective_jitter > 1 or self.options.effective_averaging > 0
         ):
             # The last evaluation was of a window of the last iterate, not of the picture.
-            final = self._view.evaluate(self._picture())[0]
-        initial = self._history[0]
-        if self._stage > 0:  # that was at another scale, with other weights
+            final = self._view.evaluate(state.picture)[0]
+        initial = steps[0].losses
+        if state.stage > 0:  # that was at another scale, with other weights
             initial = self._view.evaluate(start_values(self._view, self.options))[0]
         stopped = "cancelled"
-        if self._stage_done() and self._stage == len(self._stages) - 1:
-            stopped = "converged" if self._converged else "iterations"
+        if self._stage_done(state) and state.stage == len(self._stages) - 1:
+            stopped = "converged" if state.converged else "iterations"
         return Result(
-            pixels=self.pixels(),
-            iterations=self.iteration,
+            pixels=self._pixels(state),
             stopped=stopped,
-            seconds=self._seconds,
             provider=self._scene.objective.provider,
             model=self.model,
             options=self.options,
             weights=self._view.weights,
             initial=initial,
             final=final,
-            history=tuple(self._history),
-            snapshots=dict(self._snapshots),
+            steps=steps,
+            snapshots={n: p for n, p in self._snapshots.items() if n <= state.iteration},
         )
-
-
-def iterate(
-    content: Picture | None,
-    style: Picture | None,
-    options: Options | None = None,
-    *,
-    preset: str | None = None,
-    **overrides: Any,
-) -> Run:
-    """Sets a run up and returns it: an iterator of Progress with ``pixels()`` and ``result()``.
-
-    Without ``style`` only content and TV count (feature inversion); without ``content`` only style
-    and TV, on a square canvas (texture synthesis); both start from noise unless told otherwise.
-    Options come from ``options``, or from ``preset`` and keywords (see Options). Raises
-    OptionError, PictureError, ModelError, ProviderError or ResourceError.
-    """
-    if options is None:
-        options = Options.of(preset, **overrides)
-    elif preset is not None or overrides:
-        raise OptionError("give options, or preset and keywords, but not both.")
-    if options.init is None:
-        both = content is not None and style is not None
-        options = dataclasses.replace(options, init="content" if both else "noise")
-    model = find_model(options.model)
-    scene = Scene(
-        Objective(model, options.provider, options.threads),
-        None if content is None else load_picture(content, options.max_pixels, "content image"),
-        None if style is None else load_picture(style, options.max_pixels, "style image"),
-        options,
-    )
-    return Run(scene, options)
-
-
-def transfer(
-    content: Picture,
-    style: Picture,
-    options: Options | None = None,
-    *,
-    preset: str | None = None,
-    on_progress: Callable[[Progress], object] | None = None,
-    **overrides: Any,
-) -> Result:
-    """Paints ``content`` in the style of ``style``.
-
-    >>> result = transfer("photo.jpg", "painting.jpg", size=512)  # doctest: +SKIP
-    >>> result.save("painted.png")  # doctest: +SKIP
-
-    ``on_progress`` is called after every step; where it returns False the run stops. Options
-    and errors are those of ``iterate``.
-    """
-    return _finished(iterate(content, style, options, preset=preset, **overrides), on_progress)
-
-
-def invert(
-    content: Picture,
-    options: Options | None = None,
-    *,
-    preset: str | None = None,
-    on_progress: Callable[[Progress], object] | None = None,
-    **overrides: Any,
-) -> Result:
-    """Feature inversion: a picture from noise whose features are ``content``'s.
-
-    Mahendran and Vedaldi, CVPR 2015, as in the CS231n assignment. Else as ``transfer``.
-    """
-    return _finished(iterate(content, None, options, preset=preset, **overrides), on_progress)
-
-
-def texture(
-    style: Picture,
-    options: Options | None = None,
-    *,
-    preset: str | None = None,
-    on_progress: Callable[[Progress], object] | None = None,
-    **overrides: Any,
-) -> Result:
-    """Texture synthesis: ``size`` x ``size`` pixels from noise with ``style``'s Gram matrices.
-
-    Gatys, Ecker and Bethge, NeurIPS 2015. Else as ``transfer``.
-    """
-    return _finished(iterate(None, style, options, preset=preset, **overrides), on_progress)
-
-
-def _finished(run: Run, on_progress: Callable[[Progress], object] | None) -> Result:
-    for progress in run:
-        go_on = None if on_progress is None else on_progress(progress)
-        if go_on is not None and not go_on:
-            break
-    return run.result()
 
 
 def _limits(options: Options, model: Model) -> tuple[Array, Array]:

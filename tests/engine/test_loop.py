@@ -288,8 +288,9 @@ def test_rescaling_reaches_black_and_white() -> None:
 def test_adam_keeps_its_count_across_scales() -> None:
     run = ortist.iterate(CONTENT, STYLE, size=48, smallest_size=24, iterations=9)
     list(run)
-    assert isinstance(run.state, AdamState)
-    assert run.state.steps == 9
+    assert run.state is not None
+    assert isinstance(run.state.optimizer, AdamState)
+    assert run.state.optimizer.steps == 9
 
 
 def test_inversion_and_texture_start_from_noise_with_any_preset() -> None:

@@ -1,7 +1,8 @@
 """Command-line options made from the fields of ``Options``: names, defaults and help texts.
 
-A function decorated with ``takes_options`` gets one keyword ``given``: the options that the user
-wrote, by field name. What was not written stays with the preset or the default.
+A function decorated with ``takes_options`` gets two keywords: ``request``, a Request, and
+``given``, the options that the user wrote, by field name. What was not written stays with the
+preset or the default.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Literal, Optional, get_args, get_origin, get_
 import typer
 
 from ..options import Options
+from .request import Request
 
 __all__ = ["takes_options"]
 
@@ -22,19 +24,32 @@ __all__ = ["takes_options"]
 def takes_options(
     without: Collection[str] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds an option for every field of Options, but those in ``without``, to a typer command."""
+    """Adds every field of Request, and of Options but those in ``without``, to a typer command."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         fields = [field for field in dataclasses.fields(Options) if field.name not in without]
         types = get_type_hints(Options)
-        extra = [_parameter(field, types[field.name]) for field in fields]
+        asked = get_type_hints(Request, include_extras=True)
+        extra = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=asked[field.name],
+            )
+            for field in dataclasses.fields(Request)
+        ]
+        extra += [_parameter(field, types[field.name]) for field in fields]
         signature = inspect.signature(command, eval_str=True)
-        own = [value for value in signature.parameters.values() if value.name != "given"]
+        built = ("request", "given")
+        own = [value for value in signature.parameters.values() if value.name not in built]
 
         @functools.wraps(command)
         def run(**values: Any) -> None:
             given = {f.name: values.pop(f.name) for f in fields}
-            command(**values, given={k: v for k, v in given.items() if v is not None})
+            request = Request(**{name: values.pop(name) for name in asked})
+            written = {name: value for name, value in given.items() if value is not None}
+            command(**values, request=request, given=written)
 
         run.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
         run.__annotations__ = {value.name: value.annotation for value in (*own, *extra)}

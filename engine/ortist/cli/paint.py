@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,95 +12,53 @@ import typer
 
 from ..errors import OptionError
 from ..options import Options
-from ..presets import CS231N_MODEL, PRESETS
+from ..presets import CS231N_MODEL
 from .arguments import takes_options
+from .follow import follow
+from .request import Request
 
 if TYPE_CHECKING:
-    from ..loop import Progress, Result, Run
     from ..objective import Losses
+    from ..result import Result
 
 __all__ = ["invert", "texture", "transfer"]
 
-_Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", help="The picture to write; its suffix names the format."),
-]
-_Sheet = Annotated[
-    Path | None,
-    typer.Option(help="Write one picture that shows inputs, snapshots, result and loss curves."),
-]
-_Json = Annotated[
-    bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
-]
-_Preset = Annotated[str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")]
 _Content = Annotated[str, typer.Argument(help="The photo.", metavar="CONTENT")]
 _Style = Annotated[str, typer.Argument(help="The painting.", metavar="STYLE")]
 
 
 @takes_options()
-def transfer(
-    content: _Content,
-    style: _Style,
-    output: _Output = None,
-    preset: _Preset = None,
-    sheet: _Sheet = None,
-    as_json: _Json = False,
-    *,
-    given: dict[str, Any],
-) -> None:
+def transfer(content: _Content, style: _Style, *, request: Request, given: dict[str, Any]) -> None:
     """Paint CONTENT in the style of STYLE."""
-    _paint(content, style, output, preset, sheet, as_json, given)
+    _paint(content, style, request, given)
 
 
 @takes_options(without=("style_size", "style_layers", "strength"))
-def invert(
-    content: _Content,
-    output: _Output = None,
-    preset: _Preset = None,
-    sheet: _Sheet = None,
-    as_json: _Json = False,
-    *,
-    given: dict[str, Any],
-) -> None:
+def invert(content: _Content, *, request: Request, given: dict[str, Any]) -> None:
     """Find a picture, from noise, that has CONTENT's features (feature inversion)."""
-    _paint(content, None, output, preset, sheet, as_json, given)
+    _paint(content, None, request, given)
 
 
 @takes_options(without=("content_layers", "content_weight", "strength"))
-def texture(
-    style: _Style,
-    output: _Output = None,
-    preset: _Preset = None,
-    sheet: _Sheet = None,
-    as_json: _Json = False,
-    *,
-    given: dict[str, Any],
-) -> None:
+def texture(style: _Style, *, request: Request, given: dict[str, Any]) -> None:
     """Synthesise, from noise, a square texture in the style of STYLE."""
-    _paint(None, style, output, preset, sheet, as_json, given)
+    _paint(None, style, request, given)
 
 
-def _paint(
-    content: str | None,
-    style: str | None,
-    output: Path | None,
-    preset: str | None,
-    sheet: Path | None,
-    as_json: bool,
-    given: dict[str, Any],
-) -> None:
-    options = Options.of(preset, **given)
-    if sheet and not options.snapshots:
+def _paint(content: str | None, style: str | None, request: Request, given: dict[str, Any]) -> None:
+    options = Options.of(request.preset, **given)
+    if request.sheet and not options.snapshots:
         middle, last = options.iterations // 2, options.iterations
-        options = Options.of(preset, **{**given, "snapshots": (0, middle, last)})
-    if output is None and sheet is None and not as_json and options.iterations > 0:
+        options = Options.of(request.preset, **{**given, "snapshots": (0, middle, last)})
+    output, sheet = request.output, request.sheet
+    if output is None and sheet is None and not request.json and options.iterations > 0:
         raise OptionError("there is no place for the picture; name one with -o FILE.")
     # Here, not above: these take half a second that the checks before need not wait for.
     from PIL import Image
 
+    from ..api import iterate
     from ..files import check_writable
     from ..images import load_picture, picture_format, save_picture
-    from ..loop import iterate
 
     snapshots = {} if output is None else _snapshot_paths(output, given, options)
     outputs = [path for path in (output, sheet, *snapshots.values()) if path is not None]
@@ -119,12 +75,12 @@ def _paint(
     for picture in (output, *snapshots.values()):
         if picture is not None:
             picture_format(picture, run.canvas)
-    if preset and run.model.name != CS231N_MODEL:
+    if request.preset and run.model.name != CS231N_MODEL:
         _note(
-            f"the preset {preset} was made for the model {CS231N_MODEL}; with {run.model.name}, "
-            "the default options give a better picture."
+            f"the preset {request.preset} was made for the model {CS231N_MODEL}; with "
+            f"{run.model.name}, the default options give a better picture."
         )
-    interrupted = _follow(run)
+    interrupted = follow(run)
     result = run.result()
     if output:
         result.save(output)
@@ -135,7 +91,7 @@ def _paint(
         from ..sheet import contact_sheet
 
         save_picture(contact_sheet(result, inputs), sheet)
-    if as_json:
+    if request.json:
         print(json.dumps(_report(result, output, snapshots, sheet)))
     if interrupted:
         _note(f"interrupted after {result.iterations} of {options.iterations} iterations.")
@@ -150,42 +106,6 @@ def _check_distinct(outputs: list[Path]) -> None:
         if resolved in seen:
             raise OptionError(f"two outputs would both be written to {str(path)!r}; rename one.")
         seen.add(resolved)
-
-
-def _follow(run: Run) -> bool:
-    """Runs to the end, with a progress bar on a terminal; True where Ctrl-C cut it short."""
-    with _progress_bar(run.options.iterations) as show:
-        try:
-            for progress in run:
-                show(progress)
-        except KeyboardInterrupt:
-            if run.iteration < 0:
-                raise
-            return True
-    return False
-
-
-@contextmanager
-def _progress_bar(iterations: int) -> Iterator[Any]:
-    """A bar with the loss and the time left on stderr; nothing where stderr is no terminal."""
-    if not sys.stderr.isatty() or iterations == 0:
-        yield lambda progress: None
-        return
-    bar: Any = typer.progressbar(
-        length=iterations,
-        label="painting",
-        file=sys.stderr,
-        show_eta=True,
-        show_pos=True,
-        item_show_func=lambda p: f"loss {p.losses.total:.4g}" if p else None,
-    )
-    with bar:
-
-        def show(progress: Progress) -> None:
-            bar.current_item = progress
-            bar.update(1 if progress.iteration else 0)
-
-        yield show
 
 
 def _snapshot_paths(output: Path, given: dict[str, Any], options: Options) -> dict[int, Path]:
