@@ -30,8 +30,9 @@ def iterate(
 
     Without ``style`` only content and TV count (feature inversion); without ``content`` only style
     and TV, on a square canvas (texture synthesis); both start from noise unless told otherwise.
-    Options come from ``options``, or from ``preset`` and keywords (see Options). Raises
-    OptionError, PictureError, ModelError, ProviderError or ResourceError.
+    Options come from ``options``, or from ``preset``, ``config`` (a TOML file) and keywords, each
+    over the one before (see Options). Raises OptionError, PictureError, ModelError, ProviderError
+    or ResourceError.
     """
     if options is None:
         options = Options.of(preset, **overrides)

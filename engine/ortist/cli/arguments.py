@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, Optional, get_args, get_origin, get_
 
 import typer
 
-from ..options import Options
+from ..errors import OptionError
+from ..options import LayerWeights, Options
 from .request import Request
 
 __all__ = ["takes_options"]
@@ -48,7 +49,12 @@ def takes_options(
         def run(**values: Any) -> None:
             given = {f.name: values.pop(f.name) for f in fields}
             request = Request(**{name: values.pop(name) for name in asked})
-            written = {name: value for name, value in given.items() if value is not None}
+            kinds = {field: _plain(types[field.name]) for field in fields}
+            written = {
+                field.name: _read(field, kind, given[field.name])
+                for field, kind in kinds.items()
+                if given[field.name] is not None
+            }
             command(**values, request=request, given=written)
 
         run.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
@@ -60,25 +66,32 @@ def takes_options(
 
 def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     name = "--" + field.name.replace("_", "-")
-    if _plain(hint) is bool:
+    kind = _plain(hint)
+    if kind is bool:
         name += f"/--no-{name[2:]}"
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
         annotation=Annotated[
-            Optional[_command_type(hint)],  # noqa: UP045 - built at run time from a variable
-            typer.Option(name, help=_help(field, hint), metavar=_metavar(field.name, hint)),
+            Optional[bool if kind is bool else str],  # noqa: UP045 - built at run time
+            typer.Option(name, help=_help(field, hint), metavar=_metavar(field, kind)),
         ],
     )
 
 
-def _command_type(hint: Any) -> Any:
-    """The type that typer converts to; layers and lists stay text, which Options reads itself."""
-    choices = _plain(hint)
-    if choices in (int, float, bool):
-        return choices
-    return str
+def _read(field: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
+    """Numbers from the command line's text; what is made of other text, Options knows itself."""
+    if kind not in (int, float) or value == field.metadata["unset"] or field.name == "time_limit":
+        return value
+    try:
+        return kind(value)
+    except ValueError:
+        name = "--" + field.name.replace("_", "-")
+        what = "whole number" if kind is int else "number"
+        unset = field.metadata["unset"]
+        other = f" or {unset}" if unset else ""
+        raise OptionError(f"{name} should be a {what}{other}, not {value!r}.") from None
 
 
 def _plain(hint: Any) -> Any:
@@ -87,11 +100,15 @@ def _plain(hint: Any) -> Any:
     return parts[0] if type(None) in get_args(hint) else hint
 
 
-def _metavar(name: str, hint: Any) -> str | None:
-    if get_origin(_plain(hint)) is Literal:
-        return "|".join(get_args(_plain(hint)))
-    listed = {"content_layers": "LAYERS", "style_layers": "LAYERS", "snapshots": "N,N,…"}
-    return listed.get(name)
+def _metavar(field: dataclasses.Field[Any], kind: Any) -> str | None:
+    """What may be written, the word for None included."""
+    listed = {"snapshots": "N,N,…", "time_limit": "TIME", "model": "MODEL"}
+    words = {int: "N", float: "X", bool: None, LayerWeights: "LAYERS"}
+    found = listed.get(field.name, words.get(kind))
+    if get_origin(kind) is Literal:
+        found = "|".join(get_args(kind))
+    unset = field.metadata["unset"]
+    return f"{found}|{unset}" if unset else found
 
 
 def _help(field: dataclasses.Field[Any], hint: Any) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,10 +48,17 @@ def texture(style: _Style, *, request: Request, given: dict[str, Any]) -> None:
 
 
 def _paint(content: str | None, style: str | None, request: Request, given: dict[str, Any]) -> None:
-    options = Options.of(request.preset, **given)
-    if request.sheet and not options.snapshots:
+    options = Options.of(request.preset, request.config, **given)
+    if request.print_config:
+        from ..config import to_toml
+
+        print(to_toml(options), end="")
+        return
+    # The pictures on the way are files only where they were asked for, not just for a sheet.
+    files = options.snapshots
+    if request.sheet and not files:
         middle, last = options.iterations // 2, options.iterations
-        options = Options.of(request.preset, **{**given, "snapshots": (0, middle, last)})
+        options = dataclasses.replace(options, snapshots=(0, middle, last))
     output, sheet = request.output, request.sheet
     if output is None and sheet is None and not request.json and options.iterations > 0:
         raise OptionError("there is no place for the picture; name one with -o FILE.")
@@ -60,7 +69,7 @@ def _paint(content: str | None, style: str | None, request: Request, given: dict
     from ..files import check_writable
     from ..images import load_picture, picture_format, save_picture
 
-    snapshots = {} if output is None else _snapshot_paths(output, given, options)
+    snapshots = {} if output is None else _snapshot_paths(output, files)
     outputs = [path for path in (output, sheet, *snapshots.values()) if path is not None]
     for path in outputs:
         picture_format(path)
@@ -108,11 +117,9 @@ def _check_distinct(outputs: list[Path]) -> None:
         seen.add(resolved)
 
 
-def _snapshot_paths(output: Path, given: dict[str, Any], options: Options) -> dict[int, Path]:
-    """out.png -> out-0100.png; only where snapshots were asked for, and not just for a sheet."""
-    if "snapshots" not in given:
-        return {}
-    return {n: output.with_name(f"{output.stem}-{n:04}{output.suffix}") for n in options.snapshots}
+def _snapshot_paths(output: Path, iterations: Sequence[int]) -> dict[int, Path]:
+    """out.png -> out-0100.png."""
+    return {n: output.with_name(f"{output.stem}-{n:04}{output.suffix}") for n in iterations}
 
 
 def _report(

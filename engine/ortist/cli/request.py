@@ -27,6 +27,13 @@ class Request:
     preset: Annotated[
         str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")
     ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Options from a TOML file: over the preset's, under the command line's."),
+    ] = None
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the options as such a file, and stop.")
+    ] = False
     sheet: Annotated[
         Path | None,
         typer.Option(
