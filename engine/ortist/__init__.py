@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import invert, iterate, texture, transfer
     from .errors import (
+        CheckpointError,
+        DivergedError,
         InputError,
         ModelError,
         OptionError,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRESETS",
+    "CheckpointError",
+    "DivergedError",
     "InputError",
     "Losses",
     "ModelError",

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from .errors import OptionError
+from .errors import DivergedError, OptionError
 from .images import Picture, load_picture
 from .loop import Run
 from .models import find_model
@@ -66,7 +66,8 @@ def transfer(
     >>> result.save("painted.png")  # doctest: +SKIP
 
     ``on_progress`` is called after every step; where it returns False the run stops. Options
-    and errors are those of ``iterate``.
+    and errors are those of ``iterate``; a run that diverges raises DivergedError, whose ``result``
+    has what was reached before.
     """
     return _finished(iterate(content, style, options, preset=preset, **overrides), on_progress)
 
@@ -102,8 +103,12 @@ def texture(
 
 
 def _finished(run: Run, on_progress: Callable[[Progress], object] | None) -> Result:
-    for progress in run:
-        go_on = None if on_progress is None else on_progress(progress)
-        if go_on is not None and not go_on:
-            break
+    try:
+        for progress in run:
+            go_on = None if on_progress is None else on_progress(progress)
+            if go_on is not None and not go_on:
+                break
+    except DivergedError as error:
+        error.result = run.result() if run.iteration >= 0 else None
+        raise
     return run.result()

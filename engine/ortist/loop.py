@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import hashlib
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from .errors import OptionError
+from . import __version__
+from .checkpoint import Saved, read_checkpoint, write_checkpoint
+from .errors import CheckpointError, DivergedError, OptionError
 from .images import Array, denormalize, resize_values
 from .lbfgs import LbfgsState, lbfgs_init, lbfgs_step
 from .models import Model
 from .optimizers import AdamState, Point, RunningAverage, adam_init, adam_step
 from .options import Options
-from .result import Progress, Result
+from .pace import Pace
+from .result import Progress, Result, State
+from .runtime import available_cpus, load_onnxruntime
 from .scene import Scene, View, plan_stages, start_values
 
-__all__ = ["Run", "State"]
+__all__ = ["Run"]
 
-
-@dataclass(frozen=True)
-class State:
-    """All that the next step depends on, besides the pictures and the options.
-
-    After ``iteration`` steps the run is in its ``stage``-th scale, which began at iteration
-    ``began``: at ``point``, with the optimiser's own state, the running average, and the state of
-    the random generator that shifts the window. ``converged``: no step at this scale gains more.
-    """
-
-    iteration: int
-    stage: int
-    began: int
-    point: Point
-    optimizer: AdamState | LbfgsState
-    average: RunningAverage
-    jitter: Mapping[str, Any]
-    converged: bool = False
-
-    @property
-    def picture(self) -> Array:
-        """The running average where there is one, else the iterate, [1, 3, H, W] normalised."""
-        return self.average.value(self.point.values)
+_ELSEWHERE = ("model", "provider", "threads", "max_pixels", "time_limit")
+"""Options that a checkpoint may differ in, or that it names by what they came to."""
 
 
 class Run(Iterator[Progress]):
@@ -53,7 +41,7 @@ class Run(Iterator[Progress]):
     The first Progress (iteration 0) is of the picture as it starts. ``result()`` can be asked at
     any time after that one; leaving the loop early is how a run is cancelled. ``state`` is None
     before the first Progress. It is replaced as a whole by every step, so that an interruption
-    leaves the last one.
+    leaves the last one, and ``save_checkpoint`` and ``resume`` can carry it to another process.
     """
 
     def __init__(self, scene: Scene, options: Options):
@@ -68,6 +56,13 @@ class Run(Iterator[Progress]):
         self._steps: list[Progress] = []  # these two may be ahead of the state by a step
         self._snapshots: dict[int, NDArray[np.uint8]] = {}
         self._limits = _limits(options, scene.model)
+        self._ended: str | None = None
+        self._pace: Pace | None = None
+        if options.time_limit is not None:
+            sizes = [scene.canvas(stage.side) for stage in self._stages]
+            pixels = [width * height for width, height in sizes]
+            counts = [stage.iterations for stage in self._stages]
+            self._pace = Pace(pixels, counts, options.time_limit)
 
     @property
     def model(self) -> Model:
@@ -83,25 +78,57 @@ class Run(Iterator[Progress]):
         """Steps done so far; -1 before the first evaluation."""
         return -1 if self.state is None else self.state.iteration
 
-    def __next__(self) -> Progress:
-        if self.state is None:
-            view, state = self._view, self._first()
-        elif not self._stage_done(self.state):
-            view, state = self._view, self._step(self._view, self.state)
-        elif self.state.stage < len(self._stages) - 1:
-            view, larger = self._enlarged(self.state)
-            state = self._step(view, larger)
-        else:
-            raise StopIteration
-        return self._advance(view, state)
+    @property
+    def steps(self) -> tuple[Progress, ...]:
+        """One entry an iteration so far."""
+        return tuple(self._steps[: self.iteration + 1])
 
-    def _advance(self, view: View, state: State) -> Progress:
-        """Makes ``state`` the run's; interrupted before its last lines, it leaves the old one."""
+    @property
+    def finished(self) -> bool:
+        """Whether there is no step left, be it that all were done or that the last converged."""
+        state = self.state
+        return state is not None and self._next_stage(state) == len(self._stages)
+
+    def __next__(self) -> Progress:
+        began = time.perf_counter()
+        before, view = self.state, self._view
+        if before is None:
+            state = self._first()
+        else:
+            stage = self._next_stage(before)
+            if stage == len(self._stages):
+                raise StopIteration
+            if self._pace is not None:
+                elapsed = began - self._began
+                found = self._pace.stage_of_next(before.stage, stage, elapsed)
+                if found is None:
+                    self._ended = "time limit"
+                    raise StopIteration
+                before = dataclasses.replace(before, hurried=before.hurried or found > stage)
+                stage = found
+            state = before
+            if stage > before.stage:
+                view, state = self._enlarged(before, stage)
+            state = self._step(view, state)
         if not np.isfinite(state.point.loss):
-            raise OptionError(
+            self._ended = "diverged"
+            raise DivergedError(
                 f"the loss became {state.point.loss} at iteration {state.iteration}; lower "
                 f"learning_rate (it is {self._learning_rate()}) or the weights."
             )
+        if self._pace is not None:
+            entered = before is not None and state.stage > before.stage
+            self._pace.took(state.stage, time.perf_counter() - began, entered)
+        return self._advance(view, state)
+
+    def _next_stage(self, state: State) -> int:
+        """The scale of the next step, the number of scales where none is left."""
+        steps = state.iteration - state.began
+        done = state.converged or steps >= self._stages[state.stage].iterations
+        return state.stage + 1 if done else state.stage
+
+    def _advance(self, view: View, state: State) -> Progress:
+        """Makes ``state`` the run's; interrupted before its last lines, it leaves the old one."""
         progress = Progress(
             state.iteration,
             self.options.iterations,
@@ -111,7 +138,7 @@ class Run(Iterator[Progress]):
         )
         self._steps[state.iteration :] = [progress]
         if state.iteration in self.options.snapshots:
-            self._snapshots[state.iteration] = self._pixels(state)
+            self._snapshots[state.iteration] = self._pixels(state.picture)
         self._view, self.state = view, state
         return progress
 
@@ -130,10 +157,6 @@ class Run(Iterator[Progress]):
     @property
     def _uses_lbfgs(self) -> bool:
         return self.options.optimizer == "lbfgs"
-
-    def _stage_done(self, state: State) -> bool:
-        steps = state.iteration - state.began
-        return state.converged or steps >= self._stages[state.stage].iterations
 
     def _step(self, view: View, state: State) -> State:
         options, done, point = self.options, state.iteration, state.point
@@ -168,6 +191,7 @@ class Run(Iterator[Progress]):
             average=state.average.including(found.values),
             jitter=self._jitter.bit_generator.state,
             converged=converged,
+            hurried=state.hurried,
         )
 
     def _adam_step(self, done: int, point: Point, state: AdamState) -> tuple[Array, AdamState]:
@@ -192,13 +216,12 @@ class Run(Iterator[Progress]):
         down, right = self._jitter.integers(0, self.options.effective_jitter, 2)
         return int(down), int(right)
 
-    def _enlarged(self, state: State) -> tuple[View, State]:
-        """The next scale: the average becomes the picture, Adam keeps its moments.
+    def _enlarged(self, state: State, stage: int) -> tuple[View, State]:
+        """A later scale: the average becomes the picture, Adam keeps its moments.
 
         The first moment is resized bicubically as the picture is, the second, which must stay
         positive, bilinearly; the count of steps is kept (crowsonkb/style-transfer-pytorch).
         """
-        stage = state.stage + 1
         view = self._scene.at(self._stages[stage].side)
         picture = resize_values(state.picture, view.canvas, Image.Resampling.BICUBIC)
         self._jitter.bit_generator.state = state.jitter
@@ -216,6 +239,7 @@ class Run(Iterator[Progress]):
             optimizer=optimizer,
             average=RunningAverage(self.options.effective_averaging),
             jitter=self._jitter.bit_generator.state,
+            hurried=state.hurried,
         )
 
     def _learning_rate(self) -> float:
@@ -223,20 +247,65 @@ class Run(Iterator[Progress]):
         return self.model.recipe.learning_rate if rate is None else rate
 
     def pixels(self) -> NDArray[np.uint8]:
-        """The picture as it is now, uint8 [H, W, 3]; while scales are left, a smaller one."""
-        if self.state is None:
-            return denormalize(self._start, self.model, self.options.rescale)
-        return self._pixels(self.state)
+        """The picture as it is now, uint8 [H, W, 3]; enlarged to its full size at early scales."""
+        return self._pixels(self._start if self.state is None else self.state.picture)
 
-    def _pixels(self, state: State) -> NDArray[np.uint8]:
-        return denormalize(state.picture, self.model, self.options.rescale)
+    def _pixels(self, picture: Array) -> NDArray[np.uint8]:
+        if picture.shape[:1:-1] != self.canvas:
+            picture = resize_values(picture, self.canvas, Image.Resampling.BICUBIC)
+        return denormalize(picture, self.model, self.options.rescale)
+
+    def save_checkpoint(self, path: str | PathLike[str]) -> None:
+        """Writes the state whole or not at all; raises OptionError before the first iteration."""
+        if self.state is None:
+            raise OptionError("the run has no state to save before its first iteration.")
+        saved = Saved(self.state, list(self.steps), self._snapshots_so_far())
+        write_checkpoint(Path(path), saved, self._identity)
+
+    def resume(self, path: str | PathLike[str]) -> None:
+        """Goes on from a checkpoint of a run with the same pictures, model and options.
+
+        The bytes of the result are those of a run that was never interrupted, on the same machine
+        with the same versions. Only ``time_limit`` and ``max_pixels`` may be others. Raises
+        CheckpointError, and leaves the file as it is.
+        """
+        state, steps, snapshots = read_checkpoint(Path(path), self._identity)
+        view = self._scene.at(self._stages[state.stage].side)
+        if state.point.values.shape[:1:-1] != view.canvas:
+            raise CheckpointError(
+                f"the checkpoint {str(path)!r} is not one that this Ortist wrote (its picture has "
+                "another size); remove it to start anew."
+            )
+        self._steps, self._snapshots = steps, snapshots
+        self._view, self.state = view, state
+        self._began = time.perf_counter() - steps[-1].seconds
+
+    @functools.cached_property
+    def _identity(self) -> dict[str, Any]:
+        """All that decides the bytes of the result, by name."""
+        options = dataclasses.asdict(self.options)
+        model = dataclasses.replace(self.model, folder=Path())
+        return {
+            **{name: value for name, value in options.items() if name not in _ELSEWHERE},
+            "provider": self._scene.objective.provider,
+            "threads": self.options.threads or available_cpus(),
+            **self._scene.fingerprints(),
+            "model": hashlib.sha256(repr(model).encode()).hexdigest(),
+            "ortist": __version__,
+            "onnxruntime": load_onnxruntime().__version__,
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+        }
+
+    def _snapshots_so_far(self) -> dict[int, NDArray[np.uint8]]:
+        return {n: pixels for n, pixels in self._snapshots.items() if n <= self.iteration}
 
     def result(self) -> Result:
         """What has been reached so far; raises OptionError before the first evaluation."""
         state = self.state
         if state is None:
             raise OptionError("the run has no result before its first iteration.")
-        steps = tuple(self._steps[: state.iteration + 1])
+        steps = self.steps
         final = steps[-1].losses
         if state.iteration > 0 and (
             self.options.effective_jitter > 1 or self.options.effective_averaging > 0
@@ -246,11 +315,12 @@ class Run(Iterator[Progress]):
         initial = steps[0].losses
         if state.stage > 0:  # that was at another scale, with other weights
             initial = self._view.evaluate(start_values(self._view, self.options))[0]
-        stopped = "cancelled"
-        if self._stage_done(state) and state.stage == len(self._stages) - 1:
+        stopped = self._ended or "cancelled"
+        if self.finished:
             stopped = "converged" if state.converged else "iterations"
+            stopped = "time limit" if state.hurried else stopped
         return Result(
-            pixels=self._pixels(state),
+            pixels=self.pixels(),
             stopped=stopped,
             provider=self._scene.objective.provider,
             model=self.model,
@@ -259,7 +329,7 @@ class Run(Iterator[Progress]):
             initial=initial,
             final=final,
             steps=steps,
-            snapshots={n: p for n, p in self._snapshots.items() if n <= state.iteration},
+            snapshots=self._snapshots_so_far(),
         )
 
 

@@ -1,4 +1,4 @@
-"""What a run hands out: one Progress a step, a Result at the end."""
+"""What a run is made of: its State, one Progress a step, a Result at the end."""
 
 from __future__ import annotations
 
@@ -6,18 +6,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from .balance import Weights
-from .images import save_picture
+from .images import Array, save_picture
+from .lbfgs import LbfgsState
 from .models import Model
 from .objective import Losses
+from .optimizers import AdamState, Point, RunningAverage
 from .options import Options
 
-__all__ = ["Progress", "Result"]
+__all__ = ["Progress", "Result", "State"]
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the next step depends on, besides the pictures and the options.
+
+    After ``iteration`` steps the run is in its ``stage``-th scale, which began at iteration
+    ``began``: at ``point``, with the optimiser's own state, the running average, and the state of
+    the random generator that shifts the window. ``converged``: no step at this scale gains more;
+    ``hurried``: a time limit has cut a scale short.
+    """
+
+    iteration: int
+    stage: int
+    began: int
+    point: Point
+    optimizer: AdamState | LbfgsState
+    average: RunningAverage
+    jitter: Mapping[str, Any]
+    converged: bool = False
+    hurried: bool = False
+
+    @property
+    def picture(self) -> Array:
+        """The running average where there is one, else the iterate, [1, 3, H, W] normalised."""
+        return self.average.value(self.point.values)
 
 
 @dataclass(frozen=True)
@@ -39,9 +68,11 @@ class Result:
     """A finished (or stopped) run.
 
     ``pixels`` is uint8 [H, W, 3]; ``stopped`` says why it ended: "iterations" (all done),
-    "converged" (L-BFGS found no further decrease) or "cancelled". ``initial`` and ``final`` hold
-    the losses of the start and of the picture at the scale reached, with its ``weights``;
-    ``steps`` has one entry an iteration, ``snapshots`` the pixels of the iterations asked for.
+    "converged" (L-BFGS found no further decrease), "time limit" (some steps were left out),
+    "diverged" (the next step had no finite loss) or "cancelled". Pictures of early scales are
+    enlarged: all have the size asked for. ``initial`` and ``final`` hold the losses of the start
+    and of the picture at the scale reached, with its ``weights``; ``steps`` has one entry an
+    iteration, ``snapshots`` the pixels of the iterations asked for.
     """
 
     pixels: NDArray[np.uint8]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,15 @@ class Scene:
     @property
     def model(self) -> Model:
         return self.objective.model
+
+    def fingerprints(self) -> dict[str, str]:
+        """The SHA-256 of each picture's pixels, by its name."""
+        found = {}
+        for name, image in (("content image", self._content), ("style image", self._style)):
+            if image is not None:
+                size = f"{image.mode} {image.size} ".encode()
+                found[name] = hashlib.sha256(size + image.tobytes()).hexdigest()
+        return found
 
     def at(self, side: int) -> View:
         """The scene with pictures whose shorter side has ``side`` pixels."""
