@@ -19,14 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import CheckpointError
+from .errors import CheckpointError, OutputError
 from .files import atomic_writer
 from .lbfgs import LbfgsState
 from .objective import Losses
 from .optimizers import AdamState, Point, RunningAverage
 from .result import Progress, State
 
-__all__ = ["Saved", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Saved", "read_checkpoint", "remove_checkpoint", "write_checkpoint"]
 
 _MAGIC = b"ortist checkpoint 1\n"
 _HASH = hashlib.sha256().digest_size
@@ -55,9 +55,28 @@ def write_checkpoint(path: Path, saved: Saved, identity: Mapping[str, Any]) -> N
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
-    with atomic_writer(path, scratch=f".{path.name}.part") as stream:
+    with atomic_writer(path, _scratch(path)) as stream:
         for part in (_MAGIC, digest.digest(), *parts):
             stream.write(part)
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Removes it, with what a killed process may have left; a file that is not there is no error.
+
+    Raises OutputError.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        Path(os.path.realpath(path)).with_name(_scratch(path)).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot remove the checkpoint {str(path)!r} ({error.strerror}); remove it yourself."
+        ) from error
+
+
+def _scratch(path: Path) -> str:
+    """The name of the temporary file beside it."""
+    return f".{path.name}.part"
 
 
 def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Saved:

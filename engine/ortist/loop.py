@@ -111,15 +111,18 @@ class Run(Iterator[Progress]):
                 view, state = self._enlarged(before, stage)
             state = self._step(view, state)
         if not np.isfinite(state.point.loss):
-            self._ended = "diverged"
-            raise DivergedError(
-                f"the loss became {state.point.loss} at iteration {state.iteration}; lower "
-                f"learning_rate (it is {self._learning_rate()}) or the weights."
-            )
+            raise self._diverged(f"the loss became {state.point.loss}", state.iteration)
         if self._pace is not None:
             entered = before is not None and state.stage > before.stage
             self._pace.took(state.stage, time.perf_counter() - began, entered)
         return self._advance(view, state)
+
+    def _diverged(self, what: str, iteration: int) -> DivergedError:
+        self._ended = "diverged"
+        return DivergedError(
+            f"{what} at iteration {iteration}; lower learning_rate (it is "
+            f"{self._learning_rate()}) or the weights."
+        )
 
     def _next_stage(self, state: State) -> int:
         """The scale of the next step, the number of scales where none is left."""
@@ -203,7 +206,11 @@ class Run(Iterator[Progress]):
             rate = options.final_learning_rate
             if done == last_phase:
                 state = adam_init(point.values)
-        return adam_step(point.values, point.gradient, state, rate, beta2=options.beta2)
+        try:
+            with np.errstate(over="raise"):  # else an infinite mean of squares stops all pixels
+                return adam_step(point.values, point.gradient, state, rate, beta2=options.beta2)
+        except FloatingPointError as error:
+            raise self._diverged("the gradient left float32", done + 1) from error
 
     def _evaluate(self, view: View, values: Array) -> Point:
         losses, gradient = view.evaluate(values, self._offset())

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import OptionError
+from ..errors import DivergedError, OptionError
 from ..options import Options
 from ..presets import CS231N_MODEL
 from .arguments import takes_options
-from .follow import follow
+from .follow import Listener, every, follow, losses_as_json, traced
 from .request import Request
 
 if TYPE_CHECKING:
-    from ..objective import Losses
     from ..result import Result
 
 __all__ = ["invert", "texture", "transfer"]
@@ -56,32 +57,44 @@ def _paint(content: str | None, style: str | None, request: Request, given: dict
         return
     # The pictures on the way are files only where they were asked for, not just for a sheet.
     files = options.snapshots
-    if request.sheet and not files:
+    output, sheet, report = request.output, request.sheet, request.report
+    if (sheet or report) and not files:
         middle, last = options.iterations // 2, options.iterations
         options = dataclasses.replace(options, snapshots=(0, middle, last))
-    output, sheet = request.output, request.sheet
-    if output is None and sheet is None and not request.json and options.iterations > 0:
+    if not (output or sheet or report or request.json) and options.iterations > 0:
         raise OptionError("there is no place for the picture; name one with -o FILE.")
+    preview = request.preview or output
+    if request.preview_every and not preview:
+        raise OptionError("there is no place for the preview; name one with --preview FILE.")
+    if request.preview and not request.preview_every:
+        raise OptionError("--preview FILE needs --preview-every N, which says how often.")
     # Here, not above: these take half a second that the checks before need not wait for.
     from PIL import Image
 
     from ..api import iterate
-    from ..files import check_writable
+    from ..checkpoint import remove_checkpoint
+    from ..files import atomic_writer, check_writable
     from ..images import load_picture, picture_format, save_picture
 
     snapshots = {} if output is None else _snapshot_paths(output, files)
-    outputs = [path for path in (output, sheet, *snapshots.values()) if path is not None]
-    for path in outputs:
+    pictures = [p for p in (output, sheet, request.preview, *snapshots.values()) if p is not None]
+    others = [p for p in (report, request.trace, request.checkpoint) if p is not None]
+    for path in pictures:
         picture_format(path)
+    for path in (*pictures, *others):
         check_writable(path)
-    _check_distinct(outputs)
+    sources = [path for path in (content, style) if path is not None]
+    _check_distinct([*pictures, *others])
+    early = [preview] if request.preview_every else []
+    early += [output] if request.checkpoint else []
+    _check_inputs(sources, [*others, *(path for path in early if path is not None)])
     inputs = {
         name: load_picture(path, options.max_pixels, f"{name} image")
         for name, path in (("content", content), ("style", style))
         if path is not None
     }
     run = iterate(inputs.get("content"), inputs.get("style"), options)
-    for picture in (output, *snapshots.values()):
+    for picture in (output, request.preview, *snapshots.values()):
         if picture is not None:
             picture_format(picture, run.canvas)
     if request.preset and run.model.name != CS231N_MODEL:
@@ -89,7 +102,33 @@ def _paint(content: str | None, style: str | None, request: Request, given: dict
             f"the preset {request.preset} was made for the model {CS231N_MODEL}; with "
             f"{run.model.name}, the default options give a better picture."
         )
-    interrupted = follow(run)
+    checkpoint = request.checkpoint
+    if checkpoint and checkpoint.exists():
+        run.resume(checkpoint)
+        _note(f"going on from iteration {run.iteration} of the checkpoint {str(checkpoint)!r}.")
+    diverged: DivergedError | None = None
+    interrupted = False
+    with ExitStack() as stack:
+        listeners: list[Listener] = []
+        if request.trace:
+            listeners.append(stack.enter_context(traced(request.trace, run.steps)))
+        if request.preview_every and preview:
+            place = preview
+            listeners.append(
+                every(
+                    request.preview_every,
+                    lambda: save_picture(Image.fromarray(run.pixels()), place),
+                )
+            )
+        if checkpoint:
+            save = functools.partial(run.save_checkpoint, checkpoint)
+            listeners.append(every(request.checkpoint_every, save))
+        try:
+            interrupted = follow(run, listeners)
+        except DivergedError as error:
+            if run.iteration < 0:
+                raise
+            diverged = error
     result = run.result()
     if output:
         result.save(output)
@@ -100,8 +139,24 @@ def _paint(content: str | None, style: str | None, request: Request, given: dict
         from ..sheet import contact_sheet
 
         save_picture(contact_sheet(result, inputs), sheet)
+    if report:
+        from ..report import html_report
+
+        named = zip(
+            (f"{name}: {path}" for name, path in zip(inputs, sources, strict=True)),
+            inputs.values(),
+            strict=True,
+        )
+        with atomic_writer(report) as stream:
+            stream.write(html_report(result, dict(named)).encode(errors="replace"))
     if request.json:
-        print(json.dumps(_report(result, output, snapshots, sheet)))
+        print(json.dumps(_summary(result, request, snapshots)))
+    if checkpoint and run.finished:
+        remove_checkpoint(checkpoint)
+    elif checkpoint and diverged is None:
+        run.save_checkpoint(checkpoint)
+    if diverged is not None:
+        raise DivergedError(f"{diverged} What is written is of iteration {result.iterations}.")
     if interrupted:
         _note(f"interrupted after {result.iterations} of {options.iterations} iterations.")
         raise typer.Exit(130)
@@ -117,17 +172,26 @@ def _check_distinct(outputs: list[Path]) -> None:
         seen.add(resolved)
 
 
+def _check_inputs(sources: list[str], outputs: list[Path]) -> None:
+    """Raises OptionError where a picture would be replaced that the run, gone on with, needs.
+
+    (A result may replace the content: it is written when that is no longer needed.)
+    """
+    inputs = {os.path.realpath(source) for source in sources}
+    for path in outputs:
+        if os.path.realpath(path) in inputs:
+            raise OptionError(f"{str(path)!r} is a picture that the run needs; name another file.")
+
+
 def _snapshot_paths(output: Path, iterations: Sequence[int]) -> dict[int, Path]:
     """out.png -> out-0100.png."""
     return {n: output.with_name(f"{output.stem}-{n:04}{output.suffix}") for n in iterations}
 
 
-def _report(
-    result: Result, output: Path | None, snapshots: dict[int, Path], sheet: Path | None
-) -> dict[str, Any]:
+def _summary(result: Result, request: Request, snapshots: dict[int, Path]) -> dict[str, Any]:
     height, width = result.pixels.shape[:2]
     return {
-        "output": None if output is None else str(output),
+        "output": None if request.output is None else str(request.output),
         "size": [width, height],
         "iterations": result.iterations,
         "stopped": result.stopped,
@@ -139,20 +203,10 @@ def _report(
             "style": dict(result.weights.style),
             "tv": result.weights.tv,
         },
-        "initial": _losses(result.initial),
-        "final": _losses(result.final),
+        "initial": losses_as_json(result.initial),
+        "final": losses_as_json(result.final),
         "snapshots": {str(n): str(path) for n, path in snapshots.items()},
-        "sheet": None if sheet is None else str(sheet),
-    }
-
-
-def _losses(losses: Losses) -> dict[str, Any]:
-    return {
-        "content": losses.content,
-        "style": losses.style,
-        "style_by_layer": {str(tap): value for tap, value in losses.style_by_layer.items()},
-        "tv": losses.tv,
-        "total": losses.total,
+        "sheet": None if request.sheet is None else str(request.sheet),
     }
 
 

@@ -40,6 +40,31 @@ class Request:
             help="Write one picture that shows inputs, snapshots, result and loss curves."
         ),
     ] = None
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write one HTML file with pictures, loss curves, times and settings."),
+    ] = None
+    trace: Annotated[
+        Path | None, typer.Option(help="Write one JSON object a step, as the run goes on.")
+    ] = None
+    preview_every: Annotated[
+        int | None,
+        typer.Option(help="Write the picture so far after every N steps.", metavar="N", min=1),
+    ] = None
+    preview: Annotated[
+        Path | None,
+        typer.Option(help="Where to; without it, the output file."),
+    ] = None
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the run's state here; the same command again goes on from it, to the same "
+            "bytes. Removed when the run is finished."
+        ),
+    ] = None
+    checkpoint_every: Annotated[
+        int, typer.Option(help="Steps from one checkpoint to the next.", metavar="N", min=1)
+    ] = 50
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
     ] = False
