@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -82,7 +83,7 @@ def test_a_time_limit(ortist: Ortist, line: tuple[object, ...], tmp_path: Path) 
     assert (first["stopped"], first["size"]) == ("time limit", [85, 64])
     steps = [json.loads(text) for text in trace.read_text().splitlines()]
     assert steps[-1]["scale"] == 64
-    longest = max(b["seconds"] - a["seconds"] for a, b in zip(steps, steps[1:], strict=False))
+    longest = max(b["seconds"] - a["seconds"] for a, b in itertools.pairwise(steps))
     assert 0.3 < first["seconds"] <= 1 + longest
     done = ortist(*words, "--time-limit", "2s")
     second = json.loads(done.stdout)
