@@ -32,7 +32,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto
   color: #222; background: #fafaf8 }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top }
-figure img { max-width: 22rem; max-height: 22rem; display: block }
+figure img { max-width: 22rem; max-height: 22rem; width: auto; height: auto; display: block }
 figure.result img { max-width: 100%; max-height: none }
 table { border-collapse: collapse } td, th { padding: .15rem 1rem .15rem 0; text-align: left;
   vertical-align: top; border-bottom: 1px solid #ddd } td.n { text-align: right }
