@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command has it; before NumPy
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray

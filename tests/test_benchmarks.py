@@ -53,6 +53,13 @@ def test_profile() -> None:
     assert slowest == sorted(slowest, reverse=True)
 
 
+def test_tiles() -> None:
+    """Which also asserts that the gradients agree."""
+    (found,) = race("tests.benchmarks.tiles", "--sizes", "600", "--rounds", "1")["sizes"]
+    assert set(found["seconds"]) == {"general", "tiles-512", "tiles-1024", "ortist"}
+    assert found["ratios"]["general"] == 1
+
+
 @pytest.mark.parametrize("name", ["step", "memory", "coldstart", "convergence", "size"])
 def test_without_torch_one_sentence(name: str) -> None:
     code = (

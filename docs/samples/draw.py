@@ -151,6 +151,13 @@ def strike(scene: list[Solid], start: Array, ray: Array) -> tuple[Array, Array, 
     return best, who, normal
 
 
+def hills(ray: Array) -> Array:
+    """Return how far below the wooded hill's ridge the rays point, by their upward part."""
+    turn = np.arctan2(ray[0], ray[1])
+    ridge = 0.13 + 0.13 * np.exp(-(((turn + 0.2) / 0.2) ** 2)) + 0.012 * noise(turn * 150, 9)
+    return np.asarray(ridge - np.maximum(ray[2], 0))
+
+
 def sky(ray: Array) -> Array:
     """Return the light from far away: the evening sky, its clouds and a wooded hill."""
     up, turn = np.maximum(ray[2], 0), np.arctan2(ray[0], ray[1])
@@ -161,10 +168,9 @@ def sky(ray: Array) -> Array:
     cloud = mix(rgb(0.40, 0.40, 0.50), rgb(1.35, 1.12, 0.90), lit)
     colour = mix(colour, cloud, step(0.0, 1.1, noise(u, v)) * step(0.02, 0.16, up) * 0.95)
     u, v = turn * 500, up * 700
-    ridge = 0.13 + 0.13 * np.exp(-(((turn + 0.2) / 0.2) ** 2)) + 0.012 * noise(turn * 150, 9)
     crowns = np.abs(noise(u + 2, v - 2)) - np.abs(noise(u, v)) + 0.4 * noise(u / 5, v / 5)
     hill = mix(rgb(0.02, 0.04, 0.02), rgb(0.50, 0.38, 0.10), np.clip(0.28 + 1.2 * crowns, 0, 1))
-    return mix(colour, mix(hill, low * rgb(0.6, 0.72, 0.95), 0.2), step(0, 0.003, ridge - up))
+    return mix(colour, mix(hill, low * rgb(0.6, 0.72, 0.95), 0.2), step(0, 0.003, hills(ray)))
 
 
 def facade(scene: list[Solid], who: Array, p: Array, normal: Array) -> Array:
@@ -234,11 +240,24 @@ def develop(light: Array, depth: Array) -> Array:
     return np.asarray(tone ** (1 / 2.0) + grain * (1 - 0.6 * tone))
 
 
-def harbour() -> Array:
-    """Render the harbour town, seen from 6 m above the water."""
+def camera() -> tuple[Array, Array]:
+    """Return where the pixels' rays start, 6 m above the water, and where they point."""
     ray = np.stack([X - WIDTH / 2 + 0.5, np.full_like(X, 1.04 * WIDTH), HEIGHT / 2 - 0.5 - Y])
     ray = ray.reshape(3, -1) / np.linalg.norm(ray.reshape(3, -1), axis=0)
-    scene, start = town(), np.broadcast_to(rgb(0, 0, 6.0), ray.shape)
+    return np.broadcast_to(rgb(0, 0, 6.0), ray.shape), ray
+
+
+def harbour_sky() -> Array:
+    """Return a mask of the harbour: white where rays meet nothing but the sky."""
+    start, ray = camera()
+    free = (strike(town(), start, ray)[1] < 0) & (hills(ray) < 0)
+    return np.repeat(free.reshape(HEIGHT, WIDTH, 1), 3, 2) * 1.0
+
+
+def harbour() -> Array:
+    """Render the harbour town, seen from 6 m above the water."""
+    start, ray = camera()
+    scene = town()
     colour, depth = view(scene, start, ray)
     wet = np.flatnonzero((fall := -6.0 / np.minimum(ray[2], -1e-6)) < depth)
     p, depth[wet] = start[:, wet] + ray[:, wet] * fall[wet], fall[wet]
@@ -440,9 +459,16 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     folder.mkdir(parents=True, exist_ok=True)
     for draw in (harbour, swirls, shards, pencil):
-        pixels = np.clip(draw(), 0, 1).reshape(HEIGHT // 2, 2, WIDTH // 2, 2, 3).mean((1, 3))
-        picture = Image.fromarray((pixels * 255 + 0.5).astype(np.uint8))
-        picture.save(folder / f"{draw.__name__}.jpg", quality=88)
+        save(draw(), folder / f"{draw.__name__}.jpg", quality=88)
+    mask = harbour_sky()
+    save(mask, folder / "harbour-sky.png")
+    save(1 - mask, folder / "harbour-land.png")
+
+
+def save(picture: Array, path: Path, **options: int) -> None:
+    """Save a picture at half its size."""
+    pixels = np.clip(picture, 0, 1).reshape(HEIGHT // 2, 2, WIDTH // 2, 2, 3).mean((1, 3))
+    Image.fromarray((pixels * 255 + 0.5).astype(np.uint8)).save(path, **options)
 
 
 if __name__ == "__main__":

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from .errors import DivergedError, OptionError
 from .images import Picture, load_picture
 from .loop import Run
 from .models import find_model
-from .objective import Objective
 from .options import Options
 from .result import Progress, Result
-from .scene import Scene
+from .scene import Scene, open_objective
+from .styles import Mask, Styles, load_regions
 
 __all__ = ["invert", "iterate", "texture", "transfer"]
 
 
 def iterate(
     content: Picture | None,
-    style: Picture | None,
+    style: Picture | Sequence[Picture] | None,
     options: Options | None = None,
     *,
+    masks: Sequence[Mask] = (),
     preset: str | None = None,
     **overrides: Any,
 ) -> Run:
@@ -30,32 +31,37 @@ def iterate(
 
     Without ``style`` only content and TV count (feature inversion); without ``content`` only style
     and TV, on a square canvas (texture synthesis); both start from noise unless told otherwise.
-    Options come from ``options``, or from ``preset``, ``config`` (a TOML file) and keywords, each
-    over the one before (see Options). Raises OptionError, PictureError, ModelError, ProviderError
-    or ResourceError.
+    A list or tuple of styles is blended as ``style_weights`` say. ``masks`` are pairs (mask of the
+    content, mask of the style or None for all of it), white where they count: of one style any
+    number, of several styles one each, in their order. Options come from ``options``, or from
+    ``preset``, ``config`` (a TOML file) and keywords, each over the one before (see Options).
+    Raises OptionError, PictureError, ModelError, ProviderError or ResourceError.
     """
     if options is None:
         options = Options.of(preset, **overrides)
     elif preset is not None or overrides:
         raise OptionError("give options, or preset and keywords, but not both.")
+    styles = _several(style)
     if options.init is None:
-        both = content is not None and style is not None
+        both = content is not None and len(styles) > 0
         options = dataclasses.replace(options, init="content" if both else "noise")
     model = find_model(options.model)
-    scene = Scene(
-        Objective(model, options.provider, options.threads),
-        None if content is None else load_picture(content, options.max_pixels, "content image"),
-        None if style is None else load_picture(style, options.max_pixels, "style image"),
-        options,
-    )
+    most = options.max_pixels
+    photo = None if content is None else load_picture(content, most, "content image")
+    paintings = [load_picture(picture, most, "style image") for picture in styles]
+    regions = load_regions(masks, photo, paintings, most)
+    chosen = Styles(paintings, options, regions)
+    objective = open_objective(model, options, masked=bool(regions))
+    scene = Scene(objective, photo, chosen, options)
     return Run(scene, options)
 
 
 def transfer(
     content: Picture,
-    style: Picture,
+    style: Picture | Sequence[Picture],
     options: Options | None = None,
     *,
+    masks: Sequence[Mask] = (),
     preset: str | None = None,
     on_progress: Callable[[Progress], object] | None = None,
     **overrides: Any,
@@ -65,11 +71,12 @@ def transfer(
     >>> result = transfer("photo.jpg", "painting.jpg", size=512)  # doctest: +SKIP
     >>> result.save("painted.png")  # doctest: +SKIP
 
-    ``on_progress`` is called after every step; where it returns False the run stops. Options
-    and errors are those of ``iterate``; a run that diverges raises DivergedError, whose ``result``
-    has what was reached before.
+    ``on_progress`` is called after every step; where it returns False the run stops. Styles,
+    masks, options and errors are those of ``iterate``; a run that diverges raises DivergedError,
+    whose ``result`` has what was reached before.
     """
-    return _finished(iterate(content, style, options, preset=preset, **overrides), on_progress)
+    run = iterate(content, style, options, masks=masks, preset=preset, **overrides)
+    return _finished(run, on_progress)
 
 
 def invert(
@@ -88,7 +95,7 @@ def invert(
 
 
 def texture(
-    style: Picture,
+    style: Picture | Sequence[Picture],
     options: Options | None = None,
     *,
     preset: str | None = None,
@@ -100,6 +107,17 @@ def texture(
     Gatys, Ecker and Bethge, NeurIPS 2015. Else as ``transfer``.
     """
     return _finished(iterate(None, style, options, preset=preset, **overrides), on_progress)
+
+
+def _several(style: Picture | Sequence[Picture] | None) -> list[Picture]:
+    """One style, several or none, as a list."""
+    if style is None:
+        return []
+    if not isinstance(style, (list, tuple)):
+        return [cast(Picture, style)]
+    if not style:
+        raise OptionError("the list of styles is empty; give a style image.")
+    return list(style)
 
 
 def _finished(run: Run, on_progress: Callable[[Progress], object] | None) -> Result:

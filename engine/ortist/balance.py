@@ -1,16 +1,19 @@
 """Weights of the losses: those that were given, and balanced ones for those that were not.
 
 A balanced weight gives its term a share of the loss that does not depend on how strong the pictures
-or the model's activations are. With A_l the style image's Gram matrices, P_l the content image's
-features, n the number of values of the picture, and the model's shares s, c, t (manifest, recipe):
+or the model's activations are. With E_l the unweighted style loss of a picture whose features are
+zero (style_losses.energy; for Gram matrices ||A_l||^2; with regions the mean by their areas), P_l
+the content image's features, n the number of values of the picture, and the model's shares s, c, t
+(manifest, recipe):
 
-    style_l = s_l / ||A_l||^2          sum of s_l = 1
-    content_l = c E / (k K ||P_l||^2)      tv = t E / n      E = sum_l style_l ||A_l||^2
+    style_l = s_l / E_l          sum of s_l = 1
+    content_l = c E / (k K ||P_l||^2)      tv = t E / n      E = sum_l style_l E_l
 
-E is the style loss of a picture whose Gram matrices are zero: 1 with balanced style weights, and
-what the user's own weights make it otherwise, so that balanced weights fit given style weights. k
-is the option ``strength``, K the number of content layers. Adam does not feel the common scale.
-(Not in the paper, which tunes weights by hand for each picture.)
+E is 1 with balanced style weights, and what the user's own weights make it otherwise, so that
+balanced weights fit given style weights. k is the option ``strength``, K the number of content
+layers. Adam does not feel the common scale. Where gradients are normalised, weights say what part
+of the gradient each term is, so that the shares are the weights: E_l, ||P_l||^2 and n are taken as
+1. (Not in the paper, which tunes weights by hand for each picture.)
 """
 
 from __future__ import annotations
@@ -70,30 +73,29 @@ def resolve_weights(
     options: Options,
     model: Model,
     content_targets: Mapping[int, Array],
-    style_targets: Mapping[int, Array],
+    style_energies: Mapping[int, float],
     values: int,
 ) -> Weights:
-    """The weights for these targets (features and Gram matrices) and a picture of ``values``."""
+    """The weights for these features, these energies E_l and a picture of ``values`` values."""
     _, wanted = chosen_taps(options, model)
-    shares = {tap: model.recipe.style_shares.get(tap, 1.0) for tap in style_targets}
+    alike = options.normalize_gradients
+    shares = {tap: model.recipe.style_shares.get(tap, 1.0) for tap in style_energies}
     total = sum(shares.values())
     style: dict[int, float] = {}
     energy = 0.0
-    for tap, gram in style_targets.items():
+    for tap, own in style_energies.items():
+        # That of an all-zero target (a black picture's, say) is 0; 1 is as good.
+        own = 1.0 if alike else own or 1.0
         given = wanted[tap]
-        style[tap] = shares[tap] / total / _energy(gram) if given is None else given
-        energy += style[tap] * _energy(gram)
-    if not style:
+        style[tap] = shares[tap] / total / own if given is None else given
+        energy += style[tap] * own
+    if not style or alike:
         energy = 1.0
     content = {}
     for tap, features in content_targets.items():
         share = model.recipe.content_share / options.strength / len(content_targets)
-        balanced = share * energy / _energy(features)
+        own = 1.0 if alike else float(np.square(features, dtype=np.float64).sum()) or 1.0
+        balanced = share * energy / own
         content[tap] = balanced if options.content_weight is None else options.content_weight
-    tv = model.recipe.tv_share * energy / values
+    tv = model.recipe.tv_share * energy / (1 if alike else values)
     return Weights(content, style, tv if options.tv_weight is None else options.tv_weight)
-
-
-def _energy(target: Array) -> float:
-    """The sum of squares; of an all-zero target (a black picture's, say) 1, which is as good."""
-    return float(np.square(target, dtype=np.float64).sum()) or 1.0

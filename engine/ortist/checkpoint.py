@@ -127,7 +127,7 @@ def _compare(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> N
     for name in dict.fromkeys([*here, *there]):
         old, new = there.get(name), here.get(name)
         if old != new:
-            if name in ("content image", "style image", "model"):
+            if name == "model" or " image" in name or " mask" in name:
                 difference = f"the {name} is another"
             else:
                 difference = f"{name} was {json.dumps(old)} and is now {json.dumps(new)}"

@@ -36,13 +36,18 @@ _SIZE_LIMIT = 64 * 2**20
 
 @dataclass(frozen=True)
 class Tap:
-    """A named feature map; ``stride`` and ``receptive_field`` in pixels."""
+    """A named feature map.
+
+    Feature i of an axis sees the ``receptive_field`` pixels from
+    i * ``stride`` + ``receptive_start`` on, those before 0 being padding.
+    """
 
     index: int
     name: str
     channels: int
     stride: int
     receptive_field: int
+    receptive_start: int
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,11 @@ class Model:
     def read(self, file: str) -> bytes:
         """The bytes of one of the bundle's files; raises ModelError unless its hash is right."""
         path = self.folder / file
+        if file not in self.hashes:
+            raise ModelError(
+                f"the model {self.name} was exported by an older Ortist and lacks {file}; export "
+                "it again."
+            )
         data = _read(path)
         if hashlib.sha256(data).hexdigest() != self.hashes[file]:
             raise ModelError(
@@ -211,6 +221,7 @@ def _parse(folder: Path, raw: Any) -> Model:
             int(tap["channels"]),
             int(tap["stride"]),
             int(tap["receptive_field"]),
+            int(tap["receptive_start"]),
         )
         for tap in raw["taps"]
     )
@@ -219,6 +230,8 @@ def _parse(folder: Path, raw: Any) -> Model:
     asked = {*map(int, recipe["style_shares"]), *map(int, recipe["content_layers"])}
     if len(indices) != len(taps) or not asked <= indices:
         raise ValueError("its recipe asks for layers that are not tapped, or one is tapped twice")
+    if not all(t.stride >= 1 and -t.receptive_field < t.receptive_start <= 0 for t in taps):
+        raise ValueError("the stride or the receptive field of a tap is none")
     if not 1 <= int(raw["smallest_side"]) <= 1024:
         raise ValueError(f"smallest_side {raw['smallest_side']!r}")
     words = [raw["name"], raw["backbone"], *raw["layers"], *raw["weights"].values()]

@@ -5,7 +5,7 @@ The graph itself, with the losses' formulas, is written by ortist_export/objecti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,18 @@ from ortist_models import FEATURES, OBJECTIVE
 
 from .balance import Weights
 from .errors import ModelError, ResourceError
+from .guides import Guides
 from .images import Array
 from .models import Model
+from .moments import Moments, sum_moments
 from .options import Provider
 from .runtime import open_session, shrinking
+from .style_losses import StyleLoss
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["Losses", "Objective", "Targets", "gram_matrix"]
+__all__ = ["Losses", "Objective", "Targets", "check_interface", "explain", "gram_matrix"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,17 @@ class Losses:
 
 @dataclass(frozen=True)
 class Targets:
-    """What an image is compared with: features [1, C, h, w] and Gram matrices [C, C], by tap."""
+    """What an image is compared with, by tap.
+
+    ``content``: features [1, C, h, w]. The style is one of two: for ``Objective`` the Gram matrices
+    [C, C] in ``style``; for ``GeneralObjective`` (general.py) a loss for each region in ``losses``,
+    with the regions' guides, or with None one region that is everywhere.
+    """
 
     content: Mapping[int, Array] = field(default_factory=dict)
     style: Mapping[int, Array] = field(default_factory=dict)
+    losses: Mapping[int, Sequence[StyleLoss]] = field(default_factory=dict)
+    guides: Guides | None = None
 
 
 def gram_matrix(features: Array) -> Array:
@@ -73,7 +83,8 @@ class Objective:
         names = [tap.index for tap in model.taps]
         self._loss_names = ["tv_loss"]
         self._loss_names += [f"{term}_loss_{tap}" for term in ("style", "content") for tap in names]
-        self._check_interface()
+        outputs = {"gradient", *self._loss_names}
+        check_interface(model, self._session, self._inputs(), outputs)
         self.provider: str = self._session.get_providers()[0]
         self._constant: dict[str, Any] = {}
 
@@ -85,13 +96,21 @@ class Objective:
         if self._forward is None:
             self._forward = open_session(self.model.read(FEATURES), *self._settings)
             outputs = {f"tap_{tap.index}" for tap in self.model.taps}
-            self._check_names(self._forward, {"image"}, outputs)
+            check_interface(self.model, self._forward, {"image"}, outputs)
         try:
             found = self._forward.run(list(names.values()), {"image": image}, shrinking())
         except Exception as error:
-            _explain(error, image)
+            explain(error, image)
             raise
         return dict(zip(names, found, strict=True))
+
+    def moments(
+        self, image: Array, taps: Iterable[int], guides: Guides | None = None
+    ) -> dict[int, list[Moments]]:
+        """The moments of the features of the taps, of the one region that this objective knows."""
+        assert guides is None
+        features = self.features(image, taps)
+        return {tap: [sum_moments(found)] for tap, found in features.items()}
 
     def aim(self, targets: Targets, weights: Weights) -> None:
         """Sets what the next calls compare with."""
@@ -116,7 +135,7 @@ class Objective:
                 ["gradient", *self._loss_names], {"image": image, **self._constant}
             )
         except Exception as error:
-            _explain(error, image)
+            explain(error, image)
             raise
         by_name = {n: float(v) for n, v in zip(self._loss_names, found, strict=True)}
         style = {
@@ -131,26 +150,28 @@ class Objective:
         """The path of the record of the calls so far, where ``profile`` asked for one."""
         return str(self._session.end_profiling())
 
-    def _check_interface(self) -> None:
-        """Refuses a graph whose inputs or outputs are not those of the manifest's taps."""
+    def _inputs(self) -> set[str]:
         inputs = {"image", "tv_weight"}
         for tap in self.model.taps:
             for name in ("gram", "style_weight", "features", "content_weight"):
                 inputs.add(f"{name}_{tap.index}")
-        outputs = {"gradient", *self._loss_names}
-        self._check_names(self._session, inputs, outputs)
-
-    def _check_names(self, session: InferenceSession, inputs: set[str], outputs: set[str]) -> None:
-        found = {value.name for value in (*session.get_inputs(), *session.get_outputs())}
-        if found != inputs | outputs:
-            odd = ", ".join(sorted(found ^ (inputs | outputs)))
-            raise ModelError(
-                f"the model {self.model.name} is not one that Ortist can run (inputs or outputs "
-                f"differ in {odd}); export it again."
-            )
+        return inputs
 
 
-def _explain(error: Exception, image: Array) -> None:
+def check_interface(
+    model: Model, session: InferenceSession, inputs: set[str], outputs: set[str]
+) -> None:
+    """Refuses (ModelError) a graph whose inputs or outputs are not those of the manifest's taps."""
+    found = {value.name for value in (*session.get_inputs(), *session.get_outputs())}
+    if found != inputs | outputs:
+        odd = ", ".join(sorted(found ^ (inputs | outputs)))
+        raise ModelError(
+            f"the model {model.name} is not one that Ortist can run (inputs or outputs "
+            f"differ in {odd}); export it again."
+        )
+
+
+def explain(error: Exception, image: Array) -> None:
     """Raises ResourceError for want of memory, and ModelError for a graph that does not fit."""
     height, width = image.shape[2:]
     text = str(error)

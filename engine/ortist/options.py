@@ -31,8 +31,15 @@ Init = Literal["content", "noise", "gray"]
 Bounds = Literal["display", "cs231n"]
 Optimizer = Literal["adam", "lbfgs"]
 Provider = Literal["auto", "cpu", "cuda"]
+StyleLossName = Literal["gram", "meanstd", "w2"]
 
-_CHOICES = {"init": Init, "bounds": Bounds, "optimizer": Optimizer, "provider": Provider}
+_CHOICES = {
+    "init": Init,
+    "bounds": Bounds,
+    "optimizer": Optimizer,
+    "provider": Provider,
+    "style_loss": StyleLossName,
+}
 _HEAVIEST = 10**12
 """The largest weight: beyond it the gradient's square leaves float32."""
 _DURATION = re.compile(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?|([\d.]+)", re.ASCII)
@@ -77,6 +84,27 @@ class Options:
         16,
         100_000,
         unset="none",
+    )
+    style_scale: float = _option(
+        1.0,
+        "The style's size, times this: 0.5 for strokes half as large. Never enlarged either.",
+        0.01,
+        100,
+    )
+    style_weights: tuple[float, ...] = _option(
+        (),
+        "How much of each style, in their order, e.g. 2,1; with masks, how strongly each pulls. "
+        "Without it, equal.",
+    )
+    style_loss: StyleLossName = _option(
+        "gram",
+        "What is matched of the style's features: their Gram matrix; each channel's mean and "
+        "standard deviation; or mean and covariance, by the Wasserstein-2 distance.",
+    )
+    normalize_gradients: bool = _option(
+        False,
+        "Divide the gradient of each loss, at each layer, by its norm; weights then weigh "
+        "gradients.",
     )
     iterations: int = _option(
         300,
@@ -184,6 +212,11 @@ class Options:
         1,
         unset="auto",
     )
+    tile: int | str = _option(
+        "auto",
+        "Compute in tiles of N pixels a side, for less memory and the same picture; off for none "
+        "(auto, for now, is off).",
+    )
     max_pixels: int = _option(
         89_478_485, "Refuse pictures with more pixels than this, from their header.", 1
     )
@@ -195,6 +228,11 @@ class Options:
             raise OptionError(
                 f"jitter {self.jitter} changes the loss at every step, which lbfgs cannot bear; "
                 "give --jitter 1 or --optimizer adam."
+            )
+        if self.optimizer == "lbfgs" and self.normalize_gradients:
+            raise OptionError(
+                "normalized gradients are not those of the loss, which lbfgs needs; give "
+                "--no-normalize-gradients or --optimizer adam."
             )
         for snapshot in self.snapshots:
             if not 0 <= snapshot <= self.iterations:
@@ -216,6 +254,11 @@ class Options:
         if self.averaging is not None:
             return self.averaging
         return 0.97 if self.optimizer == "adam" else 0.0
+
+    @property
+    def tile_side(self) -> int | None:
+        """``tile`` in pixels; None without tiles."""
+        return self.tile if isinstance(self.tile, int) else None
 
     @classmethod
     def of(
@@ -363,6 +406,10 @@ def _normalised(name: str, kinds: list[str], value: Any) -> Any:
             raise OptionError(
                 f"cannot read the snapshots {value!r}; write iterations, as in 0,100,199."
             ) from None
+    if name == "style_weights":
+        return _style_weights(value)
+    if name == "tile":
+        return _tile(value)
     if name == "model" and isinstance(value, os.PathLike):
         return os.fspath(value)
     if value is None and "None" in kinds:
@@ -378,3 +425,30 @@ def _normalised(name: str, kinds: list[str], value: Any) -> Any:
     ):
         raise OptionError(f"{name} cannot be {value!r}; give {' or '.join(kinds)}.")
     return value
+
+
+def _style_weights(value: Any) -> tuple[float, ...]:
+    """``"2,1"`` or numbers."""
+    try:
+        words = value.split(",") if isinstance(value, str) else list(value)
+        weights = tuple(float(word) for word in words)
+        if not all(0 <= weight <= _HEAVIEST for weight in weights) or (words and not any(weights)):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise OptionError(
+            f"cannot read the style weights {value!r}; write a number for each style, not all of "
+            "them 0, as in 2,1."
+        ) from None
+    return weights
+
+
+def _tile(value: Any) -> int | str:
+    """``"auto"``, ``"off"`` or a side in pixels, as a number or a word."""
+    if value in ("auto", "off"):
+        return str(value)
+    word = str(value)
+    if isinstance(value, bool) or not (word.isascii() and word.isdecimal()):
+        raise OptionError(f"cannot read the tile {value!r}; give its side in pixels, auto or off.")
+    if not 16 <= int(word) <= 100_000:
+        raise OptionError(f"tile {word} is out of range; it should be from 16 to 100000.")
+    return int(word)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from .balance import Weights, chosen_taps, resolve_weights
 from .errors import OptionError
+from .general import GeneralObjective
+from .guides import Guides, mask_values
 from .images import Array, normalize, shorter_side_to, size_at
 from .models import Model
-from .objective import Losses, Objective, Targets, gram_matrix
+from .moments import Statistics
+from .objective import Losses, Objective, Targets
 from .options import Options
+from .style_losses import STYLE_LOSSES, StyleLoss, energy, scaled
+from .styles import Styles
 
-__all__ = ["Scene", "Stage", "View", "plan_stages", "start_values"]
+__all__ = ["Evaluator", "Scene", "Stage", "View", "open_objective", "plan_stages", "start_values"]
+
+Evaluator = Objective | GeneralObjective
 
 _KEPT_BYTES = 256 * 2**20
 """Content features of shifted windows are kept up to this size, then computed at every step."""
@@ -46,21 +53,32 @@ def plan_stages(options: Options) -> list[Stage]:
     return [Stage(sides[0], first), *(Stage(side, share) for side in sides[1:])]
 
 
+def open_objective(model: Model, options: Options, masked: bool) -> Evaluator:
+    """The fast objective where it can do what is asked for, else the general one."""
+    fast = options.style_loss == "gram" and not (masked or options.normalize_gradients)
+    if fast and options.tile_side is None:
+        return Objective(model, options.provider, options.threads)
+    return GeneralObjective(
+        model, options.provider, options.threads, options.tile_side, options.normalize_gradients
+    )
+
+
 class Scene:
-    """Content and style, or one of them, and the objective that looks at them."""
+    """Content and styles, or one of them, and the objective that looks at them."""
 
     def __init__(
         self,
-        objective: Objective,
+        objective: Evaluator,
         content: Image.Image | None,
-        style: Image.Image | None,
+        styles: Styles,
         options: Options,
     ) -> None:
-        if content is None and style is None:
+        if content is None and not styles.images:
             raise OptionError("there is neither a content image nor a style image.")
         self.objective = objective
         self.options = options
-        self._content, self._style = content, style
+        self.styles = styles
+        self._content = content
         self._content_taps, self._style_taps = chosen_taps(options, objective.model)
         for stage in plan_stages(options):
             self._check(stage.side)
@@ -70,43 +88,43 @@ class Scene:
         return self.objective.model
 
     def fingerprints(self) -> dict[str, str]:
-        """The SHA-256 of each picture's pixels, by its name."""
+        """The SHA-256 of the pixels of each picture and mask, by its name."""
+        pictures = {"content image": self._content}
+        for number, image in enumerate(self.styles.images, 1):
+            pictures["style image" if number == 1 else f"style image {number}"] = image
+        for number, region in enumerate(self.styles.regions, 1):
+            pictures |= {f"content mask {number}": region.content}
+            pictures |= {f"style mask {number}": region.part}
         found = {}
-        for name, image in (("content image", self._content), ("style image", self._style)):
-            if image is not None:
-                size = f"{image.mode} {image.size} ".encode()
-                found[name] = hashlib.sha256(size + image.tobytes()).hexdigest()
+        for name, picture in pictures.items():
+            if picture is not None:
+                size = f"{picture.mode} {picture.size} ".encode()
+                found[name] = hashlib.sha256(size + picture.tobytes()).hexdigest()
         return found
 
     def at(self, side: int) -> View:
         """The scene with pictures whose shorter side has ``side`` pixels."""
-        content, grams = None, {}
+        content, masks = None, None
         canvas = self.canvas(side)
         if self._content is not None:
             content = normalize(shorter_side_to(self._content, side), self.model)
-        if self._style is not None:
-            style = shorter_side_to(self._style, self._style_side(side))
-            features = self.objective.features(normalize(style, self.model), self._style_taps)
-            grams = {tap: gram_matrix(found) for tap, found in features.items()}
-        return View(self, canvas, content, self._content_taps, grams)
+        if self.styles.regions:
+            found = [mask_values(region.content, canvas) for region in self.styles.regions]
+            masks = np.stack(found)
+        style = self.styles.statistics(self.objective, self._style_taps, side)
+        return View(self, canvas, content, self._content_taps, style, masks)
 
     def canvas(self, side: int) -> tuple[int, int]:
         """(width, height) of the picture at that scale: the content's aspect, or square."""
         return (side, side) if self._content is None else size_at(self._content.size, side)
 
-    def _style_side(self, side: int) -> int:
-        """The style is reduced with the scale, never enlarged, which would only blur it."""
-        assert self._style is not None
-        wanted = round((self.options.style_size or self.options.size) * side / self.options.size)
-        return min(max(wanted, self.model.smallest_side), *self._style.size)
-
     def _check(self, side: int) -> None:
         """Raises OptionError for pictures too large to try or too small for the network."""
         least = self.model.smallest_side
         sizes = {"picture": (self.canvas(side), least + self.options.effective_jitter - 1)}
-        if self._style is not None:
-            size = size_at(self._style.size, self._style_side(side))
-            sizes["style image"] = (size, least)
+        for index in range(len(self.styles.images)):
+            name = "style image" if len(self.styles.images) == 1 else f"style image {index + 1}"
+            sizes[name] = (self.styles.size(index, side, least), least)
         for name, ((width, height), needed) in sizes.items():
             if width * height > self.options.max_pixels:
                 raise OptionError(
@@ -121,7 +139,11 @@ class Scene:
 
 
 class View:
-    """A scene at one scale: pictures of the size ``canvas`` (width, height) can be evaluated."""
+    """A scene at one scale: pictures of the size ``canvas`` (width, height) can be evaluated.
+
+    ``style`` are the statistics that each region shall have, by tap; ``masks`` [R, H, W] say where
+    the regions are, None that there is one, everywhere.
+    """
 
     def __init__(
         self,
@@ -129,16 +151,37 @@ class View:
         canvas: tuple[int, int],
         content: Array | None,
         content_taps: list[int],
-        grams: dict[int, Array],
+        style: dict[int, list[Statistics]],
+        masks: Array | None,
     ) -> None:
         self.canvas = canvas
         self.content = content
-        self._scene, self._content_taps, self._grams = scene, content_taps, grams
+        self._scene, self._content_taps = scene, content_taps
+        make, emphasis = STYLE_LOSSES[scene.options.style_loss], scene.styles.emphasis
+        losses: dict[int, list[StyleLoss]] = {
+            tap: [scaled(make(part), by) for part, by in zip(parts, emphasis, strict=True)]
+            for tap, parts in style.items()
+        }
+        # The Gram matrix divided by C N, for the fast objective.
+        grams = {tap: parts[0].second / len(parts[0].mean) for tap, parts in style.items()}
+        self._style = Targets(
+            style={tap: gram.astype(np.float32) for tap, gram in grams.items()}, losses=losses
+        )
+        self._masks = masks
         self._kept: dict[tuple[int, int], Targets] = {}
         self._kept_bytes = 0
         self._whole = self._seen_from(None)
+        areas = np.ones(1) if masks is None else masks.mean(axis=(1, 2), dtype=np.float64)
+        shares = (areas / areas.sum()).tolist()
+        energies = {
+            tap: sum(
+                area * energy(loss, len(parts[0].mean))
+                for area, loss in zip(shares, losses[tap], strict=True)
+            )
+            for tap, parts in style.items()
+        }
         self.weights: Weights = resolve_weights(
-            scene.options, scene.model, self._whole.content, grams, 3 * canvas[0] * canvas[1]
+            scene.options, scene.model, self._whole.content, energies, 3 * canvas[0] * canvas[1]
         )
 
     def evaluate(
@@ -176,17 +219,23 @@ class View:
             return self._kept[offset]
         targets = self._seen_from(offset)
         size = sum(features.nbytes for features in targets.content.values())
+        if targets.guides is not None:  # all taps' guides have fewer values than the masks
+            size += targets.guides.masks.nbytes
         if self._kept_bytes + size <= _KEPT_BYTES:
             self._kept[offset] = targets
             self._kept_bytes += size
         return targets
 
     def _seen_from(self, offset: tuple[int, int] | None) -> Targets:
-        if self.content is None:
-            return Targets({}, self._grams)
-        seen = np.ascontiguousarray(self._window(self.content, offset))
-        features = self._scene.objective.features(seen, self._content_taps)
-        return Targets(features, self._grams)
+        targets = self._style
+        if self._masks is not None:
+            seen = self._window(self._masks[None], offset)[0]
+            targets = replace(targets, guides=Guides(seen))
+        if self.content is not None:
+            pixels = np.ascontiguousarray(self._window(self.content, offset))
+            features = self._scene.objective.features(pixels, self._content_taps)
+            targets = replace(targets, content=features)
+        return targets
 
 
 def start_values(view: View, options: Options) -> Array:

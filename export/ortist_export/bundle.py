@@ -14,7 +14,7 @@ from typing import Any
 
 import onnx
 import torch
-from ortist_models import FEATURES, FORMAT, MANIFEST, OBJECTIVE
+from ortist_models import FEATURES, FORMAT, MANIFEST, OBJECTIVE, PULLBACK
 from torch import nn
 
 from .backbones import Backbone, Taps
@@ -22,6 +22,7 @@ from .errors import ExportError, ExportUsageError
 from .forward import forward_model
 from .geometry import windows
 from .objective import objective_model
+from .pullback import pullback_model
 from .recipes import recipe
 from .weights import Weights, load_weights
 
@@ -42,7 +43,11 @@ def export_bundle(
     load_weights(features, weights)
     module = Taps(features, taps)
     forward = forward_model(module)
-    models = {FEATURES: forward, OBJECTIVE: objective_model(forward, taps)}
+    models = {
+        FEATURES: forward,
+        OBJECTIVE: objective_model(forward, taps),
+        PULLBACK: pullback_model(forward, taps),
+    }
     for model in models.values():
         onnx.checker.check_model(model, full_check=True)
     files = {file: model.SerializeToString(deterministic=True) for file, model in models.items()}

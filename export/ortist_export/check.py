@@ -2,7 +2,8 @@
 
 The same losses are written once more here, in torch, straight from the formulas, and differentiated
 by autograd in float32 and in float64; the ONNX files are run by ONNX Runtime. Nothing of the
-graph-building code is shared with the reference.
+graph-building code is shared with the reference. The pullback is compared on a function of the
+moments that exercises all of its inputs: 1/2 <M, S> + <v, m> with fixed M and v.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ortist_models import FEATURES, MANIFEST, OBJECTIVE
+from ortist_models import FEATURES, MANIFEST, OBJECTIVE, PULLBACK
 from PIL import Image
 from torch import Tensor
 
@@ -52,7 +53,7 @@ class Deviation:
     float32, in float64, or on one of eight images that differ from this one by 1e-6.
     ``undecided`` counts the components where autograd's float32 and float64 differ by more than the
     tolerance. ``float32`` and ``float64`` are the largest errors against each alone, ``autograd``
-    that of autograd's float32.
+    that of autograd's float32. ``pullback`` is what ``gradient`` is, of the pullback's graph.
     """
 
     image: str
@@ -60,6 +61,7 @@ class Deviation:
     features: float
     losses: float
     gradient: float
+    pullback: float
     undecided: int
     float32: float
     float64: float
@@ -68,7 +70,8 @@ class Deviation:
     @property
     def passed(self) -> bool:
         # Not max(...) <= TOLERANCE: Python's max passes over NaN.
-        return all(e <= TOLERANCE for e in (self.features, self.losses, self.gradient))
+        errors = (self.features, self.losses, self.gradient, self.pullback)
+        return all(error <= TOLERANCE for error in errors)
 
 
 def check_images(extra: Mapping[str, Array], smallest_side: int = 1) -> Iterator[tuple[str, Array]]:
@@ -159,7 +162,7 @@ def bundled_module(folder: Path, taps: tuple[int, ...]) -> Taps:
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        files = {file: (folder / file).read_bytes() for file in (FEATURES, OBJECTIVE)}
+        files = {file: (folder / file).read_bytes() for file in (FEATURES, OBJECTIVE, PULLBACK)}
         for file, data in files.items():
             if hashlib.sha256(data).hexdigest() != manifest["files"][file]["sha256"]:
                 raise ExportError(f"{folder / file} is damaged: its sha256 is not the manifest's.")
@@ -202,30 +205,99 @@ def _compare(
     gradient, *losses = _run(files[OBJECTIVE], names, feed)
     maps = _run(files[FEATURES], [f"tap_{tap}" for tap in taps], {"image": image})
 
-    single = reference(module, image, targets, grams, weights, torch.float32)
-    double = reference(module, image, targets, grams, weights, torch.float64)
-    scale = np.abs(double[0]).max()
-    to_single, to_double = (np.abs(gradient - found[0]) / scale for found in (single, double))
-    own = np.abs(single[0] - double[0]) / scale
-    errors = np.minimum(to_single, to_double)
-    for seed in range(8):
-        if errors.max() <= TOLERANCE:
-            break
-        noise = np.random.default_rng(seed).standard_normal(image.shape, np.float32)
-        nudged = image + noise * np.float32(1e-6)
-        other = reference(module, nudged, targets, grams, weights, torch.float32)[0]
-        errors = np.minimum(errors, np.abs(gradient - other) / scale)
+    def differentiated(x: Array, dtype: torch.dtype) -> Reference:
+        return reference(module, x, targets, grams, weights, dtype)
+
+    double = differentiated(image, torch.float64)
+    found = _compare_gradient(gradient, image, lambda x, dtype: differentiated(x, dtype)[0])
     return Deviation(
         image=name,
         size=size,
         features=_worst(maps, double[2]),
         losses=_worst(losses, double[1]),
-        gradient=float(errors.max()),
-        undecided=int((own > TOLERANCE).sum()),
-        float32=float(to_single.max()),
-        float64=float(to_double.max()),
-        autograd=float(own.max()),
+        gradient=float(found.nearest.max()),
+        pullback=_compare_pullback(image, module, files[PULLBACK], double[2], targets),
+        undecided=int((found.autograd > TOLERANCE).sum()),
+        float32=float(found.float32.max()),
+        float64=float(found.float64.max()),
+        autograd=float(found.autograd.max()),
     )
+
+
+class _GradientErrors(NamedTuple):
+    """Component by component, relative to the largest one; see Deviation."""
+
+    nearest: NDArray[Any]
+    float32: NDArray[Any]
+    float64: NDArray[Any]
+    autograd: NDArray[Any]
+
+
+def _compare_gradient(
+    gradient: Array, image: Array, autograd: Callable[[Array, torch.dtype], NDArray[Any]]
+) -> _GradientErrors:
+    single, double = (autograd(image, dtype) for dtype in (torch.float32, torch.float64))
+    scale = np.abs(double).max()
+    to_single, to_double = (np.abs(gradient - found) / scale for found in (single, double))
+    nearest = np.minimum(to_single, to_double)
+    for seed in range(8):
+        if nearest.max() <= TOLERANCE:
+            break
+        noise = np.random.default_rng(seed).standard_normal(image.shape, np.float32)
+        other = autograd(image + noise * np.float32(1e-6), torch.float32)
+        nearest = np.minimum(nearest, np.abs(gradient - other) / scale)
+    return _GradientErrors(nearest, to_single, to_double, np.abs(single - double) / scale)
+
+
+def _compare_pullback(
+    image: Array,
+    module: Taps,
+    pullback: bytes,
+    maps: list[NDArray[Any]],
+    targets: tuple[Tensor, ...],
+) -> float:
+    """The worst component: in turn one region everywhere, two guided ones, two without shifts."""
+    rng = np.random.default_rng(0)
+    feed: dict[str, Any] = {"image": image}
+    for index, (tap, features, target) in enumerate(zip(module.taps, maps, targets, strict=True)):
+        _, channels, *space = features.shape
+        regions, shifted = (1, 2, 2)[index % 3], (1, 2, 0)[index % 3]
+        energy = float(np.square(features).mean()) or 1.0  # of order 1 for every tap
+        mixing = rng.standard_normal((regions, channels, channels)) / channels / energy
+        shift = rng.standard_normal((shifted, channels, 1)) / np.sqrt(channels * energy)
+        per_position = 1 / np.prod(space)
+        feed[f"mixing_{tap}"] = np.float32((mixing + mixing.transpose(0, 2, 1)) * per_position)
+        feed[f"shift_{tap}"] = np.float32(shift * per_position)
+        feed[f"guides_{tap}"] = rng.random((2 if regions == 2 else 0, 1, *space), np.float32)
+        feed[f"features_{tap}"] = target.numpy()
+        weight = 0.1 * per_position / channels / energy
+        feed[f"content_weight_{tap}"] = np.array(weight, np.float32)
+    (gradient,) = _run(pullback, ["gradient"], feed)
+
+    def autograd(values: Array, dtype: torch.dtype) -> NDArray[Any]:
+        x = torch.from_numpy(values).to(dtype).requires_grad_()
+        loss = torch.zeros((), dtype=dtype)
+        for tap, features in zip(module.taps, module.to(dtype)(x), strict=True):
+            given = {
+                key: torch.from_numpy(np.asarray(feed[f"{key}_{tap}"])).to(dtype)
+                for key in ("mixing", "shift", "guides", "features", "content_weight")
+            }
+            matrix = features.flatten(2)  # [1, C, N]
+            guides = given["guides"].flatten(2) if given["guides"].numel() else 1.0
+            loss = loss + 0.5 * (matrix * guides * (given["mixing"] @ matrix)).sum()
+            if given["shift"].numel():
+                loss = loss + (guides * given["shift"] * matrix).sum()
+            error = (features - given["features"]).square().sum()
+            loss = loss + given["content_weight"] * error
+        loss.backward()  # type: ignore[no-untyped-call]
+        module.to(torch.float32)
+        assert x.grad is not None
+        return x.grad.numpy()
+
+    return float(_compare_gradient(gradient, image, autograd).nearest.max())
+
+
+Reference = tuple[NDArray[Any], list[float], list[NDArray[Any]]]
 
 
 def reference(
@@ -235,7 +307,7 @@ def reference(
     grams: list[Tensor],
     weights: Mapping[int, float],
     dtype: torch.dtype,
-) -> tuple[NDArray[Any], list[float], list[NDArray[Any]]]:
+) -> Reference:
     """Gradient, losses (TV, then style and content tap by tap) and features, by autograd."""
     module = module.to(dtype)
     x = torch.from_numpy(image).to(dtype).requires_grad_()

@@ -16,6 +16,7 @@ __all__ = [
     "FORMAT",
     "MANIFEST",
     "OBJECTIVE",
+    "PULLBACK",
     "SHIPPED",
     "SHIPPED_MODEL",
     "model_home",
@@ -29,6 +30,8 @@ FEATURES = "features.onnx"
 """The backbone: image -> the feature map of every tap."""
 OBJECTIVE = "objective.onnx"
 """Image and targets -> every loss and the pixel gradient."""
+PULLBACK = "pullback.onnx"
+"""Image and, per tap, what a loss of its moments makes of them -> the pixel gradient."""
 
 SHIPPED = Path(__file__).resolve().parent
 SHIPPED_MODEL = "squeezenet1_1-procedural"

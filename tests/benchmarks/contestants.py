@@ -69,7 +69,8 @@ class OrtistStep:
         weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
         self._objective.aim(targets, weights)
         self._values, self._state = np.clip(content, *_BOX), adam_init(content)
-        self._adam, self._clip = adam_step, np.clip
+        self._adam: Any = adam_step
+        self._clip: Any = np.clip
 
     def step(self) -> None:
         _, gradient = self._objective(self._values)
@@ -85,6 +86,38 @@ class OrtistStep:
     def end_profiling(self) -> str:
         """The path of the record that ``profile`` asked for."""
         return self._objective.end_profiling()
+
+
+class GeneralStep(OrtistStep):
+    """The same step by the general objective: two passes, in tiles of ``tile`` pixels or whole."""
+
+    def __init__(
+        self,
+        model_name: str | None,
+        side: int,
+        pictures: tuple[Path, Path] | None,
+        tile: int | None = None,
+    ):
+        import numpy as np
+        from ortist.balance import Weights
+        from ortist.general import GeneralObjective
+        from ortist.objective import Targets
+        from ortist.optimizers import adam_init, adam_step
+        from ortist.style_losses import STYLE_LOSSES
+
+        model = find_model(model_name)
+        content, style = load_pictures(model, side, *(pictures or ()))
+        objective = GeneralObjective(model, "cpu", available_cpus(), tile)
+        taps = PRESET["style_layers"]
+        losses = {
+            tap: [STYLE_LOSSES["gram"](found.statistics()) for found in regions]
+            for tap, regions in objective.moments(style, taps).items()
+        }
+        weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
+        objective.aim(Targets(objective.features(content, (3,)), losses=losses), weights)
+        self._objective = objective  # type: ignore[assignment]
+        self._values, self._state = np.clip(content, *_BOX), adam_init(content)
+        self._adam, self._clip = adam_step, np.clip
 
 
 class TorchStep:
@@ -157,6 +190,9 @@ class TorchStep:
 
 CONTESTANTS: dict[str, Callable[..., Contestant]] = {
     "ortist": OrtistStep,
+    "general": GeneralStep,
+    "tiles-512": partial(GeneralStep, tile=512),
+    "tiles-1024": partial(GeneralStep, tile=1024),
     "torch": TorchStep,
     "torch-channels-last": partial(TorchStep, channels_last=True),
     "torch-compile": partial(TorchStep, compiled=True),

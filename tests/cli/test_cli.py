@@ -100,12 +100,31 @@ def test_invert_and_texture(ortist: Ortist, files: tuple[Path, Path], tmp_path: 
         assert image.size == (48, 48)
 
 
+def test_styles_masks_losses_and_tiles(
+    ortist: Ortist, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for name, half in (("left", (0, 0, 32, 48)), ("right", (32, 0, 64, 48))):
+        mask = Image.new("L", (64, 48), 0)
+        mask.paste(255, half)
+        mask.save(tmp_path / f"{name}.png")
+    words: list[object] = ["--mask", tmp_path / "left.png", "-", "--mask", tmp_path / "right.png"]
+    words += [tmp_path / "left.png", "--style-weights", "2,1", "--style-loss", "meanstd"]
+    words += ["--tile", "32", "--style-scale", "0.5", "--normalize-gradients", "--json"]
+    sheet = ("--sheet", tmp_path / "sheet.png")
+    done = ortist("transfer", files[0], files[1], SAMPLES / "shards.jpg", *sheet, *words, *QUICK)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert 0 < found["final"]["style"] < found["initial"]["style"]
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.width > 1500
+
+
 def test_models_and_doctor(ortist: Ortist) -> None:
     done = ortist("models", "list")
     assert done.stdout.startswith("* squeezenet1_1-procedural")
     folder = ortist("models", "path").stdout.strip()
     assert (Path(folder) / "manifest.json").is_file()
-    assert ortist("models", "verify").stdout.endswith("2 files are what the manifest says\n")
+    assert ortist("models", "verify").stdout.endswith("3 files are what the manifest says\n")
     done = ortist("doctor")
     assert done.returncode == 0, done.stderr
     assert "telemetry    off" in done.stdout
@@ -162,6 +181,34 @@ BAD = [
         2,
         "the layer 3 is named twice",
     ),
+    (
+        ["transfer", "{content}", "{style}", "-o", "o.png", "--style-weights", "2,1"],
+        2,
+        "2 style weights do not fit 1 styles; give one for each",
+    ),
+    (
+        ["transfer", "{content}", "{style}", "{style}", "-o", "o.png", "--mask", "wide.png", "-"],
+        2,
+        "1 masks do not fit 2 styles; give one --mask for each style",
+    ),
+    (
+        ["transfer", "{content}", "{style}", "-o", "o.png", "--mask", "wide.png", "-"],
+        3,
+        "the content mask 'wide.png' has 30 x 10 pixels, its picture 640 x 480",
+    ),
+    (
+        ["transfer", "{content}", "{style}", "-o", "o.png", "--mask", "{content}", "black.png"],
+        3,
+        "the style mask 'black.png' is all black",
+    ),
+    (
+        ["transfer", "{content}", "{style}", "-o", "o.png", "--mask", "-", "-"],
+        3,
+        "the content mask '-' does not exist",
+    ),
+    (["transfer", "{content}", "{style}", "-o", "o.png", "--mask", "wide.png"], 2, "2 arguments"),
+    (["transfer", "{content}", "{style}", "-o", "o.png", "--tile", "2"], 2, "tile 2 is out of"),
+    (["transfer", "{content}", "{style}", "-o", "o.png", "--style-loss", "x"], 2, "no style_loss"),
     (["models", "verify", "x"], 3, "no model 'x'"),
     (["export", "squeezenet1_1", "--weights", "text.png"], 3, "text.png"),
     (["export", "squeezenet1_1", "--weights", "absent.pth"], 3, "absent.pth"),
@@ -186,6 +233,8 @@ def test_bad_input_is_one_sentence(
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "cut.jpg").write_bytes(files[0].read_bytes()[:5000])
     (tmp_path / "bomb.png").write_bytes(png_header(60000, 60000))
+    Image.new("L", (30, 10), 255).save(tmp_path / "wide.png")
+    Image.new("L", (64, 48), 0).save(tmp_path / "black.png")
     (tmp_path / "dir.png").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "foreign").mkdir()

@@ -16,7 +16,7 @@ import pytest
 from ortist.errors import ModelError, OptionError
 from ortist.models import Model, find_model, installed_models, load_model
 from ortist.objective import Objective
-from ortist_models import FEATURES, MANIFEST, OBJECTIVE, SHIPPED
+from ortist_models import FEATURES, MANIFEST, OBJECTIVE, PULLBACK, SHIPPED
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_tap_that_was_not_exported_names_the_command(procedural: Model) -> Non
     )
 
 
-@pytest.mark.parametrize("file", [FEATURES, OBJECTIVE])
+@pytest.mark.parametrize("file", [FEATURES, OBJECTIVE, PULLBACK])
 def test_a_changed_byte_is_found(copy: Path, file: str) -> None:
     data = bytearray((copy / file).read_bytes())
     data[len(data) // 2] ^= 1
@@ -107,6 +107,8 @@ def test_missing_and_oversized_files_are_found(copy: Path) -> None:
         lambda m: m["recipe"].update(style_shares={"1": -1.0}),
         lambda m: m["recipe"].update(learning_rate=float("nan")),
         lambda m: m["taps"].append(m["taps"][0]),
+        lambda m: m["taps"][0].update(stride=0),
+        lambda m: m["taps"][0].update(receptive_start=5),
         lambda m: m.update(name="\x1b[2J"),
         lambda m: m.update(weights=None),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from ortist_export.bundle import export_bundle
 from ortist_export.check import TOLERANCE, check_bundle
 from ortist_export.errors import ExportError, ExportUsageError
 from ortist_export.weights import Weights, load_weights, official_weights
-from ortist_models import FEATURES, MANIFEST, OBJECTIVE, SHIPPED
+from ortist_models import FEATURES, MANIFEST, OBJECTIVE, PULLBACK, SHIPPED
 
 from tests.conftest import Ortist, shared
 
@@ -53,6 +54,7 @@ def test_the_shipped_bundle_equals_autograd() -> None:
         assert deviation.features <= TOLERANCE, deviation
         assert deviation.losses <= TOLERANCE, deviation
         assert deviation.gradient <= TOLERANCE, deviation
+        assert deviation.pullback <= TOLERANCE, deviation
 
 
 def test_the_shipped_bundle_comes_from_its_weights() -> None:
@@ -73,21 +75,23 @@ def test_the_imagenet_bundle_equals_autograd_on_real_pictures(
     assert "tubingen.jpg" in done.stdout
 
 
+@pytest.mark.parametrize("file", [OBJECTIVE, PULLBACK])
 @pytest.mark.parametrize("wrong", [0.1, np.nan])
-def test_a_wrong_gradient_is_found(wrong: float, tmp_path: Path) -> None:
+def test_a_wrong_gradient_is_found(wrong: float, file: str, tmp_path: Path) -> None:
     """The check must be able to fail: one kernel of the backward pass is changed."""
-    model = onnx.load(PROCEDURAL / OBJECTIVE)
+    folder = tmp_path / "spoilt"
+    shutil.copytree(PROCEDURAL, folder)
+    model = onnx.load(folder / file)
     tensor = next(t for t in model.graph.initializer if t.name.endswith(".transposed"))
     values = onnx.numpy_helper.to_array(tensor).copy()
     values.flat[0] += wrong * np.abs(values).max()
     tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
-    manifest = json.loads((PROCEDURAL / MANIFEST).read_text())
     data = model.SerializeToString()
-    manifest["files"][OBJECTIVE]["sha256"] = hashlib.sha256(data).hexdigest()
-    (tmp_path / OBJECTIVE).write_bytes(data)
-    (tmp_path / FEATURES).write_bytes((PROCEDURAL / FEATURES).read_bytes())
-    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
-    assert not all(deviation.passed for deviation in check_bundle(tmp_path, None, {}))
+    (folder / file).write_bytes(data)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][file]["sha256"] = hashlib.sha256(data).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    assert not all(deviation.passed for deviation in check_bundle(folder, None, {}))
 
 
 def test_squeezenet1_0_exports_with_chosen_taps(random_weights: Path, tmp_path: Path) -> None:
@@ -103,7 +107,7 @@ def test_squeezenet1_0_exports_with_chosen_taps(random_weights: Path, tmp_path: 
 
 
 def test_files_are_standard_onnx_and_free_of_machine_paths() -> None:
-    for file in (FEATURES, OBJECTIVE):
+    for file in (FEATURES, OBJECTIVE, PULLBACK):
         model = onnx.load(PROCEDURAL / file)
         onnx.checker.check_model(model, full_check=True)
         assert [(o.domain, o.version) for o in model.opset_import] == [("", 18)]
@@ -121,7 +125,7 @@ def test_exporting_twice_gives_the_same_bytes(random_weights: Path, tmp_path: Pa
         export_bundle(BACKBONES["squeezenet1_0"], weights, (1, 3), "twice", tmp_path / part)
         for part in ("a", "b", "b")  # the third replaces the second
     ]
-    for file in (FEATURES, OBJECTIVE, MANIFEST):
+    for file in (FEATURES, OBJECTIVE, PULLBACK, MANIFEST):
         assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["twice"]
 

@@ -26,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("transfer")(paint.transfer)
+app.command("transfer", cls=paint.TransferCommand)(paint.transfer)
 app.command("invert")(paint.invert)
 app.command("texture")(paint.texture)
 app.add_typer(models.app, name="models")
@@ -72,6 +72,9 @@ def _export(context: typer.Context) -> None:
 
 def main() -> None:
     """The entry point. No traceback reaches the user for what the user can mend."""
+    # NumPy's BLAS would start a thread for every CPU, whatever --threads says, and get in the way
+    # of ONNX Runtime's: on busy cores its small products take ten times as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # A process may be started with closed streams; printing must not fail for that.
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:

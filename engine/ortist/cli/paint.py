@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand
 
 from ..errors import DivergedError, OptionError
 from ..options import Options
@@ -24,31 +25,67 @@ from .request import Request
 if TYPE_CHECKING:
     from ..result import Result
 
-__all__ = ["invert", "texture", "transfer"]
+__all__ = ["TransferCommand", "invert", "texture", "transfer"]
 
 _Content = Annotated[str, typer.Argument(help="The photo.", metavar="CONTENT")]
-_Style = Annotated[str, typer.Argument(help="The painting.", metavar="STYLE")]
+_Styles = Annotated[
+    list[str], typer.Argument(help="The painting, or several to blend.", metavar="STYLE...")
+]
+_Masks = Annotated[
+    list[str] | None,  # of pairs, by TransferCommand
+    typer.Option(
+        "--mask",
+        metavar="CONTENT_MASK STYLE_MASK",
+        help="Two pictures, white where the content takes the style and where the style is taken "
+        "from (a - for all of it). Give it several times, for one style, or once for each style.",
+    ),
+]
+_STYLE_OPTIONS = [
+    field.name for field in dataclasses.fields(Options) if field.name.startswith("style_")
+]
 
 
 @takes_options()
-def transfer(content: _Content, style: _Style, *, request: Request, given: dict[str, Any]) -> None:
-    """Paint CONTENT in the style of STYLE."""
-    _paint(content, style, request, given)
+def transfer(
+    content: _Content,
+    style: _Styles,
+    mask: _Masks = None,
+    *,
+    request: Request,
+    given: dict[str, Any],
+) -> None:
+    """Paint CONTENT in the style of STYLE, or of several styles."""
+    pairs = cast("list[tuple[str, str]]", mask or [])
+    _paint(content, style, request, given, pairs)
 
 
-@takes_options(without=("style_size", "style_layers", "strength"))
+class TransferCommand(TyperCommand):
+    """``--mask`` takes two values each time: typer itself knows pairs and lists, not both."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        next(p for p in self.params if p.name == "mask").nargs = 2
+
+
+@takes_options(without=(*_STYLE_OPTIONS, "strength"))
 def invert(content: _Content, *, request: Request, given: dict[str, Any]) -> None:
     """Find a picture, from noise, that has CONTENT's features (feature inversion)."""
-    _paint(content, None, request, given)
+    _paint(content, [], request, given)
 
 
 @takes_options(without=("content_layers", "content_weight", "strength"))
-def texture(style: _Style, *, request: Request, given: dict[str, Any]) -> None:
-    """Synthesise, from noise, a square texture in the style of STYLE."""
+def texture(style: _Styles, *, request: Request, given: dict[str, Any]) -> None:
+    """Synthesise, from noise, a square texture in the style of STYLE, or of several styles."""
     _paint(None, style, request, given)
 
 
-def _paint(content: str | None, style: str | None, request: Request, given: dict[str, Any]) -> None:
+def _paint(
+    content: str | None,
+    styles: list[str],
+    request: Request,
+    given: dict[str, Any],
+    masks: Sequence[tuple[str, str]] = (),
+) -> None:
     options = Options.of(request.preset, request.config, **given)
     if request.print_config:
         from ..config import to_toml
@@ -83,17 +120,21 @@ def _paint(content: str | None, style: str | None, request: Request, given: dict
         picture_format(path)
     for path in (*pictures, *others):
         check_writable(path)
-    sources = [path for path in (content, style) if path is not None]
+    sources = [*([] if content is None else [content]), *styles]
+    needed = [*sources, *(path for pair in masks for path in pair if path != "-")]
     _check_distinct([*pictures, *others])
     early = [preview] if request.preview_every else []
     early += [output] if request.checkpoint else []
-    _check_inputs(sources, [*others, *(path for path in early if path is not None)])
-    inputs = {
-        name: load_picture(path, options.max_pixels, f"{name} image")
-        for name, path in (("content", content), ("style", style))
-        if path is not None
-    }
-    run = iterate(inputs.get("content"), inputs.get("style"), options)
+    _check_inputs(needed, [*others, *(path for path in early if path is not None)])
+    photo = None
+    if content is not None:
+        photo = load_picture(content, options.max_pixels, "content image")
+    paintings = [load_picture(path, options.max_pixels, "style image") for path in styles]
+    inputs = {} if photo is None else {"content": photo}
+    for number, painting in enumerate(paintings, 1):
+        inputs["style" if len(paintings) == 1 else f"style {number}"] = painting
+    pairs = [(mask, None if part == "-" else part) for mask, part in masks]
+    run = iterate(photo, paintings or None, options, masks=pairs)
     for picture in (output, request.preview, *snapshots.values()):
         if picture is not None:
             picture_format(picture, run.canvas)

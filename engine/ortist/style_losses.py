@@ -1,0 +1,131 @@
+"""Style losses: how far the statistics of a picture's features are from the style's.
+
+Each is a function of one tap's statistics Q = mean of F F^T and mu = mean of F (moments.py), made
+for a target by one of ``STYLE_LOSSES``. Called with a picture's statistics it returns its value,
+dL/dQ [C, C] (symmetric) and dL/dmu [C], from which dL/dF_n = (2 dL/dQ F_n + dL/dmu) / N.
+
+With C channels, Sigma = Q - mu mu^T and sigma the root of Sigma's diagonal:
+
+    gram      ||Q - Q_t||^2 / C^2                                      Gatys et al., CVPR 2016
+    meanstd   (||mu - mu_t||^2 + ||sigma - sigma_t||^2) / C            Huang and Belongie, ICCV 2017
+    w2        (||mu - mu_t||^2 + tr(Sigma + Sigma_t - 2 (Sigma_t^1/2 Sigma Sigma_t^1/2)^1/2)) / C
+
+The last is the squared 2-Wasserstein distance of two Gaussians (Gelbrich, Math. Nachr. 147, 1990).
+The first is the sum of squared differences of Gram matrices that are divided by C N, as in the
+CS231n assignment. All in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from .moments import Double, Statistics
+
+__all__ = ["STYLE_LOSSES", "StyleLoss", "energy", "scaled"]
+
+StyleLoss = Callable[[Statistics], tuple[float, Double, Double]]
+
+_RIDGE = 1e-4
+"""Added to both covariances, as a share of the target's mean square per channel.
+
+The roots in meanstd and w2 have no derivative at 0, which flat pictures and layers with more
+channels than positions reach. The loss with the ridge is smooth, and still 0 only at the target.
+"""
+
+
+def gram(target: Statistics) -> StyleLoss:
+    channels = len(target.mean)
+
+    def loss(seen: Statistics) -> tuple[float, Double, Double]:
+        difference = (seen.second - target.second) / channels
+        value = float(np.square(difference).sum())
+        return value, difference * (2 / channels), np.zeros(channels)
+
+    return loss
+
+
+def mean_std(target: Statistics) -> StyleLoss:
+    channels, ridge = len(target.mean), _ridge(target)
+    deviation_target = _deviations(target, ridge)
+
+    def loss(seen: Statistics) -> tuple[float, Double, Double]:
+        deviation = _deviations(seen, ridge)
+        shift, spread = seen.mean - target.mean, deviation - deviation_target
+        value = float(shift @ shift + spread @ spread) / channels
+        d_variance = spread / deviation  # d(sigma - sigma_t)^2 / d(sigma^2)
+        return (
+            value,
+            np.diag(d_variance / channels),
+            2 * (shift - d_variance * seen.mean) / channels,
+        )
+
+    return loss
+
+
+def wasserstein(target: Statistics) -> StyleLoss:
+    """d w2 / d Sigma = I - A, where A maps N(0, Sigma) onto N(0, Sigma_t) (Olkin and Pukelsheim,
+    Linear Algebra Appl. 48, 1982): A = R (R Sigma R)^-1/2 R with R = Sigma_t^1/2.
+    """
+    channels, ridge = len(target.mean), _ridge(target)
+    covariance_target = _covariance(target, ridge)
+    values, vectors = np.linalg.eigh(covariance_target)
+    root = (vectors * np.sqrt(np.maximum(values, ridge))) @ vectors.T
+
+    def loss(seen: Statistics) -> tuple[float, Double, Double]:
+        covariance = _covariance(seen, ridge)
+        values, vectors = np.linalg.eigh(root @ covariance @ root)
+        roots = np.sqrt(np.maximum(values, ridge * ridge))  # no less, but for rounding
+        shift = seen.mean - target.mean
+        bures = np.trace(covariance) + np.trace(covariance_target) - 2 * roots.sum()
+        half = root @ vectors
+        d_covariance = np.eye(channels) - (half / roots) @ half.T
+        value = float(shift @ shift + bures) / channels
+        d_mean = 2 * (shift - d_covariance @ seen.mean) / channels
+        return value, d_covariance / channels, d_mean
+
+    return loss
+
+
+STYLE_LOSSES: Mapping[str, Callable[[Statistics], StyleLoss]] = {
+    "gram": gram,
+    "meanstd": mean_std,
+    "w2": wasserstein,
+}
+"""Statistics of a style -> the loss against them."""
+
+
+def scaled(loss: StyleLoss, factor: float) -> StyleLoss:
+    """``factor`` times the loss."""
+
+    def product(seen: Statistics) -> tuple[float, Double, Double]:
+        value, d_second, d_mean = loss(seen)
+        return factor * value, factor * d_second, factor * d_mean
+
+    return loss if factor == 1 else product
+
+
+def energy(loss: StyleLoss, channels: int) -> float:
+    """The loss of a picture whose features are all zero: the size of the target (balance.py).
+
+    For gram ||A||^2, for the others all but for the ridge tr Q_t / C, the features' mean square.
+    """
+    return loss(Statistics(np.zeros((channels, channels)), np.zeros(channels)))[0]
+
+
+def _ridge(target: Statistics) -> float:
+    # Of a target that is all zero any positive ridge is as good.
+    return _RIDGE * float(np.trace(target.second)) / len(target.mean) or 1e-12
+
+
+def _covariance(found: Statistics, ridge: float) -> Double:
+    covariance: Double = found.second - np.outer(found.mean, found.mean)
+    covariance[np.diag_indices_from(covariance)] += ridge
+    return covariance
+
+
+def _deviations(found: Statistics, ridge: float) -> Double:
+    variance = np.diagonal(found.second) - np.square(found.mean)
+    deviations: Double = np.sqrt(np.maximum(variance, 0) + ridge)
+    return deviations

@@ -1,0 +1,168 @@
+"""The work of one tile: from its pixels to moments, and from matrices to its pixels' gradient.
+
+Each is a method with one argument and one result, both made of arrays and numbers: what a tile sees
+of the picture, the content's features and the masks, and C x C matrices. So the work can be done
+by any worker that has the model, in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ortist_models import FEATURES, PULLBACK
+
+from .guides import Guides
+from .images import Array
+from .models import Model, Tap
+from .moments import Moments, sum_moments
+from .objective import check_interface, explain
+from .options import Provider
+from .runtime import open_session
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ["Look", "Pull", "Seen", "TapPull", "TileWorker"]
+
+Positions = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Pass 1 of a tile: ``pixels`` [1, 3, h, w] is what it sees, ``guides`` are over the same.
+
+    ``own`` says, for each tap wanted, which of the positions seen are the tile's own. Those of
+    ``style`` taps are summed into moments, those of ``content`` taps compared with these features.
+    """
+
+    pixels: Array
+    own: Mapping[int, Positions]
+    style: tuple[int, ...]
+    content: Mapping[int, Array]
+    guides: Guides | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """By tap: moments in each region, ||F - P||^2 and number of the tile's own positions.
+
+    ``shapes`` are the [h, w] of the maps that it sees.
+    """
+
+    moments: Mapping[int, list[Moments]]
+    errors: Mapping[int, float]
+    positions: Mapping[int, int]
+    shapes: Mapping[int, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class TapPull:
+    """A tap's M [R, C, C] and v [R, C, 1], and the weight of its content loss.
+
+    Without style R = 0; where v is all zero its R may be 0.
+    """
+
+    mixing: Array
+    shift: Array
+    content_weight: float
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Pass 2 of a tile: ``content`` are features over all that it sees, ``inside`` its own pixels.
+
+    ``shapes`` are those that pass 1 reported.
+    """
+
+    pixels: Array
+    inside: Positions
+    taps: Mapping[int, TapPull]
+    content: Mapping[int, Array]
+    guides: Guides | None
+    shapes: Mapping[int, tuple[int, int]]
+
+
+class TileWorker:
+    """One model on one provider."""
+
+    def __init__(self, model: Model, provider: Provider, threads: int | None) -> None:
+        self.model = model
+        self._forward = open_session(model.read(FEATURES), provider, threads)
+        self._pullback = open_session(model.read(PULLBACK), provider, threads)
+        taps = [tap.index for tap in model.taps]
+        check_interface(model, self._forward, {"image"}, {f"tap_{tap}" for tap in taps})
+        names = ("mixing", "shift", "guides", "features", "content_weight")
+        inputs = {f"{name}_{tap}" for name in names for tap in taps}
+        check_interface(model, self._pullback, {"image", *inputs}, {"gradient"})
+        self.provider: str = self._pullback.get_providers()[0]
+
+    def features(self, look: Look) -> dict[int, Array]:
+        """The tile's own features [1, C, h, w] of the taps."""
+        return {tap: found[(..., *look.own[tap])] for tap, found in self._maps(look).items()}
+
+    def observe(self, look: Look) -> Seen:
+        """Pass 1; raises ResourceError when memory runs out."""
+        moments: dict[int, list[Moments]] = {}
+        errors: dict[int, float] = {}
+        positions: dict[int, int] = {}
+        shapes: dict[int, tuple[int, int]] = {}
+        for tap, features in self._maps(look).items():
+            own = features[(..., *look.own[tap])]
+            shapes[tap] = (features.shape[2], features.shape[3])
+            positions[tap] = own[0, 0].size
+            if tap in look.style:
+                guides = _guides(look.guides, self._tap(tap), shapes[tap])
+                if guides is None:
+                    moments[tap] = [sum_moments(own)]
+                else:
+                    moments[tap] = [sum_moments(own, g[look.own[tap]]) for g in guides]
+            if tap in look.content:
+                difference = own - look.content[tap]
+                errors[tap] = float(np.square(difference, out=difference).sum(dtype=np.float64))
+        return Seen(moments, errors, positions, shapes)
+
+    def pull(self, pull: Pull) -> Array:
+        """Pass 2: the gradient [1, 3, h, w] of the inside; raises ResourceError as ``observe``."""
+        feed: dict[str, Any] = {"image": pull.pixels}
+        for tap in self.model.taps:
+            t, channels = tap.index, tap.channels
+            own = pull.taps.get(t) or TapPull(_none(channels, channels), _none(channels, 1), 0.0)
+            guides = None
+            if len(own.mixing):
+                guides = _guides(pull.guides, tap, pull.shapes[t])
+            feed[f"mixing_{t}"], feed[f"shift_{t}"] = own.mixing, own.shift
+            feed[f"guides_{t}"] = _none(1, 1, 1) if guides is None else guides[:, None]
+            feed[f"features_{t}"] = pull.content.get(t, _none(channels, 1, 1))
+            feed[f"content_weight_{t}"] = np.array(own.content_weight, np.float32)
+        (gradient,) = _run(self._pullback, ["gradient"], feed)
+        inside: Array = gradient[(..., *pull.inside)]
+        return inside
+
+    def _maps(self, look: Look) -> dict[int, Array]:
+        names = {tap: f"tap_{tap}" for tap in look.own}
+        found = _run(self._forward, list(names.values()), {"image": look.pixels})
+        return dict(zip(names, found, strict=True))
+
+    def _tap(self, index: int) -> Tap:
+        return next(tap for tap in self.model.taps if tap.index == index)
+
+
+def _run(session: InferenceSession, names: list[str], feed: dict[str, Any]) -> list[Array]:
+    try:
+        found: list[Array] = session.run(names, feed)
+    except Exception as error:
+        explain(error, feed["image"])
+        raise
+    return found
+
+
+def _guides(guides: Guides | None, tap: Tap, shape: tuple[int, int]) -> Array | None:
+    return None if guides is None else guides.over(tap, slice(0, shape[0]), slice(0, shape[1]))
+
+
+def _none(*shape: int) -> Array:
+    """An empty input, which the pullback passes over."""
+    return np.zeros((0, *shape), np.float32)
