@@ -97,6 +97,8 @@ OTHER: list[tuple[dict[str, Any], str]] = [
     ({"style_layers": "1,4"}, "style_layers was null and is now [[1, null], [4, null]]"),
     ({"content": STYLE}, "the content image is another"),
     ({"style": CONTENT}, "the style image is another"),
+    ({"style": [STYLE, STYLE]}, "the style image 2 is another"),
+    ({"masks": [(CONTENT[..., 0], None)]}, "the content mask 1 is another"),
     ({"style": None}, 'init was "content" and is now "noise"'),
     ({"threads": 1}, "threads was"),
 ]
