@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from ortist import loop, scene
+from ortist import api, loop, scene
 from ortist.images import load_picture, normalize, shorter_side_to
 from ortist.models import load_model
 from ortist.objective import Objective, gram_matrix
@@ -81,7 +81,7 @@ def test_the_200_steps_end_where_pytorch_ends(
     for seed in range(3):
         nudge = partial(_nudged, seed)
         monkeypatch.setattr(loop, "start_values", lambda *where, n=nudge: n(start(*where)))
-        result = loop.transfer(
+        result = api.transfer(
             shared("images/tubingen.jpg"),
             shared("images/starry_night.jpg"),
             preset="cs231n-starry-night",

@@ -14,7 +14,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import invert, iterate, texture, transfer
     from .errors import (
+        CheckpointError,
+        DivergedError,
         InputError,
         ModelError,
         OptionError,
@@ -24,13 +27,16 @@ if TYPE_CHECKING:
         ProviderError,
         ResourceError,
     )
-    from .loop import Progress, Result, Run, invert, iterate, texture, transfer
+    from .loop import Run
     from .objective import Losses
     from .options import Options
     from .presets import PRESETS
+    from .result import Progress, Result
 
 __all__ = [
     "PRESETS",
+    "CheckpointError",
+    "DivergedError",
     "InputError",
     "Losses",
     "ModelError",
@@ -54,10 +60,12 @@ __all__ = [
 __version__ = "0.1.0"
 
 _MODULES = {
+    "api": ("invert", "iterate", "texture", "transfer"),
     "objective": ("Losses",),
     "options": ("Options",),
     "presets": ("PRESETS",),
-    "loop": ("Progress", "Result", "Run", "invert", "iterate", "texture", "transfer"),
+    "loop": ("Run",),
+    "result": ("Progress", "Result"),
 }
 
 

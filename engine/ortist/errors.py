@@ -2,10 +2,12 @@
 
 OrtistError
 ├── OptionError        exit code 2: an option or argument is off
-│   └── OutputError    … because the picture cannot be written there
+│   ├── OutputError    … because the picture cannot be written there
+│   └── DivergedError  exit code 5: … because the loss left the finite numbers
 ├── InputError         exit code 3: a file given to Ortist cannot be used
 │   ├── PictureError   … a content or style image
-│   └── ModelError     … a model: missing, damaged, foreign or without the layer asked for
+│   ├── ModelError     … a model: missing, damaged, foreign or without the layer asked for
+│   └── CheckpointError … a checkpoint: missing, damaged, or of another run
 └── ResourceError      exit code 4: the machine lacks something
     └── ProviderError  … the execution provider that was named
 
@@ -15,7 +17,14 @@ to stderr without a traceback and exits with ``exit_code``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .result import Result
+
 __all__ = [
+    "CheckpointError",
+    "DivergedError",
     "InputError",
     "ModelError",
     "OptionError",
@@ -41,6 +50,13 @@ class OutputError(OptionError):
     pass
 
 
+class DivergedError(OptionError):
+    """``result`` is what was reached before; None where the start itself has no finite loss."""
+
+    exit_code = 5
+    result: Result | None = None
+
+
 class InputError(OrtistError):
     exit_code = 3
 
@@ -50,6 +66,10 @@ class PictureError(InputError):
 
 
 class ModelError(InputError):
+    pass
+
+
+class CheckpointError(InputError):
     pass
 
 

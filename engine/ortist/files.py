@@ -42,16 +42,17 @@ def check_writable(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+def atomic_writer(path: Path, scratch: str | None = None) -> Iterator[BinaryIO]:
     """A binary stream whose content becomes ``path`` when the block ends well.
 
     Written to a temporary file in the same folder, flushed to the disk and renamed; on an error the
     temporary file is removed and an older ``path`` stays as it was. A symbolic link stays one: the
-    file it points to is replaced. Raises OutputError.
+    file it points to is replaced. ``scratch`` names the temporary file, for files that are large
+    and written again and again: the next writer uses what a killed one left. Raises OutputError.
     """
     try:
         target = Path(os.path.realpath(path))
-        handle, name = _temporary(target)
+        handle, name = _temporary(target, scratch)
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error
     try:
@@ -69,15 +70,16 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _temporary(path: Path) -> tuple[int, str]:
+def _temporary(path: Path, scratch: str | None = None) -> tuple[int, str]:
     """A new file beside ``path``, with the permissions that any new file of the user gets.
 
     (tempfile's are private ones, and the umask can only be read by changing it for all threads.)
     """
-    name = path.parent / f".ortist-{secrets.token_hex(8)}"
+    name = path.parent / (scratch or f".ortist-{secrets.token_hex(8)}")
     if len(os.fsencode(path.name)) > 255:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), str(name)
+    again = os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) if scratch else os.O_EXCL
+    return os.open(name, os.O_WRONLY | os.O_CREAT | again, 0o666), str(name)
 
 
 def _unwritable(path: Path, error: OSError | ValueError) -> OutputError:

@@ -1,14 +1,17 @@
 """Every option of a run, with its default and its help text, in one place.
 
-The Python keywords and the command-line options are both made from this dataclass
-(``cli/arguments.py``), so they cannot drift apart. Nothing heavy is imported here.
+The Python keywords, the command-line options (``cli/arguments.py``) and the keys of a configuration
+file (``config.py``) are all made from this dataclass, so they cannot drift apart. Nothing heavy is
+imported here.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
@@ -16,7 +19,7 @@ from typing import Any, Literal, get_args
 from .errors import OptionError
 from .presets import PRESETS
 
-__all__ = ["Layer", "LayerWeights", "Options", "parse_layers"]
+__all__ = ["Layer", "LayerWeights", "Options", "parse_duration", "parse_layers"]
 
 Layer = int | str
 """A tap: torchvision's index into ``features`` or its name (``fire2``)."""
@@ -31,21 +34,29 @@ Optimizer = Literal["adam", "lbfgs"]
 Provider = Literal["auto", "cpu", "cuda"]
 StyleLossName = Literal["gram", "meanstd", "w2"]
 
-_CHOICES = (
-    ("init", Init),
-    ("bounds", Bounds),
-    ("colors", Colors),
-    ("optimizer", Optimizer),
-    ("provider", Provider),
-    ("style_loss", StyleLossName),
-)
-_UNSET = {"init": (None,)}
+_CHOICES = {
+    "init": Init,
+    "bounds": Bounds,
+    "colors": Colors,
+    "optimizer": Optimizer,
+    "provider": Provider,
+    "style_loss": StyleLossName,
+}
 _HEAVIEST = 10**12
 """The largest weight: beyond it the gradient's square leaves float32."""
+_DURATION = re.compile(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?|([\d.]+)", re.ASCII)
 
 
-def _option(default: Any, help: str, low: float | None = None, high: float | None = None) -> Any:
-    return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high})
+def _option(
+    default: Any,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    unset: str | None = None,
+) -> Any:
+    """``unset`` is the word for None on the command line and in files, where None can be given."""
+    metadata = {"help": help, "low": low, "high": high, "unset": unset}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +77,7 @@ class Options:
         "up to --size.",
         16,
         100_000,
+        unset="none",
     )
     style_size: int | None = _option(
         None,
@@ -73,6 +85,7 @@ class Options:
         "Without it, the same as --size.",
         16,
         100_000,
+        unset="none",
     )
     style_scale: float = _option(
         1.0,
@@ -102,22 +115,41 @@ class Options:
         0,
         1_000_000,
     )
+    time_limit: float | None = _option(
+        None,
+        "Stop in time, as in 90 (seconds), 20s, 2m or 1h30m; each scale gets its share of the "
+        "time, so that the last is reached.",
+        0.1,
+        10**8,
+        unset="none",
+    )
     strength: float = _option(
         1.0, "Style against content where weights are balanced: 2 doubles the style.", 1e-6, 1e6
     )
     content_layers: LayerWeights | None = _option(
-        None, "Layers whose features are kept, e.g. 3 or 3,fire4. Without it, the model's own."
+        None,
+        "Layers whose features are kept, e.g. 3 or 3,fire4. Without it, the model's own.",
+        unset="auto",
     )
     content_weight: float | None = _option(
-        None, "Weight of the content loss. Without it, balanced.", 0, _HEAVIEST
+        None,
+        "Weight of the content loss. Without it, balanced.",
+        0,
+        _HEAVIEST,
+        unset="auto",
     )
     style_layers: LayerWeights | None = _option(
         None,
         "Layers whose Gram matrices are matched, with weights: 1:300000,4:1000 or, balanced, "
         "1,4. Without it, the model's own, balanced.",
+        unset="auto",
     )
     tv_weight: float | None = _option(
-        None, "Weight of the total variation. Without it, balanced.", 0, _HEAVIEST
+        None,
+        "Weight of the total variation. Without it, balanced.",
+        0,
+        _HEAVIEST,
+        unset="auto",
     )
     optimizer: Optimizer = _option(
         "adam", "lbfgs lowers the loss in far fewer steps, and stays nearer to the start."
@@ -128,6 +160,7 @@ class Options:
         "model's own.",
         0,
         1000,
+        unset="auto",
     )
     beta2: float = _option(0.99, "Adam's decay of the squared gradient.", 0, 0.999999)
     jitter: int | None = _option(
@@ -136,6 +169,7 @@ class Options:
         "grid of the network's stride; 1 for none. Without it, 4 with adam, 1 with lbfgs.",
         1,
         16,
+        unset="auto",
     )
     averaging: float | None = _option(
         None,
@@ -143,6 +177,7 @@ class Options:
         "0.97 with adam, 0 with lbfgs.",
         0,
         0.9999,
+        unset="auto",
     )
     final_iterations: int = _option(
         0, "Length of a last phase with a fresh Adam at --final-learning-rate.", 0
@@ -163,7 +198,9 @@ class Options:
         "the finished picture to it, or by matching the style to it before painting.",
     )
     init: Init | None = _option(
-        None, "What the picture starts from. Without it, content, or noise to invert or texture."
+        None,
+        "What the picture starts from. Without it, content, or noise to invert or texture.",
+        unset="auto",
     )
     seed: int = _option(0, "Seed of the noise start.", 0, 2**32 - 1)
     snapshots: tuple[int, ...] = _option((), "Iterations whose pictures are kept, e.g. 0,100,199.")
@@ -171,6 +208,7 @@ class Options:
         None,
         "Bits per channel of the picture written, 8 or 16 (PNG, TIFF). Without it, 16 for .tif, "
         "else 8.",
+        unset="auto",
     )
     settings: bool = _option(
         True, "Write the settings into the picture, with the inputs' names, for --from."
@@ -179,14 +217,19 @@ class Options:
         False, "Copy the content's EXIF data, such as its author, date and place."
     )
     model: str | None = _option(
-        None, "Name of a model, or path of its folder. Without it, the best that is there."
+        None,
+        "Name of a model, or path of its folder. Without it, the best that is there.",
+        unset="auto",
     )
     provider: Provider = _option(
         "auto",
         "Where to compute: cuda needs the onnxruntime-gpu package; auto takes cuda if it works.",
     )
     threads: int | None = _option(
-        None, "CPU threads. Without it, as many as this process may use.", 1
+        None,
+        "CPU threads. Without it, as many as this process may use.",
+        1,
+        unset="auto",
     )
     tile: int | str = _option(
         "auto",
@@ -199,21 +242,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            kinds = str(field.type).split(" | ")
-            value = _normalised(field.name, kinds, getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
-            low, high = field.metadata["low"], field.metadata["high"]
-            if value is None or low is None:
-                continue
-            if not math.isfinite(value) or value < low or (high is not None and value > high):
-                span = f"at least {low}" if high is None else f"from {low} to {high}"
-                raise OptionError(f"{field.name} {value} is out of range; it should be {span}.")
-        for name, choices in _CHOICES:
-            if getattr(self, name) not in (*get_args(choices), *_UNSET.get(name, ())):
-                known = ", ".join(get_args(choices))
-                raise OptionError(
-                    f"there is no {name} {getattr(self, name)!r}; choose one of {known}."
-                )
+            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
         if self.depth not in (None, 8, 16):
             raise OptionError(f"there is no depth {self.depth}; choose 8 or 16 bits per channel.")
         if self.optimizer == "lbfgs" and self.effective_jitter != 1:
@@ -253,22 +282,60 @@ class Options:
         return self.tile if isinstance(self.tile, int) else None
 
     @classmethod
-    def of(cls, preset: str | None = None, **given: Any) -> Options:
-        """The preset's options, or the defaults, with the given ones over them.
+    def of(
+        cls,
+        preset: str | None = None,
+        config: str | os.PathLike[str] | None = None,
+        **given: Any,
+    ) -> Options:
+        """The defaults, over them the preset's options, the configuration file's, the given ones.
 
-        Raises OptionError for an unknown preset or option.
+        Raises OptionError for an unknown preset or option, and for a file that is no configuration.
         """
-        base: Mapping[str, Any] = {}
+        base: dict[str, Any] = {}
         if preset is not None:
             if preset not in PRESETS:
                 known = ", ".join(sorted(PRESETS))
                 raise OptionError(f"there is no preset {preset!r}; choose one of {known}.")
-            base = PRESETS[preset]
-        unknown = set(given) - {field.name for field in dataclasses.fields(cls)}
-        if unknown:
-            known = ", ".join(field.name for field in dataclasses.fields(cls))
-            raise OptionError(f"there is no option {min(unknown)!r}; the options are {known}.")
-        return cls(**{**base, **given})
+            base |= PRESETS[preset]
+        for name, value in given.items():
+            cls.check(name, value)
+        if config is None:
+            return cls(**{**base, **given})
+        from .config import read_config
+
+        read = read_config(config)
+        try:
+            return cls(**{**base, **read, **given})
+        except OptionError as error:  # each value alone is right, so some contradict each other
+            raise OptionError(f"with the options in {os.fspath(config)!r}, {error}") from error
+
+    @classmethod
+    def check(cls, name: str, value: Any) -> Any:
+        """The form in which the option is kept; raises OptionError for what it cannot be."""
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(fields)}."
+            raise OptionError(f"there is no option {name!r}; {hint}")
+        return _checked(fields[name], value)
+
+
+def parse_duration(text: str) -> float:
+    """``"20s"``, ``"2m"``, ``"1h30m"``, ``"90"`` -> seconds.
+
+    Raises OptionError for anything else.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    try:
+        if found is None or not any(found.groups()):
+            raise ValueError(text)
+        hours, minutes, seconds, plain = (float(part or 0) for part in found.groups())
+    except ValueError:
+        raise OptionError(
+            f"cannot read the time {text!r}; write seconds, or as in 20s, 2m or 1h30m."
+        ) from None
+    return 3600 * hours + 60 * minutes + seconds + plain
 
 
 def parse_layers(value: Any) -> LayerWeights:
@@ -319,8 +386,30 @@ def parse_layers(value: Any) -> LayerWeights:
     return tuple(pairs)
 
 
+def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
+    """The value in the form in which it is kept; raises OptionError for what it cannot be."""
+    name, low, high = field.name, field.metadata["low"], field.metadata["high"]
+    kinds = str(field.type).split(" | ")
+    unset = field.metadata["unset"]
+    if unset is not None and isinstance(value, str) and value.strip() == unset:
+        value = None
+    value = _normalised(name, kinds, value)
+    if value is None:
+        return None
+    if low is not None and not (low <= value <= (math.inf if high is None else high)):
+        span = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise OptionError(f"{name} {value} is out of range; it should be {span}.")
+    choices = _CHOICES.get(name)
+    if choices is not None and value not in get_args(choices):
+        known = ", ".join(get_args(choices))
+        raise OptionError(f"there is no {name} {value!r}; choose one of {known}.")
+    return value
+
+
 def _normalised(name: str, kinds: list[str], value: Any) -> Any:
     """The one form in which each option is kept, from the forms in which it may be given."""
+    if name == "time_limit" and isinstance(value, str):
+        return parse_duration(value)
     if name in ("content_layers", "style_layers"):
         pairs = None if value is None else parse_layers(value)
         if name == "content_layers" and pairs and pairs[0][1] is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image
 
 from .balance import Weights, chosen_taps, resolve_weights
 from .errors import OptionError
@@ -90,20 +92,35 @@ class Scene:
     def model(self) -> Model:
         return self.objective.model
 
+    def fingerprints(self) -> dict[str, str]:
+        """The SHA-256 of the pixels of each picture and mask, by its name."""
+        pictures: dict[str, Raster | Image.Image | None] = {"content image": self._content}
+        for number, image in enumerate(self.styles.images, 1):
+            pictures["style image" if number == 1 else f"style image {number}"] = image
+        for number, region in enumerate(self.styles.regions, 1):
+            pictures |= {f"content mask {number}": region.content}
+            pictures |= {f"style mask {number}": region.part}
+        return {name: _hash(picture) for name, picture in pictures.items() if picture is not None}
+
+    def content_at(self, side: int) -> tuple[Array | None, Array | None]:
+        """The content [H, W, 3] and its alpha [H, W], in [0, 1], if there are such."""
+        if self._content is None:
+            return None, None
+        return shorter_side_to(self._content, side), alpha_at(self._content, side)
+
     def at(self, side: int) -> View:
         """The scene with pictures whose shorter side has ``side`` pixels."""
-        content, masks, alpha, like = None, None, None, None
+        content, masks, like = None, None, None
         canvas = self.canvas(side)
         if self._content is not None:
             photo = shorter_side_to(self._content, side)
             content = normalize(photo, self.model)
-            alpha = alpha_at(self._content, side)
             like = photo if self.options.colors == "style-matched" else None
         if self.styles.regions:
             found = [mask_values(region.content, canvas) for region in self.styles.regions]
             masks = np.stack(found)
         style = self.styles.statistics(self.objective, self._style_taps, side, like)
-        return View(self, canvas, content, alpha, self._content_taps, style, masks)
+        return View(self, canvas, content, self._content_taps, style, masks)
 
     def canvas(self, side: int) -> tuple[int, int]:
         """(width, height) of the picture at that scale: the content's aspect, or square."""
@@ -141,14 +158,12 @@ class View:
         scene: Scene,
         canvas: tuple[int, int],
         content: Array | None,
-        alpha: Array | None,
         content_taps: list[int],
         style: dict[int, list[Statistics]],
         masks: Array | None,
     ) -> None:
         self.canvas = canvas
         self.content = content
-        self.alpha = alpha
         self._scene, self._content_taps = scene, content_taps
         make, emphasis = STYLE_LOSSES[scene.options.style_loss], scene.styles.emphasis
         losses: dict[int, list[StyleLoss]] = {
@@ -246,3 +261,13 @@ def start_values(view: View, options: Options) -> Array:
     if view.content is None:
         raise OptionError("there is no content image to start from; use --init noise or gray.")
     return view.content
+
+
+def _hash(picture: Raster | Image.Image) -> str:
+    """The SHA-256 of its pixels, size and type."""
+    found = hashlib.sha256()
+    levels = (picture.pixels, picture.alpha) if isinstance(picture, Raster) else (picture,)
+    for array in map(np.asarray, (part for part in levels if part is not None)):
+        found.update(f"{array.dtype} {array.shape} ".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()

@@ -35,13 +35,13 @@ from .models import find_model
 from .options import Options
 
 if TYPE_CHECKING:
-    from .loop import Result
+    from .result import Result
 
 __all__ = ["Settings", "describe", "read_settings"]
 
 _LIMIT, _LONGEST_PATH = 32_768, 4096
 """Characters of JSON: JPEG holds 64 KiB of EXIF data."""
-_LEFT_OUT = {"snapshots", "settings", "max_pixels"}
+_LEFT_OUT = {"snapshots", "settings", "max_pixels", "time_limit"}
 _COMMANDS = {(True, True): "transfer", (True, False): "invert", (False, True): "texture"}
 """By whether there is a content image, and a style image."""
 _ROLE = re.compile(r"content|style|(style|content mask|style mask) [1-9][0-9]{0,2}", re.ASCII)
@@ -134,7 +134,7 @@ def describe(result: Result, iteration: int | None = None) -> str:
         "model": {"name": result.model.name, "sha256": result.model.sha256},
         "inputs": inputs,
     }
-    if iteration is None and result.stopped == "cancelled":
+    if iteration is None and result.iterations < result.options.iterations:
         iteration = result.iterations
     if iteration is not None:
         found["iteration"] = iteration

@@ -12,11 +12,12 @@ import pytest
 from ortist.balance import Weights
 from ortist.errors import OptionError, PictureError, ProviderError
 from ortist.images import Array
+from ortist.loop import Run
 from ortist.models import Model
 from ortist.objective import Objective, Targets, gram_matrix
-from ortist.optimizers import AdamState
+from ortist.optimizers import AdamState, Point
 from ortist.options import Options
-from ortist.scene import Scene, Stage, plan_stages
+from ortist.scene import Scene, Stage, View, plan_stages
 from PIL import Image
 
 from tests.conftest import small_pictures
@@ -211,10 +212,32 @@ def test_stages_share_the_iterations() -> None:
 
 def test_a_pyramid_ends_at_the_size_asked_for() -> None:
     run = ortist.iterate(CONTENT, STYLE, size=48, smallest_size=16, iterations=9)
-    sizes = [run.pixels().shape[0] for _ in run]
-    assert sizes[0] < sizes[-1] == 48
-    assert sizes == sorted(sizes)
+    scales = [progress.scale for progress in run if run.pixels().shape == CONTENT.shape]
+    assert len(scales) == 10
+    assert scales[0] < scales[-1] == 48
+    assert scales == sorted(scales)
     assert run.result().iterations == 9
+
+
+def test_pictures_of_early_scales_have_the_full_size() -> None:
+    run = ortist.iterate(CONTENT, STYLE, size=48, smallest_size=24, iterations=9, snapshots=(2,))
+    for progress in run:
+        if progress.iteration == 3:
+            break
+    assert progress.scale == 24
+    result = run.result()
+    assert result.stopped == "cancelled"
+    assert result.pixels.shape == result.snapshots[2].pixels.shape == CONTENT.shape
+    np.testing.assert_array_equal(run.pixels(), result.pixels)
+
+
+def test_a_time_limit_ends_at_full_size_in_time() -> None:
+    endless: dict[str, Any] = {"size": 48, "smallest_size": 24, "iterations": 1_000_000}
+    result = ortist.transfer(CONTENT, STYLE, **endless, time_limit=1)
+    assert result.stopped == "time limit"
+    assert result.steps[-1].scale == 48
+    assert 0.5 < result.seconds < 3  # a step takes some milliseconds, on a busy machine more
+    assert ortist.transfer(CONTENT, STYLE, **QUICK, time_limit=1000).stopped == "iterations"
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3, 4, 5])
@@ -288,8 +311,9 @@ def test_rescaling_reaches_black_and_white() -> None:
 def test_adam_keeps_its_count_across_scales() -> None:
     run = ortist.iterate(CONTENT, STYLE, size=48, smallest_size=24, iterations=9)
     list(run)
-    assert isinstance(run.state, AdamState)
-    assert run.state.steps == 9
+    assert run.state is not None
+    assert isinstance(run.state.optimizer, AdamState)
+    assert run.state.optimizer.steps == 9
 
 
 def test_inversion_and_texture_start_from_noise_with_any_preset() -> None:
@@ -329,8 +353,28 @@ def test_a_run_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         return dataclasses.replace(losses, tv=float("nan")), gradient
 
     monkeypatch.setattr(Objective, "__call__", broken)
-    with pytest.raises(OptionError, match=r"the loss became nan at iteration 0; lower"):
+    with pytest.raises(OptionError, match=r"the loss became nan at iteration 0; lower") as caught:
         ortist.transfer(CONTENT, STYLE, **QUICK)
+    assert isinstance(caught.value, ortist.DivergedError)
+    assert caught.value.result is None
+
+
+def test_a_run_that_diverges_later_keeps_its_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Run._evaluate
+
+    def broken(self: Run, view: View, values: Array) -> Point:
+        point = step(self, view, values)
+        return point._replace(loss=float("inf")) if self.iteration == 3 else point
+
+    monkeypatch.setattr(Run, "_evaluate", broken)
+    with pytest.raises(ortist.DivergedError, match="became inf at iteration 4; lower") as caught:
+        ortist.transfer(CONTENT, STYLE, **QUICK)
+    found = caught.value.result
+    monkeypatch.undo()
+    assert found is not None
+    assert (found.stopped, found.iterations) == ("diverged", 3)
+    whole = ortist.transfer(CONTENT, STYLE, **QUICK)
+    assert found.history == whole.history[:4]
 
 
 def test_a_provider_that_was_named_is_never_replaced() -> None:

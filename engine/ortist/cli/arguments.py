@@ -1,7 +1,8 @@
 """Command-line options made from the fields of ``Options``: names, defaults and help texts.
 
-A function decorated with ``takes_options`` gets one keyword ``given``: the options that the user
-wrote, by field name. What was not written stays with the preset or the default.
+A function decorated with ``takes_options`` gets two keywords: ``request``, a Request, and
+``given``, the options that the user wrote, by field name. What was not written stays with the
+preset or the default.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import Annotated, Any, Literal, Optional, get_args, get_origin, get_
 
 import typer
 
-from ..options import Options
+from ..errors import OptionError
+from ..options import LayerWeights, Options
+from .request import Request
 
 __all__ = ["takes_options"]
 
@@ -22,19 +25,37 @@ __all__ = ["takes_options"]
 def takes_options(
     without: Collection[str] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds an option for every field of Options, but those in ``without``, to a typer command."""
+    """Adds every field of Request, and of Options but those in ``without``, to a typer command."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         fields = [field for field in dataclasses.fields(Options) if field.name not in without]
         types = get_type_hints(Options)
-        extra = [_parameter(field, types[field.name]) for field in fields]
+        asked = get_type_hints(Request, include_extras=True)
+        extra = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=asked[field.name],
+            )
+            for field in dataclasses.fields(Request)
+        ]
+        extra += [_parameter(field, types[field.name]) for field in fields]
         signature = inspect.signature(command, eval_str=True)
-        own = [value for value in signature.parameters.values() if value.name != "given"]
+        built = ("request", "given")
+        own = [value for value in signature.parameters.values() if value.name not in built]
 
         @functools.wraps(command)
         def run(**values: Any) -> None:
             given = {f.name: values.pop(f.name) for f in fields}
-            command(**values, given={k: v for k, v in given.items() if v is not None})
+            request = Request(**{name: values.pop(name) for name in asked})
+            kinds = {field: _plain(types[field.name]) for field in fields}
+            written = {
+                field.name: _read(field, kind, given[field.name])
+                for field, kind in kinds.items()
+                if given[field.name] is not None
+            }
+            command(**values, request=request, given=written)
 
         run.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
         run.__annotations__ = {value.name: value.annotation for value in (*own, *extra)}
@@ -45,25 +66,32 @@ def takes_options(
 
 def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     name = "--" + field.name.replace("_", "-")
-    if _plain(hint) is bool:
+    kind = _plain(hint)
+    if kind is bool:
         name += f"/--no-{name[2:]}"
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
         annotation=Annotated[
-            Optional[_command_type(hint)],  # noqa: UP045 - built at run time from a variable
-            typer.Option(name, help=_help(field, hint), metavar=_metavar(field.name, hint)),
+            Optional[bool if kind is bool else str],  # noqa: UP045 - built at run time
+            typer.Option(name, help=_help(field, hint), metavar=_metavar(field, kind)),
         ],
     )
 
 
-def _command_type(hint: Any) -> Any:
-    """The type that typer converts to; layers and lists stay text, which Options reads itself."""
-    choices = _plain(hint)
-    if choices in (int, float, bool):
-        return choices
-    return str
+def _read(field: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
+    """Numbers from the command line's text; what is made of other text, Options knows itself."""
+    if kind not in (int, float) or value == field.metadata["unset"] or field.name == "time_limit":
+        return value
+    try:
+        return kind(value)
+    except ValueError:
+        name = "--" + field.name.replace("_", "-")
+        what = "whole number" if kind is int else "number"
+        unset = field.metadata["unset"]
+        other = f" or {unset}" if unset else ""
+        raise OptionError(f"{name} should be a {what}{other}, not {value!r}.") from None
 
 
 def _plain(hint: Any) -> Any:
@@ -72,12 +100,16 @@ def _plain(hint: Any) -> Any:
     return parts[0] if type(None) in get_args(hint) else hint
 
 
-def _metavar(name: str, hint: Any) -> str | None:
-    if get_origin(_plain(hint)) is Literal:
-        return "|".join(get_args(_plain(hint)))
-    listed = {"content_layers": "LAYERS", "style_layers": "LAYERS", "snapshots": "N,N,…"}
+def _metavar(field: dataclasses.Field[Any], kind: Any) -> str | None:
+    """What may be written, the word for None included."""
+    listed = {"snapshots": "N,N,…", "time_limit": "TIME", "model": "MODEL"}
     listed |= {"style_weights": "W,W,…", "tile": "N|auto|off"}
-    return listed.get(name)
+    words = {int: "N", float: "X", bool: None, LayerWeights: "LAYERS"}
+    found = listed.get(field.name, words.get(kind))
+    if get_origin(kind) is Literal:
+        found = "|".join(get_args(kind))
+    unset = field.metadata["unset"]
+    return f"{found}|{unset}" if unset else found
 
 
 def _help(field: dataclasses.Field[Any], hint: Any) -> str:

@@ -1,6 +1,6 @@
 """The commands, and how errors become exit codes.
 
-0 ok, 2 usage, 3 bad input or model, 4 provider or memory, 130 interrupted.
+0 ok, 2 usage, 3 bad input or model, 4 provider or memory, 5 diverged, 130 interrupted.
 """
 
 from __future__ import annotations

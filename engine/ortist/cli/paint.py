@@ -3,51 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import fields
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand
 
-from .. import __version__
-from ..errors import OptionError
+from ..errors import DivergedError, OptionError
 from ..options import Options
-from ..presets import CS231N_MODEL, PRESETS
+from ..presets import CS231N_MODEL
 from .arguments import takes_options
+from .follow import Listener, every, follow, losses_as_json, traced
+from .named import Named, note, recorded_settings
+from .request import Request
 
 if TYPE_CHECKING:
-    from ..loop import Progress, Result, Run
-    from ..objective import Losses
-    from ..settings import Settings
+    from ..loop import Run
+    from ..result import Result
 
 __all__ = ["TransferCommand", "invert", "texture", "transfer"]
 
-_Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", help="The picture to write; its suffix names the format."),
-]
-_Sheet = Annotated[
-    Path | None,
-    typer.Option(help="Write one picture that shows inputs, snapshots, result and loss curves."),
-]
-_Json = Annotated[
-    bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
-]
-_Preset = Annotated[str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")]
-_From = Annotated[
-    Path | None,
-    typer.Option(
-        "--from",
-        help="Repeat what this picture was made with: its options and inputs, where not given.",
-        metavar="PICTURE",
-    ),
-]
 _Content = Annotated[str | None, typer.Argument(help="The photo.", metavar="CONTENT")]
 _Styles = Annotated[
     list[str] | None,
@@ -62,25 +42,23 @@ _Masks = Annotated[
         "from (a - for all of it). Give it several times, for one style, or once for each style.",
     ),
 ]
+_STYLE_OPTIONS = [
+    field.name for field in dataclasses.fields(Options) if field.name.startswith("style_")
+]
 
 
 @takes_options()
 def transfer(
     content: _Content = None,
     style: _Styles = None,
-    output: _Output = None,
     mask: _Masks = None,
-    preset: _Preset = None,
-    source: _From = None,
-    sheet: _Sheet = None,
-    as_json: _Json = False,
     *,
+    request: Request,
     given: dict[str, Any],
 ) -> None:
     """Paint CONTENT in the style of STYLE, or of several styles."""
     pairs = cast("list[tuple[str, str]]", mask or [])
-    named = _Named("transfer", content, style or [], pairs)
-    _paint(named, output, preset, source, sheet, as_json, given)
+    _paint(Named("transfer", content, style or [], pairs), request, given)
 
 
 class TransferCommand(TyperCommand):
@@ -91,131 +69,108 @@ class TransferCommand(TyperCommand):
         next(p for p in self.params if p.name == "mask").nargs = 2
 
 
-_STYLE_OPTIONS = [field.name for field in fields(Options) if field.name.startswith("style_")]
-
-
 @takes_options(without=(*_STYLE_OPTIONS, "strength", "colors"))
-def invert(
-    content: _Content = None,
-    output: _Output = None,
-    preset: _Preset = None,
-    source: _From = None,
-    sheet: _Sheet = None,
-    as_json: _Json = False,
-    *,
-    given: dict[str, Any],
-) -> None:
+def invert(content: _Content = None, *, request: Request, given: dict[str, Any]) -> None:
     """Find a picture, from noise, that has CONTENT's features (feature inversion)."""
-    named = _Named("invert", content, [])
-    _paint(named, output, preset, source, sheet, as_json, given)
+    _paint(Named("invert", content, []), request, given)
 
 
 @takes_options(without=("content_layers", "content_weight", "strength", "colors", "keep_metadata"))
-def texture(
-    style: _Styles = None,
-    output: _Output = None,
-    preset: _Preset = None,
-    source: _From = None,
-    sheet: _Sheet = None,
-    as_json: _Json = False,
-    *,
-    given: dict[str, Any],
-) -> None:
+def texture(style: _Styles = None, *, request: Request, given: dict[str, Any]) -> None:
     """Synthesise, from noise, a square texture in the style of STYLE, or of several styles."""
-    named = _Named("texture", None, style or [])
-    _paint(named, output, preset, source, sheet, as_json, given)
+    _paint(Named("texture", None, style or []), request, given)
 
 
-_ROLES = {"transfer": ("content", "style"), "invert": ("content",), "texture": ("style",)}
+def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
+    settings = recorded_settings(named.command, request, given)
+    recorded = dict(settings.options) if settings else {}
+    options = Options.of(request.preset, request.config, **{**recorded, **given})
+    if request.print_config:
+        from ..config import to_toml
 
-
-@dataclasses.dataclass(frozen=True)
-class _Named:
-    """The pictures named on the command line; a style mask of - stands for all of the style."""
-
-    command: str
-    content: str | None
-    styles: list[str]
-    masks: Sequence[tuple[str, str]] = ()
-
-    def checked(self) -> _Named:
-        """Raises OptionError where one is missing."""
-        for role, there in (("content", self.content), ("style", self.styles)):
-            if not there and role in _ROLES[self.command]:
-                raise OptionError(
-                    f"Missing argument {role.upper()!r}; see ortist {self.command} --help, or give "
-                    "--from a picture that has it."
-                )
-        return self
-
-    def filled(self, settings: Settings) -> _Named:
-        """With the recorded files, verified, for what was not named; new styles, no old masks."""
-        roles = _ROLES[self.command]
-        content, styles, masks = self.content, self.styles, self.masks
-        if content is None and "content" in roles:
-            content = settings.find_input("content")
-        if not styles and "style" in roles:
-            styles = [settings.find_input(role) for role in settings.styles]
-            if not masks:
-                masks = [
-                    (settings.find_input(mask), settings.find_input(part) if part else "-")
-                    for mask, part in settings.masks
-                ]
-        return _Named(self.command, content, styles, masks)
-
-
-def _paint(
-    named: _Named,
-    output: Path | None,
-    preset: str | None,
-    source: Path | None,
-    sheet: Path | None,
-    as_json: bool,
-    given: dict[str, Any],
-) -> None:
-    settings = _settings(named.command, source, preset, given)
+        print(to_toml(options), end="")
+        return
     if settings is None:
         named.checked()
-    recorded = dict(settings.options) if settings else {}
-    options = Options.of(preset, **{**recorded, **given})
-    if sheet and not options.snapshots:
+    # The pictures on the way are files only where they were asked for, not just for a sheet.
+    files = options.snapshots
+    output, sheet, report = request.output, request.sheet, request.report
+    if (sheet or report) and not files:
         middle, last = options.iterations // 2, options.iterations
         options = dataclasses.replace(options, snapshots=(0, middle, last))
-    if output is None and sheet is None and not as_json and options.iterations > 0:
+    if not (output or sheet or report or request.json) and options.iterations > 0:
         raise OptionError("there is no place for the picture; name one with -o FILE.")
+    preview = request.preview or output
+    if request.preview_every and not preview:
+        raise OptionError("there is no place for the preview; name one with --preview FILE.")
+    if request.preview and not request.preview_every:
+        raise OptionError("--preview FILE needs --preview-every N, which says how often.")
     # Here, not above: these take half a second that the checks before need not wait for.
-    from ..files import check_writable
+    from ..api import iterate
+    from ..checkpoint import remove_checkpoint
+    from ..files import atomic_writer, check_writable
     from ..images import Painting, load_picture
-    from ..loop import iterate
     from ..outputs import holds_alpha, output_depth, picture_format, save_picture
 
-    snapshots = {} if output is None else _snapshot_paths(output, given, options)
-    pictures = [path for path in (output, *snapshots.values()) if path is not None]
-    outputs = [*pictures, *([sheet] if sheet else [])]
-    for path in outputs:
-        output_depth(path, options.depth if path in pictures else 8)
+    snapshots = {} if output is None else _snapshot_paths(output, files)
+    painted = [p for p in (output, request.preview, *snapshots.values()) if p is not None]
+    others = [p for p in (report, request.trace, request.checkpoint) if p is not None]
+    pictures = [*painted, *([sheet] if sheet else [])]
+    for path in pictures:
+        output_depth(path, options.depth if path in painted else 8)
+    for path in (*pictures, *others):
         check_writable(path)
-    _check_distinct(outputs)
+    _check_distinct([*pictures, *others])
     if settings and "model" not in given:
         settings.check_model()
     if settings:
         named = named.filled(settings)
+    sources = [*([] if named.content is None else [named.content]), *named.styles]
+    needed = [*sources, *(path for pair in named.masks for path in pair if path != "-")]
+    early = [preview] if request.preview_every else []
+    early += [output] if request.checkpoint else []
+    _check_inputs(needed, [*others, *(path for path in early if path is not None)])
     photo = None
     if named.content is not None:
         photo = load_picture(named.content, options.max_pixels, "content image")
     paintings = [load_picture(path, options.max_pixels, "style image") for path in named.styles]
+    inputs = {} if photo is None else {"content": photo.image}
+    for number, painting in enumerate(paintings, 1):
+        inputs["style" if len(paintings) == 1 else f"style {number}"] = painting.image
     pairs = [(mask, None if part == "-" else part) for mask, part in named.masks]
     run = iterate(photo, paintings or None, options, masks=pairs)
-    for picture in pictures:
+    for picture in painted:
         picture_format(picture, run.canvas)
-    if preset and run.model.name != CS231N_MODEL:
-        _note(
-            f"the preset {preset} was made for the model {CS231N_MODEL}; with {run.model.name}, "
-            "the default options give a better picture."
+    if request.preset and run.model.name != CS231N_MODEL:
+        note(
+            f"the preset {request.preset} was made for the model {CS231N_MODEL}; with "
+            f"{run.model.name}, the default options give a better picture."
         )
     if photo is not None and photo.alpha is not None and output and not holds_alpha(output):
-        _note(f"{output.suffix} holds no transparency; {str(output)!r} is laid over white.")
-    interrupted = _follow(run, settings.iteration if settings else None)
+        note(f"{output.suffix} holds no transparency; {str(output)!r} is laid over white.")
+    checkpoint = request.checkpoint
+    if checkpoint and checkpoint.exists():
+        run.resume(checkpoint)
+        note(f"going on from iteration {run.iteration} of the checkpoint {str(checkpoint)!r}.")
+    diverged: DivergedError | None = None
+    interrupted = False
+    with ExitStack() as stack:
+        listeners: list[Listener] = []
+        if request.trace:
+            listeners.append(stack.enter_context(traced(request.trace, run.steps)))
+        if request.preview_every and preview:
+            place = preview
+            show = functools.partial(_save_preview, run, place)
+            listeners.append(every(request.preview_every, show))
+        if checkpoint:
+            save = functools.partial(run.save_checkpoint, checkpoint)
+            listeners.append(every(request.checkpoint_every, save))
+        try:
+            interrupted = follow(run, listeners, settings.iteration if settings else None)
+        except DivergedError as error:
+            if run.iteration < 0:
+                raise
+            diverged = error
     result = run.result()
     if output:
         result.save(output)
@@ -225,39 +180,34 @@ def _paint(
     if sheet:
         from ..sheet import contact_sheet
 
-        shown = {} if photo is None else {"content": photo.image}
-        for number, painting in enumerate(paintings, 1):
-            shown["style" if len(paintings) == 1 else f"style {number}"] = painting.image
-        save_picture(Painting.of(contact_sheet(result, shown)), sheet, depth=8)
-    if as_json:
-        print(json.dumps(_report(result, output, snapshots, sheet)))
+        save_picture(Painting.of(contact_sheet(result, inputs)), sheet, depth=8)
+    if report:
+        from ..report import html_report
+
+        captions = zip(
+            (f"{name}: {path}" for name, path in zip(inputs, sources, strict=True)),
+            inputs.values(),
+            strict=True,
+        )
+        with atomic_writer(report) as stream:
+            stream.write(html_report(result, dict(captions)).encode(errors="replace"))
+    if request.json:
+        print(json.dumps(_summary(result, request, snapshots)))
+    if checkpoint and run.finished:
+        remove_checkpoint(checkpoint)
+    elif checkpoint and diverged is None:
+        run.save_checkpoint(checkpoint)
+    if diverged is not None:
+        raise DivergedError(f"{diverged} What is written is of iteration {result.iterations}.")
     if interrupted:
-        _note(f"interrupted after {result.iterations} of {options.iterations} iterations.")
+        note(f"interrupted after {result.iterations} of {options.iterations} iterations.")
         raise typer.Exit(130)
 
 
-def _settings(
-    command: str, source: Path | None, preset: str | None, given: dict[str, Any]
-) -> Settings | None:
-    """Those in the picture ``source``, if any; raises OptionError for another command's."""
-    if source is None:
-        return None
-    if preset is not None:
-        raise OptionError("give --from or --preset, but not both.")
-    from ..settings import read_settings
+def _save_preview(run: Run, path: Path) -> None:
+    from ..outputs import save_picture
 
-    settings = read_settings(source, given.get("max_pixels", Options.max_pixels))
-    if settings.command != command:
-        raise OptionError(
-            f"{str(source)!r} was made by ortist {settings.command}; repeat it with ortist "
-            f"{settings.command} --from."
-        )
-    if settings.version != __version__:
-        _note(
-            f"{str(source)!r} was made by ortist {settings.version}, this is {__version__}: the "
-            "picture may differ."
-        )
-    return settings
+    save_picture(run.painting(), path, run.options.depth)
 
 
 def _check_distinct(outputs: list[Path]) -> None:
@@ -270,60 +220,26 @@ def _check_distinct(outputs: list[Path]) -> None:
         seen.add(resolved)
 
 
-def _follow(run: Run, last: int | None) -> bool:
-    """Runs to the end, with a progress bar on a terminal; True where Ctrl-C cut it short.
+def _check_inputs(sources: list[str], outputs: list[Path]) -> None:
+    """Raises OptionError where a picture would be replaced that the run, gone on with, needs.
 
-    ``last`` is where to stop before, to repeat a snapshot or what had been cut short.
+    (A result may replace the content: it is written when that is no longer needed.)
     """
-    with _progress_bar(run.options.iterations) as show:
-        try:
-            for progress in run:
-                show(progress)
-                if progress.iteration == last:
-                    break
-        except KeyboardInterrupt:
-            if run.iteration < 0:
-                raise
-            return True
-    return False
+    inputs = {os.path.realpath(source) for source in sources}
+    for path in outputs:
+        if os.path.realpath(path) in inputs:
+            raise OptionError(f"{str(path)!r} is a picture that the run needs; name another file.")
 
 
-@contextmanager
-def _progress_bar(iterations: int) -> Iterator[Any]:
-    """A bar with the loss and the time left on stderr; nothing where stderr is no terminal."""
-    if not sys.stderr.isatty() or iterations == 0:
-        yield lambda progress: None
-        return
-    bar: Any = typer.progressbar(
-        length=iterations,
-        label="painting",
-        file=sys.stderr,
-        show_eta=True,
-        show_pos=True,
-        item_show_func=lambda p: f"loss {p.losses.total:.4g}" if p else None,
-    )
-    with bar:
-
-        def show(progress: Progress) -> None:
-            bar.current_item = progress
-            bar.update(1 if progress.iteration else 0)
-
-        yield show
+def _snapshot_paths(output: Path, iterations: Sequence[int]) -> dict[int, Path]:
+    """out.png -> out-0100.png."""
+    return {n: output.with_name(f"{output.stem}-{n:04}{output.suffix}") for n in iterations}
 
 
-def _snapshot_paths(output: Path, given: dict[str, Any], options: Options) -> dict[int, Path]:
-    """out.png -> out-0100.png; only where snapshots were asked for, and not just for a sheet."""
-    if "snapshots" not in given:
-        return {}
-    return {n: output.with_name(f"{output.stem}-{n:04}{output.suffix}") for n in options.snapshots}
-
-
-def _report(
-    result: Result, output: Path | None, snapshots: dict[int, Path], sheet: Path | None
-) -> dict[str, Any]:
+def _summary(result: Result, request: Request, snapshots: dict[int, Path]) -> dict[str, Any]:
     height, width = result.pixels.shape[:2]
     return {
-        "output": None if output is None else str(output),
+        "output": None if request.output is None else str(request.output),
         "size": [width, height],
         "iterations": result.iterations,
         "stopped": result.stopped,
@@ -335,22 +251,8 @@ def _report(
             "style": dict(result.weights.style),
             "tv": result.weights.tv,
         },
-        "initial": _losses(result.initial),
-        "final": _losses(result.final),
+        "initial": losses_as_json(result.initial),
+        "final": losses_as_json(result.final),
         "snapshots": {str(n): str(path) for n, path in snapshots.items()},
-        "sheet": None if sheet is None else str(sheet),
+        "sheet": None if request.sheet is None else str(request.sheet),
     }
-
-
-def _losses(losses: Losses) -> dict[str, Any]:
-    return {
-        "content": losses.content,
-        "style": losses.style,
-        "style_by_layer": {str(tap): value for tap, value in losses.style_by_layer.items()},
-        "tv": losses.tv,
-        "total": losses.total,
-    }
-
-
-def _note(message: str) -> None:
-    print(f"ortist: {message}", file=sys.stderr)

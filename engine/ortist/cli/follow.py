@@ -1,0 +1,119 @@
+"""Running to the end: a progress bar, and what is written on the way."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..errors import OutputError
+
+if TYPE_CHECKING:
+    from ..loop import Run
+    from ..objective import Losses
+    from ..result import Progress
+
+__all__ = ["Listener", "every", "follow", "losses_as_json", "traced"]
+
+Listener = Callable[["Progress"], None]
+
+
+def follow(run: Run, listeners: Sequence[Listener], last: int | None = None) -> bool:
+    """Runs to the end, with a progress bar on a terminal; True where Ctrl-C cut it short.
+
+    ``last`` is where to stop before, to repeat a snapshot or what had been cut short.
+    """
+    with _progress_bar(run.options.iterations) as show:
+        try:
+            for progress in run:
+                show(progress)
+                for listener in listeners:
+                    listener(progress)
+                if progress.iteration == last:
+                    break
+        except KeyboardInterrupt:
+            if run.iteration < 0:
+                raise
+            return True
+    return False
+
+
+def every(steps: int, act: Callable[[], object]) -> Listener:
+    """Calls ``act`` after every so many steps, counted from the start of the run."""
+
+    def listen(progress: Progress) -> None:
+        if progress.iteration and progress.iteration % steps == 0:
+            act()
+
+    return listen
+
+
+@contextmanager
+def traced(path: Path, before: Sequence[Progress]) -> Iterator[Listener]:
+    """Writes one JSON object a step, at once; those ``before`` are of a resumed run."""
+    try:
+        stream = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+    def write(progress: Progress) -> None:
+        record = {
+            "iteration": progress.iteration,
+            "scale": progress.scale,
+            "losses": losses_as_json(progress.losses),
+            "seconds": round(progress.seconds, 6),
+        }
+        try:
+            stream.write(json.dumps(record) + "\n")
+            stream.flush()
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    try:
+        for progress in before:
+            write(progress)
+        yield write
+    finally:
+        stream.close()
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {str(path)!r} ({error.strerror}); choose another place.")
+
+
+def losses_as_json(losses: Losses) -> dict[str, Any]:
+    return {
+        "content": losses.content,
+        "style": losses.style,
+        "style_by_layer": {str(tap): value for tap, value in losses.style_by_layer.items()},
+        "tv": losses.tv,
+        "total": losses.total,
+    }
+
+
+@contextmanager
+def _progress_bar(iterations: int) -> Iterator[Any]:
+    """A bar with the loss and the time left on stderr; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty() or iterations == 0:
+        yield lambda progress: None
+        return
+    bar: Any = typer.progressbar(
+        length=iterations,
+        label="painting",
+        file=sys.stderr,
+        show_eta=True,
+        show_pos=True,
+        item_show_func=lambda p: f"loss {p.losses.total:.4g}" if p else None,
+    )
+    with bar:
+
+        def show(progress: Progress) -> None:
+            bar.current_item = progress
+            bar.update(progress.iteration - bar.pos)  # a resumed run begins further on
+
+        yield show

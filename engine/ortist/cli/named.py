@@ -1,0 +1,84 @@
+"""The pictures that a command names, or that the picture of ``--from`` was made with."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__
+from ..errors import OptionError
+from ..options import Options
+from .request import Request
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+
+__all__ = ["Named", "note", "recorded_settings"]
+
+_ROLES = {"transfer": ("content", "style"), "invert": ("content",), "texture": ("style",)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """The pictures named on the command line; a style mask of - stands for all of the style."""
+
+    command: str
+    content: str | None
+    styles: list[str]
+    masks: Sequence[tuple[str, str]] = ()
+
+    def checked(self) -> Named:
+        """Raises OptionError where one is missing."""
+        for role, there in (("content", self.content), ("style", self.styles)):
+            if not there and role in _ROLES[self.command]:
+                raise OptionError(
+                    f"Missing argument {role.upper()!r}; see ortist {self.command} --help, or give "
+                    "--from a picture that has it."
+                )
+        return self
+
+    def filled(self, settings: Settings) -> Named:
+        """With the recorded files, verified, for what was not named; new styles, no old masks."""
+        roles = _ROLES[self.command]
+        content, styles, masks = self.content, self.styles, self.masks
+        if content is None and "content" in roles:
+            content = settings.find_input("content")
+        if not styles and "style" in roles:
+            styles = [settings.find_input(role) for role in settings.styles]
+            if not masks:
+                masks = [
+                    (settings.find_input(mask), settings.find_input(part) if part else "-")
+                    for mask, part in settings.masks
+                ]
+        return Named(self.command, content, styles, masks)
+
+
+def recorded_settings(command: str, request: Request, given: dict[str, Any]) -> Settings | None:
+    """Those in the picture of ``--from``, if any; raises OptionError for another command's."""
+    source = request.source
+    if source is None:
+        return None
+    for name, other in (("preset", request.preset), ("config", request.config)):
+        if other is not None:
+            raise OptionError(f"give --from or --{name}, but not both.")
+    from ..settings import read_settings
+
+    settings = read_settings(source, given.get("max_pixels", Options.max_pixels))
+    if settings.command != command:
+        raise OptionError(
+            f"{str(source)!r} was made by ortist {settings.command}; repeat it with ortist "
+            f"{settings.command} --from."
+        )
+    if settings.version != __version__:
+        note(
+            f"{str(source)!r} was made by ortist {settings.version}, this is {__version__}: the "
+            "picture may differ."
+        )
+    return settings
+
+
+def note(message: str) -> None:
+    """A remark on stderr."""
+    print(f"ortist: {message}", file=sys.stderr)

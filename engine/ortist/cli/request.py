@@ -1,0 +1,78 @@
+"""What a command is asked for besides the picture's options: each field is a command-line option.
+
+Shared by ``transfer``, ``invert`` and ``texture``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..presets import PRESETS
+
+__all__ = ["Request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Where options come from, and what is written where."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The picture to write; its suffix names the format."),
+    ] = None
+    preset: Annotated[
+        str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")
+    ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Options from a TOML file: over the preset's, under the command line's."),
+    ] = None
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Repeat what this picture was made with: its options and inputs, where not given.",
+            metavar="PICTURE",
+        ),
+    ] = None
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the options as such a file, and stop.")
+    ] = False
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write one picture that shows inputs, snapshots, result and loss curves."
+        ),
+    ] = None
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write one HTML file with pictures, loss curves, times and settings."),
+    ] = None
+    trace: Annotated[
+        Path | None, typer.Option(help="Write one JSON object a step, as the run goes on.")
+    ] = None
+    preview_every: Annotated[
+        int | None,
+        typer.Option(help="Write the picture so far after every N steps.", metavar="N", min=1),
+    ] = None
+    preview: Annotated[
+        Path | None,
+        typer.Option(help="Where to; without it, the output file."),
+    ] = None
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the run's state here; the same command again goes on from it, to the same "
+            "bytes. Removed when the run is finished."
+        ),
+    ] = None
+    checkpoint_every: Annotated[
+        int, typer.Option(help="Steps from one checkpoint to the next.", metavar="N", min=1)
+    ] = 50
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
+    ] = False

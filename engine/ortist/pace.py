@@ -1,0 +1,58 @@
+"""Ending in time: which scale the next step belongs to, so that the last one is reached.
+
+The time of a step is taken to grow with the number of pixels. First comes what one step at the last
+scale needs; of the rest of the time limit each scale gets the share that its steps would have of
+the whole run, and leaves what it does not need to the next. Where there is no time for one step at
+the last scale, the run stays at the scale where it is. With time enough every step is done, and the
+picture is what it is without a limit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+__all__ = ["Pace"]
+
+_ENTRY = 3
+"""Evaluations that entering a scale costs: style, content, the enlarged picture (loop.py)."""
+_CLOSING = 2
+"""Evaluations after the last step: the losses of the start and of the picture."""
+
+
+class Pace:
+    """``pixels`` and ``iterations`` of each scale, and the limit in seconds since the set-up."""
+
+    def __init__(self, pixels: Sequence[int], iterations: Sequence[int], limit: float) -> None:
+        self._pixels, self._limit = pixels, limit
+        costs = [p * (n + _ENTRY) for p, n in zip(pixels, iterations, strict=True)]
+        costs[-1] -= pixels[-1] * (1 + _ENTRY)  # those come first
+        self._shares = [sum(costs[: i + 1]) / (sum(costs) or 1) for i in range(len(costs))]
+        self._recent: deque[float] = deque(maxlen=3)
+
+    def took(self, stage: int, seconds: float, entered: bool) -> None:
+        """A step at that scale was done in ``seconds``, and the scale entered with it or not."""
+        evaluations = 1 + (_ENTRY if entered else 0)
+        self._recent.append(seconds / evaluations / self._pixels[stage])
+
+    def stage_of_next(self, now: int, wanted: int, elapsed: float) -> int | None:
+        """The scale of the next step, ``wanted`` or a later one; None where there is no time.
+
+        ``now`` is the present scale. A step is expected to take as long, pixel for pixel, as the
+        slowest of the last three.
+        """
+        pace = max(self._recent, default=0.0)
+        last = len(self._pixels) - 1
+
+        def end(stage: int) -> float:
+            """When a step at ``stage``, and the result after it, would be there."""
+            evaluations = 1 + (_ENTRY if stage > now else 0) + _CLOSING
+            return elapsed + evaluations * pace * self._pixels[stage]
+
+        if end(last) > self._limit:
+            return wanted if wanted == now and end(now) <= self._limit else None
+        reserve = (1 + _ENTRY + _CLOSING) * pace * self._pixels[last]
+        for stage in range(wanted, last):
+            if end(stage) <= self._shares[stage] * (self._limit - reserve):
+                return stage
+        return last

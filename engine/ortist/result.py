@@ -1,0 +1,132 @@
+"""What a run is made of: its State, one Progress a step, a Result at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .balance import Weights
+from .images import Array, Painting, Source
+from .lbfgs import LbfgsState
+from .models import Model
+from .objective import Losses
+from .optimizers import AdamState, Point, RunningAverage
+from .options import Options
+from .outputs import save_picture
+from .settings import describe
+
+__all__ = ["Progress", "Result", "State"]
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the next step depends on, besides the pictures and the options.
+
+    After ``iteration`` steps the run is in its ``stage``-th scale, which began at iteration
+    ``began``: at ``point``, with the optimiser's own state, the running average, and the state of
+    the random generator that shifts the window. ``converged``: no step at this scale gains more;
+    ``hurried``: a time limit has cut a scale short.
+    """
+
+    iteration: int
+    stage: int
+    began: int
+    point: Point
+    optimizer: AdamState | LbfgsState
+    average: RunningAverage
+    jitter: Mapping[str, Any]
+    converged: bool = False
+    hurried: bool = False
+
+    @property
+    def picture(self) -> Array:
+        """The running average where there is one, else the iterate, [1, 3, H, W] normalised."""
+        return self.average.value(self.point.values)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One evaluation: ``losses`` of the picture after ``iteration`` steps, ``seconds`` in all.
+
+    ``scale`` is the shorter side, in pixels, of the picture that was evaluated.
+    """
+
+    iteration: int
+    iterations: int
+    scale: int
+    losses: Losses
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished (or stopped) run.
+
+    ``pixels`` is uint8 [H, W, 3], ``painting`` the same before rounding, with the content's alpha,
+    if it had one (transparent parts are white in ``pixels``). ``stopped``: "iterations" (all done),
+    "converged" (L-BFGS found no further decrease), "time limit" (some steps were left out),
+    "diverged" (the next step had no finite loss) or "cancelled". Pictures of early scales are
+    enlarged: all have the size asked for. ``initial`` and ``final`` hold the losses of the start
+    and of the picture at the scale reached, with its ``weights``; ``steps`` has one entry an
+    iteration, ``snapshots`` the paintings of those asked for. ``inputs`` says where content
+    and style came from (None: no file), ``exif`` is the content's.
+    """
+
+    painting: Painting
+    stopped: str
+    provider: str
+    model: Model
+    options: Options
+    weights: Weights
+    initial: Losses
+    final: Losses
+    steps: tuple[Progress, ...] = field(repr=False)
+    snapshots: Mapping[int, Painting] = field(repr=False)
+    inputs: Mapping[str, Source | None] = field(repr=False)
+    exif: bytes = field(repr=False)
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        return self.painting.pixels
+
+    @property
+    def iterations(self) -> int:
+        """Steps done."""
+        return self.steps[-1].iteration
+
+    @property
+    def seconds(self) -> float:
+        """From the set-up of the run to its last step."""
+        return self.steps[-1].seconds
+
+    @property
+    def history(self) -> tuple[Losses, ...]:
+        """The losses, one entry an iteration."""
+        return tuple(step.losses for step in self.steps)
+
+    @property
+    def image(self) -> Image.Image:
+        """8-bit, RGB or, where the content had transparent parts, RGBA."""
+        return self.painting.image
+
+    def save(self, path: str | PathLike[str], snapshot: int | None = None) -> None:
+        """Writes the picture, or a snapshot of it, whole or not at all.
+
+        The suffix names the format, the options say with which depth, settings and metadata.
+        """
+        options = self.options
+        painting = self.painting if snapshot is None else self.snapshots[snapshot]
+        save_picture(
+            painting,
+            Path(path),
+            options.depth,
+            self.exif if options.keep_metadata else b"",
+            describe(self, snapshot) if options.settings else None,
+        )

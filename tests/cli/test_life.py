@@ -1,0 +1,256 @@
+"""A run's life: checkpoints and kills, limits of time, previews, traces and reports."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import Ortist
+from tests.kills import killed_and_gone_on
+
+ENDLESS = ("--size", 64, "--smallest-size", 32, "--iterations", 1_000_000)
+QUICK = ("--size", 48, "--iterations", 6)
+
+
+@pytest.fixture
+def line(content_file: Path, style_file: Path) -> tuple[object, ...]:
+    return "transfer", content_file, style_file
+
+
+def interrupted(words: tuple[object, ...], watched: Path, lines: int = 0) -> int:
+    """Starts the command, waits for a file of so many lines, presses Ctrl-C: the exit code."""
+    process = subprocess.Popen([sys.executable, "-m", "ortist", *map(str, words)])
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if watched.exists() and (not lines or watched.read_bytes().count(b"\n") >= lines):
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    return process.wait(timeout=60)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_killed_run_goes_on_to_the_same_bytes(optimizer: str, tmp_path: Path) -> None:
+    words = ("--optimizer", optimizer, "--size", "96", "--smallest-size", "48")
+    kills = killed_and_gone_on(tmp_path, 2, 100, *words)
+    assert kills
+
+
+def test_a_stopped_run_goes_on(ortist: Ortist, line: tuple[object, ...], tmp_path: Path) -> None:
+    """Ctrl-C writes picture, checkpoint and trace; the same command ends where one run ends."""
+    out, checkpoint, trace = (tmp_path / name for name in ("o.png", "c", "t.jsonl"))
+    words = (*line, "-o", out, "--size", 64, "--iterations", 300, "--snapshots", "0,150")
+    assert ortist(*words).returncode == 0
+    whole = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
+    assert sorted(whole) == ["o-0000.png", "o-0150.png", "o.png"]
+    for name in whole:
+        (tmp_path / name).unlink()
+    words = (*words, "--checkpoint", checkpoint, "--trace", trace)
+    assert interrupted(words, trace, 5) == 130
+    assert out.exists()
+    assert checkpoint.exists()
+    done = ortist(*words)
+    assert done.returncode == 0
+    assert re.fullmatch(r"ortist: going on from iteration \d+ of .*\n", done.stderr)
+    assert not checkpoint.exists()
+    assert {name: (tmp_path / name).read_bytes() for name in whole} == whole
+    steps = [json.loads(text) for text in trace.read_text().splitlines()]
+    assert [step["iteration"] for step in steps] == list(range(301))
+    assert set(steps[9]) == {"iteration", "scale", "losses", "seconds"}
+    assert set(steps[9]["losses"]["style_by_layer"]) == {"1", "4", "6", "7"}
+    seconds = [step["seconds"] for step in steps]
+    assert seconds == sorted(seconds)
+
+
+def test_a_time_limit(ortist: Ortist, line: tuple[object, ...], tmp_path: Path) -> None:
+    """The last scale is reached, and a longer limit goes on from the checkpoint."""
+    out, checkpoint, trace = (tmp_path / name for name in ("o.png", "c", "t.jsonl"))
+    words = (*line, *ENDLESS, "-o", out, "--json", "--checkpoint", checkpoint, "--trace", trace)
+    done = ortist(*words, "--time-limit", "1s")
+    assert (done.returncode, done.stderr) == (0, "")
+    first = json.loads(done.stdout)
+    assert (first["stopped"], first["size"]) == ("time limit", [85, 64])
+    steps = [json.loads(text) for text in trace.read_text().splitlines()]
+    assert steps[-1]["scale"] == 64
+    longest = max(b["seconds"] - a["seconds"] for a, b in itertools.pairwise(steps))
+    assert 0.3 < first["seconds"] <= 1 + longest
+    done = ortist(*words, "--time-limit", "2s")
+    second = json.loads(done.stdout)
+    assert second["iterations"] > first["iterations"]
+    assert checkpoint.exists()
+    with Image.open(out) as image:
+        assert image.size == (85, 64)
+
+
+def test_previews_have_the_full_size(line: tuple[object, ...], tmp_path: Path) -> None:
+    """And so has the picture that an early Ctrl-C leaves."""
+    out, preview = tmp_path / "o.png", tmp_path / "p.jpg"
+    words = (*line, *ENDLESS, "-o", out, "--preview", preview, "--preview-every", 3)
+    assert interrupted(words, preview) == 130
+    for path in (out, preview):
+        with Image.open(path) as image:
+            assert image.size == (85, 64)
+            assert np.asarray(image).std() > 10
+    assert sorted(os.listdir(tmp_path)) == ["o.png", "p.jpg"]
+
+
+def test_without_a_name_the_preview_is_the_output(
+    ortist: Ortist, line: tuple[object, ...], tmp_path: Path
+) -> None:
+    words = ("-o", tmp_path / "o.png", "--preview-every", 4)
+    assert ortist(*line, *QUICK, *words).returncode == 0
+    assert os.listdir(tmp_path) == ["o.png"]
+
+
+def test_a_diverging_run_keeps_its_picture(
+    ortist: Ortist, line: tuple[object, ...], tmp_path: Path
+) -> None:
+    wild = ("--free-iterations", 40, "--learning-rate", 1000, "--style-layers", "1:1e12,7:1e12")
+    out = tmp_path / "o.png"
+    done = ortist(*line, "--size", 48, "--iterations", 40, *wild, "-o", out, "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["stopped"]) == (5, "diverged")
+    assert 0 <= found["iterations"] < 40
+    assert re.fullmatch(
+        r"ortist: the (gradient left float32|loss became \S+) at iteration \d+; lower "
+        rf"learning_rate \(it is 1000.0\) or the weights. What is written is of iteration "
+        rf"{found['iterations']}.\n",
+        done.stderr,
+    )
+    with Image.open(out) as image:
+        assert image.size == (64, 48)
+
+
+class Page(HTMLParser):
+    """What a page consists of; raises AssertionError where a tag is not closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_report_is_one_harmless_file(
+    ortist: Ortist, content_file: Path, style_file: Path, tmp_path: Path
+) -> None:
+    hostile = tmp_path / "\"><script>alert(1)<&script>'.jpg"
+    hostile.write_bytes(content_file.read_bytes())
+    words = ("--report", tmp_path / "r.html", "--learning-rate", 0.04)
+    done = ortist("transfer", hostile, style_file, *QUICK, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    page = Page()
+    page.feed((tmp_path / "r.html").read_text(encoding="utf-8"))
+    page.close()
+    assert page.open == []
+    kinds = {tag for tag, _ in page.tags}
+    assert not kinds & {"script", "iframe", "link", "object", "embed", "base", "form", "a"}
+    for _, attributes in page.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href", "srcset", "action"):
+                assert value is not None
+                assert value.startswith("data:image/jpeg;base64,")
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert [image["alt"] for image in images] == [
+        "the picture",
+        f"content: {hostile}",
+        f"style: {style_file}",
+        "iteration 0",
+        "iteration 3",
+    ]
+    curves = [attributes for tag, attributes in page.tags if tag == "polyline"]
+    assert len(curves) == 8  # total, content, style, tv, and four layers
+    assert all(len((curve["points"] or "").split()) == 7 for curve in curves)
+    for word in ("learning_rate", "0.04", "ms a step", "sha256", "layer 7"):
+        assert word in page.text
+
+
+def test_checkpoints_of_others_are_left_alone(
+    ortist: Ortist, line: tuple[object, ...], tmp_path: Path
+) -> None:
+    checkpoint, out, trace = (tmp_path / name for name in ("c", "o.png", "t.jsonl"))
+    words = (*line, *ENDLESS, "-o", out, "--checkpoint", checkpoint, "--trace", trace)
+    assert interrupted(words, trace, 3) == 130
+    data = checkpoint.read_bytes()
+    out.write_bytes(b"the picture of before")
+    for changed, said in (
+        (("--size", 80), "is of another run: size was 64 and is now 80; start as that run"),
+        (("--seed", 1), "is of another run: seed was 0 and is now 1;"),
+    ):
+        done = ortist(*words, *changed)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert checkpoint.read_bytes() == data
+    checkpoint.write_bytes(data[:-7])
+    done = ortist(*words)
+    assert done.returncode == 3
+    assert "is cut short or damaged; remove it to start anew." in done.stderr
+    assert checkpoint.read_bytes() == data[:-7]
+    assert out.read_bytes() == b"the picture of before"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["-o", "o.png", "--checkpoint", "text"], 3, "'text' is not a checkpoint of this version"),
+        (["-o", "o.png", "--checkpoint", "no/c"], 2, "there is no folder 'no'"),
+        (["-o", "o.png", "--checkpoint", "o.png"], 2, "two outputs would both be written to"),
+        (["-o", "o.png", "--checkpoint", "c", "--checkpoint-every", "0"], 2, "--checkpoint-every"),
+        (["-o", "o.png", "--trace", "photo.jpg"], 2, "is a picture that the run needs"),
+        (["-o", "photo.jpg", "--preview-every", "2"], 2, "is a picture that the run needs"),
+        (["-o", "photo.jpg", "--checkpoint", "c"], 2, "is a picture that the run needs"),
+        (["-o", "o.png", "--preview", "p.png"], 2, "--preview FILE needs --preview-every N"),
+        (["--json", "--preview-every", "2"], 2, "name one with --preview FILE"),
+        (["-o", "o.png", "--preview", "p.x", "--preview-every", "2"], 2, "end it in one of .jpg"),
+        (["-o", "o.png", "--report", "."], 2, "it is a folder"),
+        (["-o", "o.png", "--time-limit", "soon"], 2, "cannot read the time 'soon'; write seconds"),
+    ],
+)
+def test_what_is_off_is_one_sentence(
+    words: list[str],
+    code: int,
+    said: str,
+    ortist: Ortist,
+    content_file: Path,
+    style_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.jpg").write_bytes(content_file.read_bytes())
+    (tmp_path / "text").write_text("no checkpoint")
+    before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
+    done = ortist("transfer", "photo.jpg", style_file, *QUICK, *words)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert done.stderr.startswith("ortist: ")
+    assert done.stderr.count("\n") == 1
+    assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
