@@ -60,6 +60,14 @@ def test_tiles() -> None:
     assert found["ratios"]["general"] == 1
 
 
+def test_batch_and_flicker() -> None:
+    words = ("--pictures", "2", "--size", "48", "--iterations", "2")
+    assert race("tests.benchmarks.batch", *words)["ratio"] > 0
+    words = ("--frames", "3", "--size", "48", "--iterations", "20")
+    still = race("tests.benchmarks.flicker", *words)["still camera"]
+    assert still["blend 0.5"]["difference"] < still["independent"]["difference"]
+
+
 @pytest.mark.parametrize("name", ["step", "memory", "coldstart", "convergence", "size"])
 def test_without_torch_one_sentence(name: str) -> None:
     code = (

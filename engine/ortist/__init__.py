@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import invert, iterate, texture, transfer
+    from .batches import Outcome, batch
     from .errors import (
         CheckpointError,
         DivergedError,
@@ -32,18 +33,22 @@ if TYPE_CHECKING:
     from .options import Options
     from .presets import PRESETS
     from .result import Progress, Result
+    from .videos import Frame, Painter, video
 
 __all__ = [
     "PRESETS",
     "CheckpointError",
     "DivergedError",
+    "Frame",
     "InputError",
     "Losses",
     "ModelError",
     "OptionError",
     "Options",
     "OrtistError",
+    "Outcome",
     "OutputError",
+    "Painter",
     "PictureError",
     "Progress",
     "ProviderError",
@@ -51,21 +56,25 @@ __all__ = [
     "Result",
     "Run",
     "__version__",
+    "batch",
     "invert",
     "iterate",
     "texture",
     "transfer",
+    "video",
 ]
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "api": ("invert", "iterate", "texture", "transfer"),
+    "batches": ("Outcome", "batch"),
     "objective": ("Losses",),
     "options": ("Options",),
     "presets": ("PRESETS",),
     "loop": ("Run",),
     "result": ("Progress", "Result"),
+    "videos": ("Frame", "Painter", "video"),
 }
 
 

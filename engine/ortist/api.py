@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from .errors import DivergedError, OptionError
-from .images import Picture, Raster, load_picture
+from .images import Array, Picture, Raster, load_picture
 from .loop import Run
 from .models import find_model
 from .options import Options
 from .result import Progress, Result
-from .scene import Scene, open_objective
+from .scene import Evaluator, Scene, open_objective
 from .styles import Mask, Styles, load_regions
 
-__all__ = ["invert", "iterate", "texture", "transfer"]
+__all__ = ["invert", "iterate", "prepare", "texture", "transfer"]
 
 
 def iterate(
@@ -41,11 +41,27 @@ def iterate(
         options = Options.of(preset, **overrides)
     elif preset is not None or overrides:
         raise OptionError("give options, or preset and keywords, but not both.")
+    objective = open_objective(find_model(options.model), options, masked=len(masks) > 0)
+    return prepare(objective, content, style, options, masks)
+
+
+def prepare(
+    objective: Evaluator,
+    content: Picture | None,
+    style: Picture | Sequence[Picture] | None,
+    options: Options,
+    masks: Sequence[Mask] = (),
+    start: Array | None = None,
+) -> Run:
+    """A run on an ``objective`` that other runs may use before and after it, but not meanwhile.
+
+    ``start``, normalised values [1, 3, H, W] of the first scale, stands in for the option ``init``.
+    Raises as ``iterate``, but for models and providers.
+    """
     styles = _several(style)
     if options.init is None:
         both = content is not None and len(styles) > 0
         options = dataclasses.replace(options, init="content" if both else "noise")
-    model = find_model(options.model)
     most = options.max_pixels
     photo = None if content is None else load_picture(content, most, "content image")
     paintings = [load_picture(picture, most, "style image") for picture in styles]
@@ -57,10 +73,8 @@ def iterate(
         for mask, part in masks
     ]
     regions = load_regions(guides, photo, paintings, most)
-    chosen = Styles(paintings, options, regions)
-    objective = open_objective(model, options, masked=bool(regions))
-    scene = Scene(objective, photo, chosen, options)
-    return Run(scene, options, _by_role(photo, paintings, guides))
+    scene = Scene(objective, photo, Styles(paintings, options, regions), options)
+    return Run(scene, options, _by_role(photo, paintings, guides), start)
 
 
 def transfer(

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from .errors import OutputError
 
-__all__ = ["atomic_writer", "check_writable", "sha256_of"]
+__all__ = ["atomic_path", "atomic_writer", "check_writable", "sha256_of", "unwritable"]
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
@@ -38,7 +38,7 @@ def check_writable(path: Path) -> None:
         os.close(handle)
         os.unlink(name)
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 @contextlib.contextmanager
@@ -54,7 +54,7 @@ def atomic_writer(path: Path, scratch: str | None = None) -> Iterator[BinaryIO]:
         target = Path(os.path.realpath(path))
         handle, name = _temporary(target, scratch)
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -66,7 +66,30 @@ def atomic_writer(path: Path, scratch: str | None = None) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.unlink(name)
         if isinstance(error, OSError):
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
+        raise
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """As ``atomic_writer``, for another program: the path, with the same suffix, that it writes."""
+    try:
+        target = Path(os.path.realpath(path))
+        handle, name = _temporary(target, f".ortist-{secrets.token_hex(8)}{target.suffix}")
+        os.close(handle)
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from error
+    try:
+        yield Path(name)
+        with open(name, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(name, target)
+        _sync_folder(target.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
         raise
 
 
@@ -82,7 +105,8 @@ def _temporary(path: Path, scratch: str | None = None) -> tuple[int, str]:
     return os.open(name, os.O_WRONLY | os.O_CREAT | again, 0o666), str(name)
 
 
-def _unwritable(path: Path, error: OSError | ValueError) -> OutputError:
+def unwritable(path: str | Path, error: OSError | ValueError) -> OutputError:
+    """The error that says so; what the system said is its ``__cause__`` where it is raised from."""
     reason = getattr(error, "strerror", None) or error
     return OutputError(f"cannot write {str(path)!r} ({reason}); choose another place.")
 

@@ -48,7 +48,13 @@ class Run(Iterator[Progress]):
     leaves the last one, and ``save_checkpoint`` and ``resume`` can carry it to another process.
     """
 
-    def __init__(self, scene: Scene, options: Options, inputs: Mapping[str, Raster]):
+    def __init__(
+        self,
+        scene: Scene,
+        options: Options,
+        inputs: Mapping[str, Raster],
+        start: Array | None = None,
+    ) -> None:
         self.options = options
         self.state: State | None = None
         self._began = time.perf_counter()
@@ -56,7 +62,7 @@ class Run(Iterator[Progress]):
         self._inputs = inputs
         self._stages = plan_stages(options)
         self._view = scene.at(self._stages[0].side)
-        self._start = start_values(self._view, options)
+        self._start = start_values(self._view, options) if start is None else start
         self._jitter = np.random.default_rng([options.seed, 1])
         self._steps: list[Progress] = []  # these two may be ahead of the state by a step
         self._snapshots: dict[int, Painting] = {}

@@ -5,6 +5,8 @@ The graph itself, with the losses' formulas, is written by ortist_export/objecti
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -66,6 +68,10 @@ def gram_matrix(features: Array) -> Array:
     return gram
 
 
+_KEPT_MOMENTS = 32
+"""Pictures whose moments are kept: the scales of a few styles, some MiB at most."""
+
+
 class Objective:
     """One model on one provider. Targets and weights stay bound; each call gets a new image."""
 
@@ -87,6 +93,7 @@ class Objective:
         check_interface(model, self._session, self._inputs(), outputs)
         self.provider: str = self._session.get_providers()[0]
         self._constant: dict[str, Any] = {}
+        self._seen: OrderedDict[tuple[object, ...], dict[int, list[Moments]]] = OrderedDict()
 
     def features(self, image: Array, taps: Iterable[int]) -> dict[int, Array]:
         """The feature maps [1, C, h, w] of the taps; raises ResourceError when memory runs out."""
@@ -107,10 +114,21 @@ class Objective:
     def moments(
         self, image: Array, taps: Iterable[int], guides: Guides | None = None
     ) -> dict[int, list[Moments]]:
-        """The moments of the features of the taps, of the one region that this objective knows."""
+        """The moments of the features of the taps, of the one region that this objective knows.
+
+        Those of the last images are kept, so that the second picture in a style finds them made.
+        """
         assert guides is None
-        features = self.features(image, taps)
-        return {tap: [sum_moments(found)] for tap, found in features.items()}
+        taps = tuple(taps)
+        key = (hashlib.blake2b(image.tobytes()).digest(), image.shape, taps)
+        found = self._seen.pop(key, None)
+        if found is None:
+            features = self.features(image, taps)
+            found = {tap: [sum_moments(values)] for tap, values in features.items()}
+        self._seen[key] = found
+        if len(self._seen) > _KEPT_MOMENTS:
+            self._seen.popitem(last=False)
+        return found
 
     def aim(self, targets: Targets, weights: Weights) -> None:
         """Sets what the next calls compare with."""

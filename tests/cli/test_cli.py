@@ -133,7 +133,17 @@ def test_models_and_doctor(ortist: Ortist) -> None:
 
 def test_help_and_version(ortist: Ortist) -> None:
     assert ortist("--version").stdout == "ortist 0.1.0\n"
-    for words in ([], ["transfer"], ["invert"], ["texture"], ["models"], ["doctor"], ["export"]):
+    for words in (
+        [],
+        ["transfer"],
+        ["invert"],
+        ["texture"],
+        ["batch"],
+        ["video"],
+        ["models"],
+        ["doctor"],
+        ["export"],
+    ):
         done = ortist(*words, "--help")
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("Usage: ortist")

@@ -53,8 +53,8 @@ def test_a_run_goes_on_from_every_step_to_the_same_bytes(
         assert (result.initial, result.final) == (whole.initial, whole.final)
         np.testing.assert_array_equal(result.pixels, whole.pixels)
         assert list(result.snapshots) == list(whole.snapshots)
-        for n, pixels in whole.snapshots.items():
-            np.testing.assert_array_equal(result.snapshots[n], pixels)
+        for n, painting in whole.snapshots.items():
+            np.testing.assert_array_equal(result.snapshots[n].values, painting.values)
         assert other.state is not None
         assert run.state is not None
         np.testing.assert_array_equal(other.state.point.values, run.state.point.values)

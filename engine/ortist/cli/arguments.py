@@ -1,8 +1,8 @@
 """Command-line options made from the fields of ``Options``: names, defaults and help texts.
 
-A function decorated with ``takes_options`` gets two keywords: ``request``, a Request, and
-``given``, the options that the user wrote, by field name. What was not written stays with the
-preset or the default.
+A function decorated with ``takes_options`` gets ``given``: the options that the user wrote, by
+field name; and ``request``, a Request, if it has such a parameter. What was not written stays with
+the preset or the default.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ __all__ = ["takes_options"]
 def takes_options(
     without: Collection[str] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds every field of Request, and of Options but those in ``without``, to a typer command."""
+    """Adds every field of Options but those in ``without`` to a typer command, and of Request."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         fields = [field for field in dataclasses.fields(Options) if field.name not in without]
         types = get_type_hints(Options)
-        asked = get_type_hints(Request, include_extras=True)
+        signature = inspect.signature(command, eval_str=True)
+        asked = {}
+        if "request" in signature.parameters:
+            asked = get_type_hints(Request, include_extras=True)
         extra = [
             inspect.Parameter(
                 field.name,
@@ -39,23 +42,24 @@ def takes_options(
                 annotation=asked[field.name],
             )
             for field in dataclasses.fields(Request)
+            if field.name in asked
         ]
         extra += [_parameter(field, types[field.name]) for field in fields]
-        signature = inspect.signature(command, eval_str=True)
         built = ("request", "given")
         own = [value for value in signature.parameters.values() if value.name not in built]
 
         @functools.wraps(command)
         def run(**values: Any) -> None:
             given = {f.name: values.pop(f.name) for f in fields}
-            request = Request(**{name: values.pop(name) for name in asked})
+            if asked:
+                values["request"] = Request(**{name: values.pop(name) for name in asked})
             kinds = {field: _plain(types[field.name]) for field in fields}
             written = {
                 field.name: _read(field, kind, given[field.name])
                 for field, kind in kinds.items()
                 if given[field.name] is not None
             }
-            command(**values, request=request, given=written)
+            command(**values, given=written)
 
         run.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
         run.__annotations__ = {value.name: value.annotation for value in (*own, *extra)}

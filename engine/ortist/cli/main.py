@@ -1,6 +1,7 @@
 """The commands, and how errors become exit codes.
 
-0 ok, 2 usage, 3 bad input or model, 4 provider or memory, 5 diverged, 130 interrupted.
+0 ok, 1 some of a batch failed, 2 usage, 3 bad input or model, 4 provider or memory, 5 diverged,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import typer
 
 from .. import __version__
 from ..errors import OptionError, OrtistError
-from . import models, paint, system
+from . import batch, models, paint, system, video
 
 __all__ = ["app", "main"]
 
@@ -29,6 +30,8 @@ app = typer.Typer(
 app.command("transfer", cls=paint.TransferCommand)(paint.transfer)
 app.command("invert")(paint.invert)
 app.command("texture")(paint.texture)
+app.command("batch")(batch.batch)
+app.command("video")(video.video)
 app.add_typer(models.app, name="models")
 app.command("doctor")(system.doctor)
 

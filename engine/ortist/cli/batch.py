@@ -1,0 +1,134 @@
+"""``ortist batch``: many pictures, one bar, what failed at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..options import Options
+from ..presets import PRESETS
+from .arguments import takes_options
+
+if TYPE_CHECKING:
+    from ..batches import Outcome
+
+__all__ = ["batch"]
+
+
+@takes_options(without=("snapshots",))
+def batch(
+    contents: Annotated[
+        list[str],
+        typer.Argument(
+            help="Photos: files, folders (their tree is kept), patterns.", metavar="CONTENT…"
+        ),
+    ],
+    style: Annotated[
+        list[str], typer.Option(help="A painting, a folder or pattern of them; repeatable.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The folder to paint into, made if need be.")
+    ],
+    suffix: Annotated[str, typer.Option(help="Suffix of the paintings.")] = ".png",
+    jobs: Annotated[
+        int, typer.Option(help="Processes, among which --threads are divided.", min=1)
+    ] = 1,
+    preset: Annotated[
+        str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a picture on stdout.")
+    ] = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Paint every CONTENT in every STYLE, to FOLDER/CONTENT-STYLE.png.
+
+    Started again, it paints only what is missing: pictures that are there, whole, and were made
+    from the same files with the same options are kept. What cannot be painted is listed at the end.
+    """
+    options = Options.of(preset, **given)
+    from ..batches import plan_batch
+
+    plan = plan_batch(contents, style, output, options, suffix)
+    counts: Counter[str] = Counter()
+    failures: list[Outcome] = []
+    interrupted = False
+    try:
+        with _bar(len(plan.tasks)) as show, contextlib.closing(plan.run(jobs=jobs)) as outcomes:
+            for outcome in outcomes:
+                counts[outcome.status] += 1
+                if outcome.status == "failed":
+                    failures.append(outcome)
+                if as_json:
+                    print(json.dumps(_report(outcome)), flush=True)
+                show(f"{len(failures)} failed" if failures else None)
+    except KeyboardInterrupt:
+        interrupted = True
+    for outcome in failures:
+        place = os.path.relpath(outcome.output, output)
+        print(f"ortist: {place}: {outcome.error}", file=sys.stderr)
+    if not interrupted and (failures or counts["kept"]):
+        said = ", ".join(f"{counts[s]} {s}" for s in ("painted", "kept", "failed", "skipped"))
+        print(f"ortist: of {len(plan.tasks)} pictures {said}.", file=sys.stderr)
+    if counts["skipped"]:
+        print("ortist: make room, then start again for the rest.", file=sys.stderr)
+    if interrupted:
+        done = counts["painted"] + counts["kept"]
+        print(
+            f"ortist: interrupted with {done} of {len(plan.tasks)} pictures there; start again for "
+            "the rest.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130)
+    if failures:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _bar(length: int) -> Iterator[Any]:
+    """A bar over the pictures on stderr; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda note: None
+        return
+    bar: Any = typer.progressbar(
+        length=length,
+        label="painting",
+        file=sys.stderr,
+        show_eta=True,
+        show_pos=True,
+        item_show_func=lambda note: note,
+    )
+    with bar:
+
+        def show(note: str | None) -> None:
+            bar.update(1, note)
+
+        yield show
+
+
+def _report(outcome: Outcome) -> dict[str, Any]:
+    final = outcome.final
+    losses = None
+    if final is not None:
+        losses = {"content": final.content, "style": final.style, "tv": final.tv}
+        losses["total"] = final.total
+    return {
+        "content": outcome.content,
+        "style": outcome.style,
+        "output": outcome.output,
+        "status": outcome.status,
+        "seconds": outcome.seconds,
+        "iterations": outcome.iterations,
+        "final": losses,
+        "error": outcome.error,
+    }

@@ -1,0 +1,153 @@
+"""``ortist video``: a Y4M stream or a video file, painted frame after frame."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+import typer
+
+from ..errors import InputError, OptionError
+from ..options import Options
+from ..presets import PRESETS
+from .arguments import takes_options
+
+if TYPE_CHECKING:
+    from ..videos import Frame
+
+__all__ = ["video"]
+
+Chroma = Literal["input", "444"]
+
+
+@takes_options(without=("snapshots",))
+def video(
+    source: Annotated[
+        str, typer.Argument(help="A video file, or - for Y4M on stdin.", metavar="VIDEO")
+    ],
+    style: Annotated[str, typer.Option(help="The painting.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The file to write, or - for Y4M on stdout.")
+    ],
+    frame_iterations: Annotated[
+        int,
+        typer.Option(help="Steps of a frame that follows another; --iterations is the first's."),
+    ] = 20,
+    blend: Annotated[
+        float,
+        typer.Option(help="How much of the last painting is kept where the film stands still."),
+    ] = 0.5,
+    chroma: Annotated[
+        str, typer.Option(help="Of Y4M that is written: input, or 444.", metavar="input|444")
+    ] = "input",
+    preset: Annotated[
+        str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
+    ] = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Paint VIDEO frame by frame, each from the one before, in sizes up to its own.
+
+    Y4M (8 bits; BT.601 in limited range is assumed) is read and written without help; other files
+    need ffmpeg, and keep their sound. What was painted before an interruption is kept.
+    """
+    options = Options.of(preset, **given)
+    if output == "-" and as_json:
+        raise OptionError(
+            "--json and the video cannot both go to stdout; write the video to a file."
+        )
+    from ..videos import video as paint
+
+    frames: list[int] = []
+    began = time.monotonic()
+    stopped: BaseException | None = None
+    with contextlib.ExitStack() as stack:
+        reader = _reader(stack, source)
+        writer = _writer(stack, output, source)
+        show = stack.enter_context(_counter(frames))
+        try:
+            paint(
+                reader,
+                writer,
+                style,
+                options,
+                frame_iterations=frame_iterations,
+                blend=blend,
+                chroma=_chroma(chroma),
+                on_frame=show,
+            )
+        except (InputError, KeyboardInterrupt) as error:
+            if not frames:
+                raise
+            stopped = error  # the file is closed in order and keeps the frames before
+    if as_json:
+        seconds = round(time.monotonic() - began, 3)
+        report = {"output": output, "frames": len(frames), "seconds": seconds}
+        print(json.dumps({**report, "iterations": sum(frames)}))
+    if stopped is not None:
+        if isinstance(stopped, KeyboardInterrupt):
+            print(f"ortist: interrupted after {len(frames)} frames.", file=sys.stderr)
+            raise typer.Exit(130)
+        raise stopped
+
+
+def _chroma(word: str) -> Chroma:
+    for known in get_args(Chroma):
+        if word == known:
+            found: Chroma = known
+            return found
+    raise OptionError(f"there is no chroma {word!r}; choose input or 444.")
+
+
+def _reader(stack: contextlib.ExitStack, source: str) -> IO[bytes]:
+    if source == "-":
+        return sys.stdin.buffer
+    path = Path(source)
+    if path.suffix.lower() != ".y4m":
+        from ..ffmpeg import decoded
+
+        return stack.enter_context(decoded(path))
+    if not path.is_file():
+        raise InputError(f"there is no video file {source!r}.")
+    try:
+        return stack.enter_context(path.open("rb"))
+    except OSError as error:
+        raise InputError(f"cannot read {source!r} ({error.strerror}).") from error
+
+
+def _writer(stack: contextlib.ExitStack, output: str, source: str) -> IO[bytes]:
+    from ..files import atomic_writer, check_writable
+
+    if output == "-":
+        return sys.stdout.buffer
+    path = Path(output)
+    check_writable(path)
+    if path.suffix.lower() == ".y4m":
+        return stack.enter_context(atomic_writer(path))
+    from ..ffmpeg import encoded
+
+    sound = None if source == "-" or source.lower().endswith(".y4m") else Path(source)
+    return stack.enter_context(encoded(path, sound))
+
+
+@contextlib.contextmanager
+def _counter(frames: list[int]) -> Any:
+    """Notes every frame's iterations, and counts on stderr where that is a terminal."""
+
+    def show(frame: Frame) -> None:
+        frames.append(frame.iterations)
+        if sys.stderr.isatty():
+            print(
+                f"\rframe {len(frames)}, {frame.seconds:.1f} s", end="", file=sys.stderr, flush=True
+            )
+
+    yield show
+    if frames and sys.stderr.isatty():
+        print(file=sys.stderr)
