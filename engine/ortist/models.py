@@ -67,7 +67,7 @@ class Model:
 
     ``mean`` and ``std`` are of sRGB in [0, 1], by channel; ``smallest_side`` is in pixels;
     ``layers[i]`` names the backbone's ``features[i]``, tapped or not; ``source`` and ``license``
-    are of the weights.
+    are of the weights; ``pooling`` is ``max`` or ``avg``.
     """
 
     folder: Path
@@ -82,6 +82,7 @@ class Model:
     hashes: Mapping[str, str]
     source: str
     license: str
+    pooling: str
 
     @property
     def sha256(self) -> str:
@@ -103,6 +104,8 @@ class Model:
         known = ", ".join(f"{tap.index} {tap.name}" for tap in self.taps)
         indices = ",".join(str(tap.index) for tap in self.taps)
         command = f"ortist export {self.backbone} --name {self.name} --taps {indices},{layer}"
+        if self.pooling != "max":
+            command += f" --pooling {self.pooling}"
         if not self.source.startswith("https://"):
             command += f" --weights {self.source}"
         raise ModelError(
@@ -234,6 +237,9 @@ def _parse(folder: Path, raw: Any) -> Model:
         raise ValueError("the stride or the receptive field of a tap is none")
     if not 1 <= int(raw["smallest_side"]) <= 1024:
         raise ValueError(f"smallest_side {raw['smallest_side']!r}")
+    pooling = raw.get("pooling", "max")  # which all models had before there was a choice
+    if pooling not in ("max", "avg"):
+        raise ValueError(f"pooling {pooling!r}")
     words = [raw["name"], raw["backbone"], *raw["layers"], *raw["weights"].values()]
     if not all(isinstance(word, str) and word.isprintable() for word in words):
         raise ValueError("a name in it is not printable text")
@@ -258,4 +264,5 @@ def _parse(folder: Path, raw: Any) -> Model:
         hashes=hashes,
         source=str(raw["weights"]["source"]),
         license=str(raw["weights"]["license"]),
+        pooling=pooling,
     )

@@ -17,7 +17,7 @@ import torch
 from ortist_models import FEATURES, FORMAT, MANIFEST, OBJECTIVE, PULLBACK
 from torch import nn
 
-from .backbones import Backbone, Taps
+from .backbones import Backbone, Pooling, Taps
 from .errors import ExportError, ExportUsageError
 from .forward import forward_model
 from .geometry import windows
@@ -33,13 +33,18 @@ NORMALIZATION = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
 def export_bundle(
-    backbone: Backbone, weights: Weights, taps: tuple[int, ...], name: str, parent: Path
+    backbone: Backbone,
+    weights: Weights,
+    taps: tuple[int, ...],
+    name: str,
+    parent: Path,
+    pooling: Pooling = "max",
 ) -> Path:
     """Writes the bundle ``parent/name`` and returns its path; an older one is replaced whole.
 
     Raises ExportError for weights that do not fit and for a folder that cannot be written.
     """
-    features = backbone.build()
+    features = backbone.build(pooling)
     load_weights(features, weights)
     module = Taps(features, taps)
     forward = forward_model(module)
@@ -51,7 +56,7 @@ def export_bundle(
     for model in models.values():
         onnx.checker.check_model(model, full_check=True)
     files = {file: model.SerializeToString(deterministic=True) for file, model in models.items()}
-    manifest = _manifest(backbone, weights, module, forward, name, files)
+    manifest = _manifest(backbone, pooling, weights, module, forward, name, files)
     text = json.dumps(manifest, indent=2) + "\n"
     try:
         _replace_folder(parent / name, {**files, MANIFEST: text.encode()})
@@ -65,6 +70,7 @@ def export_bundle(
 
 def _manifest(
     backbone: Backbone,
+    pooling: Pooling,
     weights: Weights,
     module: Taps,
     forward: onnx.ModelProto,
@@ -79,6 +85,7 @@ def _manifest(
         "format": FORMAT,
         "name": name,
         "backbone": backbone.name,
+        "pooling": pooling,
         "layers": list(backbone.layers),
         "normalization": NORMALIZATION,
         "smallest_side": _smallest_side(module),

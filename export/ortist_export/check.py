@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from ortist_models import FEATURES, MANIFEST, OBJECTIVE, PULLBACK
 from PIL import Image
 from torch import Tensor
 
-from .backbones import BACKBONES, Taps
+from .backbones import BACKBONES, Pooling, Taps
 from .bundle import NORMALIZATION
 from .errors import ExportError
 from .weights import Weights, load_weights
@@ -137,8 +137,7 @@ def check_bundle(
     """
     manifest, files = _read(folder)
     taps = tuple(int(tap["index"]) for tap in manifest["taps"])
-    backbone = BACKBONES[manifest["backbone"]]
-    features = backbone.build()
+    features = _build(manifest)
     if weights is not None:
         given = Weights(weights, "", "")
         load_weights(features, given)
@@ -154,7 +153,7 @@ def check_bundle(
 def bundled_module(folder: Path, taps: tuple[int, ...]) -> Taps:
     """The backbone of the bundle in ``folder`` as a torch module, weights read from its graph."""
     manifest, files = _read(folder)
-    features = BACKBONES[manifest["backbone"]].build()
+    features = _build(manifest)
     _weights_from_graph(features, files[FEATURES])
     return Taps(features, taps).eval()
 
@@ -171,6 +170,13 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     if manifest.get("backbone") not in BACKBONES:
         raise ExportError(f"{folder.name} is of no backbone that can be checked here.")
     return manifest, files
+
+
+def _build(manifest: Mapping[str, Any]) -> torch.nn.Sequential:
+    pooling = manifest.get("pooling", "max")  # which all bundles had before there was a choice
+    if pooling not in get_args(Pooling):
+        raise ExportError(f"{manifest['name']} has a pooling {pooling!r} that is unknown here.")
+    return BACKBONES[manifest["backbone"]].build(pooling)
 
 
 def _weights_from_graph(features: torch.nn.Sequential, data: bytes) -> None:

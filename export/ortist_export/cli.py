@@ -14,7 +14,7 @@ import numpy as np
 import typer
 from ortist_models import SHIPPED, model_home
 
-from .backbones import BACKBONES, Backbone, parse_taps
+from .backbones import BACKBONES, Backbone, Pooling, parse_taps
 from .bundle import export_bundle
 from .check import TOLERANCE, check_bundle, read_picture
 from .errors import ExportError, ExportUsageError
@@ -60,9 +60,20 @@ def _add_backbone(backbone: Backbone) -> None:
         taps: Annotated[
             str, typer.Option(help=f"Layers to offer to the losses: {layers}.")
         ] = ",".join(map(str, backbone.default_taps)),
+        pooling: Annotated[
+            Pooling,
+            typer.Option(
+                help="What stands for a window of features: its maximum, as the weights were "
+                "trained with, or twice its mean, after Gatys et al."
+            ),
+        ] = "max",
         name: Annotated[
-            str, typer.Option(help="The model's name, as --model will take it.")
-        ] = backbone.name,
+            str | None,
+            typer.Option(
+                help="The model's name, as --model will take it.",
+                show_default=f"{backbone.name}, or {backbone.name}-avg",
+            ),
+        ] = None,
         output: Annotated[
             Path | None,
             typer.Option(help="The folder that gets NAME/. Without it, the model home."),
@@ -75,6 +86,8 @@ def _add_backbone(backbone: Backbone) -> None:
             str, typer.Option(help="For the manifest: the licence of a --weights file.")
         ] = "unknown",
     ) -> None:
+        if name is None:
+            name = backbone.name if pooling == "max" else f"{backbone.name}-{pooling}"
         if not name or Path(name).name != name or name.startswith("."):
             raise ExportUsageError(f"--name {name!r} cannot name a folder; give a plain word.")
         chosen = parse_taps(taps, backbone)
@@ -84,7 +97,7 @@ def _add_backbone(backbone: Backbone) -> None:
             given = Weights(weights, source or weights.name, license)
         else:
             raise ExportError(f"there is no weights file {str(weights)!r}.")
-        folder = export_bundle(backbone, given, chosen, name, output or model_home())
+        folder = export_bundle(backbone, given, chosen, name, output or model_home(), pooling)
         print(f"exported {name} with taps {','.join(map(str, chosen))} to {folder}")
 
     app.command(backbone.name, help=f"Export {backbone.name} and the graph of its pixel gradient.")(

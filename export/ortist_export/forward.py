@@ -12,7 +12,7 @@ import onnx
 import torch
 
 from .backbones import Taps
-from .objective import OPSET
+from .graph import OPSET
 
 __all__ = ["forward_model"]
 

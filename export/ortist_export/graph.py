@@ -13,7 +13,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["GraphBuilder"]
+__all__ = ["OPSET", "GraphBuilder"]
+
+OPSET = 18
 
 
 class GraphBuilder:
@@ -29,6 +31,7 @@ class GraphBuilder:
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._names: set[str] = set()
+        self._channels: dict[str, int] = {}
         self._backward = 0
 
     @classmethod
@@ -39,6 +42,12 @@ class GraphBuilder:
         builder._initializers = {tensor.name: tensor for tensor in graph.initializer}
         builder._names = {name for node in graph.node for name in node.output}
         builder._names.update(builder._initializers, (value.name for value in graph.input))
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+        for value in (*inferred.input, *inferred.value_info, *inferred.output):
+            axes = value.type.tensor_type.shape.dim
+            if len(axes) == 4 and axes[1].HasField("dim_value"):
+                builder._channels[value.name] = axes[1].dim_value
         return builder
 
     @property
@@ -77,6 +86,10 @@ class GraphBuilder:
     def begin_backward(self) -> None:
         """Says that all nodes of the forward graph are there."""
         self._backward = len(self.nodes)
+
+    def channels(self, name: str) -> int | None:
+        """The length of axis 1 of a value of the graph that was extended, where it is known."""
+        return self._channels.get(name)
 
     def producer(self, name: str) -> onnx.NodeProto | None:
         """The node that computes the value, if one does."""

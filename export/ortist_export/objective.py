@@ -26,12 +26,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from .differentiate import Seed, append_gradient
-from .graph import GraphBuilder
+from .graph import OPSET, GraphBuilder
 from .phases import split_pooled_convolutions
 
-__all__ = ["OPSET", "objective_model"]
+__all__ = ["objective_model"]
 
-OPSET = 18
 IR_VERSION = 10
 
 

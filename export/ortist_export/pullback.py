@@ -23,8 +23,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from .differentiate import Seed, append_gradient
-from .graph import GraphBuilder
-from .objective import IR_VERSION, OPSET
+from .graph import OPSET, GraphBuilder
+from .objective import IR_VERSION
 from .phases import split_pooled_convolutions
 
 __all__ = ["pullback_model"]

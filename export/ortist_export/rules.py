@@ -100,20 +100,33 @@ def conv(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[st
             raise NoGradientRuleError(f"Conv {node.name}: pads {pads} exceed the kernel {kernel}")
         transposed = builder.constant(flipped, name=f"{node.input[1]}.transposed")
         return {node.input[0]: builder.op("Conv", cotangent, transposed, name="d_conv", pads=back)}
+    name = _transposed(
+        builder, node.input[0], cotangent, node.input[1], strides, "d_conv", pads=pads
+    )
+    return {node.input[0]: name}
+
+
+def _transposed(
+    builder: GraphBuilder,
+    value: str,
+    cotangent: str,
+    weight: str,
+    strides: list[int],
+    name: str,
+    **attributes: Any,
+) -> str:
+    """A strided convolution of ``value`` backwards, cut to the size of ``value``."""
     whole = builder.op(
         "ConvTranspose",
         cotangent,
-        node.input[1],
-        name="d_conv_whole",
+        weight,
+        name=f"{name}_whole",
         strides=strides,
-        pads=pads,
         output_padding=[stride - 1 for stride in strides],
+        **attributes,
     )
-    size = _size(builder, node.input[0])
-    cut = builder.op(
-        "Slice", whole, builder.integers([0, 0]), size, builder.integers([2, 3]), name="d_conv"
-    )
-    return {node.input[0]: cut}
+    start, axes = builder.integers([0, 0]), builder.integers([2, 3])
+    return builder.op("Slice", whole, start, _size(builder, value), axes, name=name)
 
 
 def _size(builder: GraphBuilder, value: str) -> str:
@@ -163,6 +176,61 @@ def max_pool(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dic
         name="d_flat",
     )
     return {node.input[0]: builder.op("Reshape", scattered, shape, name="d_pool")}
+
+
+@rule("AveragePool")
+def average_pool(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
+    """Every pixel of a window gets the window's gradient over the number of pixels in it.
+
+    That number differs where ceil_mode lets windows reach over the border: it is counted, on one
+    channel of ones. Then the means are a depthwise convolution with ones. No padding but
+    ceil_mode's, and then no strides beyond the kernel (a window would start outside).
+    """
+    given = _attributes(
+        node,
+        auto_pad=b"NOTSET",
+        ceil_mode=0,
+        count_include_pad=0,
+        kernel_shape=None,
+        pads=[0, 0, 0, 0],
+        strides=[1, 1],
+    )
+    kernel, strides = list(given["kernel_shape"]), list(given["strides"])
+    channels = builder.channels(node.input[0])
+    padded = given["auto_pad"] != b"NOTSET" or any(given["pads"])
+    outside = given["ceil_mode"] and any(s > k for s, k in zip(strides, kernel, strict=True))
+    if channels is None or padded or outside:
+        raise NoGradientRuleError(
+            f"AveragePool {node.name}: no rule for padding, strides beyond the kernel in ceil_mode "
+            "or an unknown number of channels"
+        )
+    size = builder.op(
+        "Concat", builder.integers([1, 1]), _size(builder, node.input[0]), axis=0, name="shape"
+    )
+    one = helper.make_tensor("one", builder.tensor_type(), [1], [1.0])
+    count = builder.op(
+        "Conv",
+        builder.op("ConstantOfShape", size, value=one, name="ones"),
+        builder.constant(np.ones((1, 1, *kernel)), name="window"),
+        name="count",
+        strides=strides,
+        # Floor mode on an input longer by stride - 1 has the windows of ceil_mode.
+        pads=[0, 0, *(stride - 1 if given["ceil_mode"] else 0 for stride in strides)],
+    )
+    share = builder.op("Div", cotangent, count, name="d_mean")
+    weight = builder.constant(np.ones((channels, 1, *kernel)), name="windows")
+    whole = _transposed(builder, node.input[0], share, weight, strides, "d_pool", group=channels)
+    return {node.input[0]: whole}
+
+
+@rule("Mul")
+def scale(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
+    """The cotangent times the factor, which must be one constant number."""
+    for value, factor in (node.input, reversed(node.input)):
+        number = builder.value_of(factor)
+        if number is not None and number.ndim == 0:
+            return {value: builder.op("Mul", cotangent, factor, name="d_scale")}
+    raise NoGradientRuleError(f"Mul {node.name}: only a constant number as factor has a rule")
 
 
 @rule("Concat")

@@ -224,6 +224,7 @@ BAD = [
     (["export", "squeezenet1_1", "--weights", "absent.pth"], 3, "absent.pth"),
     (["export", "squeezenet1_1", "--taps", "77"], 2, "no layer '77'"),
     (["export", "squeezenet1_1", "--name", "a/b"], 2, "'a/b'"),
+    (["export", "squeezenet1_1", "--pooling", "mean"], 2, "'mean' is not one of"),
     (["export", "check", "x"], 3, "no model 'x'"),
     (["nonsense"], 2, "nonsense"),
 ]

@@ -7,12 +7,15 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from ortist_export.backbones import BACKBONES, Taps, parse_taps
+from ortist.errors import ModelError
+from ortist.models import load_model
+from ortist_export.backbones import BACKBONES, AveragePool, Taps, parse_taps
 from ortist_export.bundle import export_bundle
 from ortist_export.check import TOLERANCE, check_bundle
 from ortist_export.errors import ExportError, ExportUsageError
@@ -104,6 +107,61 @@ def test_squeezenet1_0_exports_with_chosen_taps(random_weights: Path, tmp_path: 
     assert [tap["name"] for tap in manifest["taps"]] == ["conv1", "fire4", "fire6", "fire9"]
     assert [tap["stride"] for tap in manifest["taps"]] == [2, 4, 8, 16]
     assert all(deviation.passed for deviation in check_bundle(folder, random_weights, {}))
+
+
+def edited(folder: Path, **changes: Any) -> Path:
+    manifest = json.loads((folder / MANIFEST).read_text()) | changes
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_average_pooling_is_twice_torchs(name: str) -> None:
+    """Odd sizes and even ones, so that windows end at the border and beyond it."""
+    torch.manual_seed(0)
+    features = BACKBONES[name].build("avg")
+    for layer in features:
+        for height, width in ((12, 13), (13, 12)):
+            x = torch.randn(1, 2, height, width)
+            if isinstance(layer, AveragePool):
+                expected = 2 * torch.nn.functional.avg_pool2d(x, 3, 2, ceil_mode=True)
+                torch.testing.assert_close(layer(x), expected)
+    assert sum(isinstance(layer, AveragePool) for layer in features) == 3
+    assert features.state_dict().keys() == BACKBONES[name].build().state_dict().keys()
+
+
+def test_average_pooling_by_the_command(
+    random_weights: Path, tmp_path: Path, ortist: Ortist
+) -> None:
+    """Exported under a name of its own, checked against torch, seen by the engine."""
+    words = ("export", "squeezenet1_0", "--weights", random_weights, "--output", tmp_path)
+    done = ortist(*words, "--pooling", "avg")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "squeezenet1_0-avg"
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    done = ortist("export", "check", folder, "--weights", random_weights)
+    assert done.returncode == 0, done.stdout + done.stderr
+    model = load_model(folder)
+    assert model.pooling == "avg"
+    with pytest.raises(ModelError, match="--taps 1,2,3,4,5,6,7,9 --pooling avg --weights"):
+        model.tap(9)
+    done = ortist("models", "list", ORTIST_HOME=str(tmp_path))
+    assert "squeezenet1_0, average pooling, layers 1,2" in done.stdout
+    done = ortist(*words, "--pooling", "avg", "--name", "own", "--taps", "3")
+    assert load_model(tmp_path / "own").pooling == "avg"
+
+
+def test_a_bundle_without_its_pooling_is_one_of_max_pooling(tmp_path: Path) -> None:
+    """As those were that had no such key; what is said of the pooling matters to the check."""
+    assert "pooling" not in json.loads((PROCEDURAL / MANIFEST).read_text())
+    assert load_model(PROCEDURAL).pooling == "max"
+    folder = Path(shutil.copytree(PROCEDURAL, tmp_path / "copy"))
+    assert not next(check_bundle(edited(folder, pooling="avg"), None, {})).passed
+    edited(folder, pooling="median")
+    with pytest.raises(ExportError, match="pooling 'median'"):
+        next(check_bundle(folder, None, {}))
+    with pytest.raises(ModelError, match="pooling 'median'"):
+        load_model(folder)
 
 
 def test_files_are_standard_onnx_and_free_of_machine_paths() -> None:

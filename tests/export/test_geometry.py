@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ortist_export.backbones import BACKBONES, Taps
+from ortist_export.backbones import BACKBONES, Pooling, Taps
 from ortist_export.forward import forward_model
 from ortist_export.geometry import Window, windows
 
 
+@pytest.mark.parametrize("pooling", ["max", "avg"])
 @pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
-def test_windows_are_where_a_feature_looks(name: str) -> None:
+def test_windows_are_where_a_feature_looks(name: str, pooling: Pooling) -> None:
     torch.manual_seed(0)
     backbone = BACKBONES[name]
-    module = Taps(backbone.build(), backbone.default_taps).eval()
+    module = Taps(backbone.build(pooling), backbone.default_taps).eval()
     found = windows(forward_model(module).graph)
     image = torch.randn(1, 3, 160, 160, requires_grad=True)
     for tap, features in zip(module.taps, module(image), strict=True):

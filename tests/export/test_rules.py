@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -127,6 +128,43 @@ def test_max_pool(height: int, width: int) -> None:
     check([pool], {}, distinct(np.random.default_rng(0), (1, 2, height, width)))
 
 
+@pytest.mark.parametrize("ceil_mode", [0, 1])
+@pytest.mark.parametrize(("height", "width"), [(7, 7), (7, 8), (8, 7), (2, 10)])
+def test_average_pool(height: int, width: int, ceil_mode: int) -> None:
+    height += 2 - 2 * ceil_mode  # without ceil_mode a window must fit
+    pool = node("AveragePool", "x", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=ceil_mode)
+    check([pool], {}, np.random.default_rng(0).standard_normal((1, 2, height, width)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    ceil=st.booleans(),
+    size=st.tuples(st.integers(4, 10), st.integers(4, 10)),
+)
+def test_average_pool_divides_as_torch_does(
+    kernel: tuple[int, int], stride: tuple[int, int], ceil: bool, size: tuple[int, int]
+) -> None:
+    """ONNX's evaluator has its own idea of windows that reach far over the border."""
+    if ceil:
+        stride = (min(stride[0], kernel[0]), min(stride[1], kernel[1]))
+    pool = node("AveragePool", "x", kernel_shape=kernel, strides=stride, ceil_mode=int(ceil))
+    rng = np.random.default_rng(0)
+    x = torch.zeros(1, 2, *size, dtype=torch.float64, requires_grad=True)
+    y = torch.nn.functional.avg_pool2d(x, kernel, stride, ceil_mode=ceil)
+    u = rng.standard_normal(y.shape)
+    (expected,) = torch.autograd.grad(y, x, torch.from_numpy(u))
+    gradient = pulled_back([pool], {}, x.detach().numpy(), u)
+    np.testing.assert_allclose(gradient, expected.numpy(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("inputs", [("x", "number"), ("number", "x")])
+def test_mul_by_a_number(inputs: tuple[str, str]) -> None:
+    x = np.random.default_rng(0).standard_normal((1, 2, 3, 4))
+    check([node("Mul", *inputs)], {"number": np.array(-1.5)}, x)
+
+
 def test_max_pool_sends_ties_to_the_first_maximum() -> None:
     pool = node("MaxPool", "x", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)
     gradient = pulled_back([pool], {}, np.ones((1, 1, 5, 5)), np.ones((1, 1, 2, 2)))
@@ -185,7 +223,8 @@ def test_pad_adds_and_cuts(pads: list[int], axes: list[int]) -> None:
 
 
 def test_every_row_of_the_table_is_tested_here() -> None:
-    assert set(RULES) == {"Relu", "Conv", "MaxPool", "Concat", "Max", "Slice", "Pad"}
+    convolutional = {"Conv", "MaxPool", "AveragePool"}
+    assert set(RULES) == convolutional | {"Relu", "Concat", "Max", "Mul", "Slice", "Pad"}
 
 
 @pytest.mark.parametrize(
@@ -197,6 +236,10 @@ def test_every_row_of_the_table_is_tested_here() -> None:
         node("Conv", "x", "w", auto_pad="SAME_UPPER"),
         node("Conv", "x", "x"),
         node("MaxPool", "x", kernel_shape=[3, 3], storage_order=1),
+        node("AveragePool", "x", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        node("AveragePool", "x", kernel_shape=[1, 1], strides=[2, 2], ceil_mode=1),
+        node("Mul", "x", "x"),
+        node("Mul", "x", "w"),
     ],
 )
 def test_what_the_table_cannot_do_is_refused(outside: onnx.NodeProto) -> None:

@@ -27,7 +27,8 @@ def list_models() -> None:
             print(f"{mark} {name:<28} unusable: {error}")
             continue
         taps = ",".join(str(tap.index) for tap in model.taps)
-        print(f"{mark} {name:<28} {model.backbone}, layers {taps}, weights {model.license}")
+        backbone = model.backbone + (", average pooling" if model.pooling == "avg" else "")
+        print(f"{mark} {name:<28} {backbone}, layers {taps}, weights {model.license}")
 
 
 @app.command()
