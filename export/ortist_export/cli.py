@@ -18,6 +18,7 @@ from .backbones import BACKBONES, Backbone, Pooling, parse_taps
 from .bundle import export_bundle
 from .check import TOLERANCE, check_bundle, read_picture
 from .errors import ExportError, ExportUsageError
+from .training import TEXTURES, train
 from .weights import Weights, official_weights
 
 __all__ = ["app"]
@@ -107,6 +108,19 @@ def _add_backbone(backbone: Backbone) -> None:
 
 for _backbone in BACKBONES.values():
     _add_backbone(_backbone)
+
+
+@app.command("train")
+@_reported
+def train_command(
+    output: Annotated[Path, typer.Argument(help="The file of weights to write, NAME.pth.")],
+    count: Annotated[
+        int, typer.Option("--textures", help="How many textures are drawn.", min=32)
+    ] = TEXTURES,
+    seed: Annotated[int, typer.Option(help="Decides every texture and every draw.", min=0)] = 0,
+) -> None:
+    """Fit SqueezeNet 1.1 to drawn textures: the weights of squeezenet1_1-procedural, anew."""
+    train(output, count, seed, report=print)
 
 
 @app.command()

@@ -60,11 +60,6 @@ def test_the_shipped_bundle_equals_autograd() -> None:
         assert deviation.pullback <= TOLERANCE, deviation
 
 
-def test_the_shipped_bundle_comes_from_its_weights() -> None:
-    weights = shared("weights/squeezenet1_1-procedural.pth")
-    assert all(deviation.passed for deviation in check_bundle(PROCEDURAL, weights, {}))
-
-
 def test_the_imagenet_bundle_equals_autograd_on_real_pictures(
     imagenet_folder: Path, ortist: Ortist
 ) -> None:
