@@ -69,7 +69,7 @@ def test_a_stopped_run_goes_on(ortist: Ortist, line: tuple[object, ...], tmp_pat
     steps = [json.loads(text) for text in trace.read_text().splitlines()]
     assert [step["iteration"] for step in steps] == list(range(301))
     assert set(steps[9]) == {"iteration", "scale", "losses", "seconds"}
-    assert set(steps[9]["losses"]["style_by_layer"]) == {"1", "4", "6", "7"}
+    assert set(steps[9]["losses"]["style_by_layer"]) == set("1234567")
     seconds = [step["seconds"] for step in steps]
     assert seconds == sorted(seconds)
 
@@ -117,7 +117,9 @@ def test_without_a_name_the_preview_is_the_output(
 def test_a_diverging_run_keeps_its_picture(
     ortist: Ortist, line: tuple[object, ...], tmp_path: Path
 ) -> None:
-    wild = ("--free-iterations", 40, "--learning-rate", 1000, "--style-layers", "1:1e12,7:1e12")
+    layers = ",".join(f"{tap}:1e12" for tap in range(1, 8))
+    wild = ("--free-iterations", 40, "--learning-rate", 1000, "--style-layers", layers)
+    wild += ("--content-weight", 1e12, "--tv-weight", 1e12)
     out = tmp_path / "o.png"
     done = ortist(*line, "--size", 48, "--iterations", 40, *wild, "-o", out, "--json")
     found = json.loads(done.stdout)
@@ -186,7 +188,7 @@ def test_the_report_is_one_harmless_file(
         "iteration 3",
     ]
     curves = [attributes for tag, attributes in page.tags if tag == "polyline"]
-    assert len(curves) == 8  # total, content, style, tv, and four layers
+    assert len(curves) == 11  # total, content, style, tv, and seven layers
     assert all(len((curve["points"] or "").split()) == 7 for curve in curves)
     for word in ("learning_rate", "0.04", "ms a step", "sha256", "layer 7"):
         assert word in page.text
