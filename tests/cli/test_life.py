@@ -118,8 +118,8 @@ def test_a_diverging_run_keeps_its_picture(
     ortist: Ortist, line: tuple[object, ...], tmp_path: Path
 ) -> None:
     layers = ",".join(f"{tap}:1e12" for tap in range(1, 8))
-    wild = ("--free-iterations", 40, "--learning-rate", 1000, "--style-layers", layers)
-    wild += ("--content-weight", 1e12, "--tv-weight", 1e12)
+    wild: tuple[object, ...] = ("--free-iterations", 40, "--learning-rate", 1000)
+    wild += ("--style-layers", layers, "--content-weight", 1e12, "--tv-weight", 1e12)
     out = tmp_path / "o.png"
     done = ortist(*line, "--size", 48, "--iterations", 40, *wild, "-o", out, "--json")
     found = json.loads(done.stdout)

@@ -27,7 +27,7 @@ def test_everything_is_on_the_sheet() -> None:
     curves = pixels[-300:]
     for color in ((27, 94, 168), (200, 76, 24), (32, 130, 68), (128, 64, 152)):
         near = np.abs(curves - color).sum(2) < 60
-        assert near.any(0).mean() > 0.3, color  # a line across the plot
+        assert near.any(0).mean() > 0.2, color  # a line across the plot, but where others cover it
 
 
 def test_a_sheet_of_one_evaluation() -> None:
