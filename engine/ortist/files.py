@@ -50,38 +50,22 @@ def atomic_writer(path: Path, scratch: str | None = None) -> Iterator[BinaryIO]:
     file it points to is replaced. ``scratch`` names the temporary file, for files that are large
     and written again and again: the next writer uses what a killed one left. Raises OutputError.
     """
-    try:
-        target = Path(os.path.realpath(path))
-        handle, name = _temporary(target, scratch)
-    except (OSError, ValueError) as error:
-        raise unwritable(path, error) from error
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(name, target)
-        _sync_folder(target.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        if isinstance(error, OSError):
-            raise unwritable(path, error) from error
-        raise
+    with atomic_path(path, scratch) as name, open(name, "r+b") as stream:
+        yield stream
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, scratch: str | None = None) -> Iterator[Path]:
     """As ``atomic_writer``, for another program: the path, with the same suffix, that it writes."""
     try:
         target = Path(os.path.realpath(path))
-        handle, name = _temporary(target, f".ortist-{secrets.token_hex(8)}{target.suffix}")
+        handle, name = _temporary(target, scratch)
         os.close(handle)
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from error
     try:
         yield Path(name)
-        with open(name, "rb") as stream:
+        with open(name, "r+b") as stream:
             os.fsync(stream.fileno())
         os.replace(name, target)
         _sync_folder(target.parent)
@@ -98,7 +82,7 @@ def _temporary(path: Path, scratch: str | None = None) -> tuple[int, str]:
 
     (tempfile's are private ones, and the umask can only be read by changing it for all threads.)
     """
-    name = path.parent / (scratch or f".ortist-{secrets.token_hex(8)}")
+    name = path.parent / (scratch or f".ortist-{secrets.token_hex(8)}{path.suffix}")
     if len(os.fsencode(path.name)) > 255:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     again = os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) if scratch else os.O_EXCL
