@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import io
 import json
 import os
@@ -21,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from .errors import OptionError
-from .files import unwritable
+from .files import sha256_of, unwritable
 
 __all__ = ["LEDGER", "Ledger", "file_sha256"]
 
@@ -31,16 +30,10 @@ _TEMPORARY = re.compile(r"\.ortist-[0-9a-f]{16}")
 
 def file_sha256(path: str | PathLike[str]) -> str:
     """In hex; "" for what cannot be read."""
-    digest = hashlib.sha256()
     try:
-        if not os.path.isfile(path):
-            return ""
-        with open(path, "rb") as stream:
-            while block := stream.read(2**20):
-                digest.update(block)
+        return sha256_of(path) if os.path.isfile(path) else ""
     except OSError:
         return ""
-    return digest.hexdigest()
 
 
 class Ledger:

@@ -302,8 +302,9 @@ class Run(Iterator[Progress]):
         """Goes on from a checkpoint of a run with the same pictures, model and options.
 
         The bytes of the result are those of a run that was never interrupted, on the same machine
-        with the same versions. Only ``time_limit`` and ``max_pixels`` may be others. Raises
-        CheckpointError, and leaves the file as it is.
+        with the same versions. ``time_limit``, ``max_pixels`` and how the picture is written
+        (``depth``, ``settings``, ``keep_metadata``) may be others. Raises CheckpointError, and
+        leaves the file as it is.
         """
         state, steps, snapshots = read_checkpoint(Path(path), self._identity)
         view = self._scene.at(self._stages[state.stage].side)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..errors import OutputError
+from ..files import unwritable
 
 if TYPE_CHECKING:
     from ..loop import Run
@@ -59,7 +59,7 @@ def traced(path: Path, before: Sequence[Progress]) -> Iterator[Listener]:
     try:
         stream = path.open("w", encoding="utf-8")
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
     def write(progress: Progress) -> None:
         record = {
@@ -72,7 +72,7 @@ def traced(path: Path, before: Sequence[Progress]) -> Iterator[Listener]:
             stream.write(json.dumps(record) + "\n")
             stream.flush()
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
 
     try:
         for progress in before:
@@ -80,10 +80,6 @@ def traced(path: Path, before: Sequence[Progress]) -> Iterator[Listener]:
         yield write
     finally:
         stream.close()
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {str(path)!r} ({error.strerror}); choose another place.")
 
 
 def losses_as_json(losses: Losses) -> dict[str, Any]:
