@@ -37,6 +37,8 @@ def check_writable(path: Path) -> None:
         handle, name = _temporary(path)
         os.close(handle)
         os.unlink(name)
+    except OutputError:  # a ValueError too
+        raise
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from error
 

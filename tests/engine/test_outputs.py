@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ortist.errors import OptionError, OutputError
-from ortist.files import atomic_writer
+from ortist.files import atomic_writer, check_writable
 from ortist.images import Painting, load_picture
 from ortist.outputs import picture_format, save_picture
 
@@ -45,3 +45,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_and_fail(OSError(28, "No space left on device"))
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["picture.png"]
+
+
+def test_what_is_no_file_is_said_once(tmp_path: Path) -> None:
+    with pytest.raises(OutputError) as caught:
+        check_writable(tmp_path)
+    said = f"cannot write {str(tmp_path)!r}: it is a folder; name another file."
+    assert str(caught.value) == said
