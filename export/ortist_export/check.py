@@ -11,17 +11,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from ortist_models import FEATURES, MANIFEST, OBJECTIVE, PULLBACK
 from PIL import Image
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from .backbones import BACKBONES, Pooling, Taps
 from .bundle import NORMALIZATION
@@ -47,13 +49,14 @@ Array = NDArray[np.float32]
 class Deviation:
     """Worst relative errors of one image.
 
-    ``features`` and ``losses`` are against float64. ``gradient`` is against autograd, component by
-    component, where rounding may decide a ReLU or which of two all but equal values is the maximum
-    of a window, so that correct programs differ: a component passes by equalling autograd's in
-    float32, in float64, or on one of eight images that differ from this one by 1e-6.
-    ``undecided`` counts the components where autograd's float32 and float64 differ by more than the
-    tolerance. ``float32`` and ``float64`` are the largest errors against each alone, ``autograd``
-    that of autograd's float32. ``pullback`` is what ``gradient`` is, of the pullback's graph.
+    ``features`` and ``losses`` are against float64. So is ``gradient``, of autograd that is given
+    the decisions of the graph itself: which ReLUs are active, and which value of a window is the
+    maximum, are read off the activations that the graph computed (``_Decided``), since rounding may
+    decide between two all but equal values, and then correct programs differ. ``pullback`` is the
+    same for the pullback's graph. For the record: ``float32`` and ``float64`` are the largest
+    errors of the gradient against autograd with decisions of its own, ``autograd`` that of
+    autograd's float32, and ``undecided`` counts the components where its float32 and float64
+    differ by more than the tolerance.
     """
 
     image: str
@@ -180,8 +183,6 @@ def _build(manifest: Mapping[str, Any]) -> torch.nn.Sequential:
 
 
 def _weights_from_graph(features: torch.nn.Sequential, data: bytes) -> None:
-    import onnx
-
     graph = onnx.load_model_from_string(data).graph
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
     state = {
@@ -208,51 +209,28 @@ def _compare(
         feed[f"content_weight_{tap}"] = np.array(0.05, np.float32)
     names = ["gradient", "tv_loss"]
     names += [f"{term}_loss_{tap}" for tap in taps for term in ("style", "content")]
-    gradient, *losses = _run(files[OBJECTIVE], names, feed)
+    (gradient, *losses), activations = _observe(files[OBJECTIVE], names, feed)
     maps = _run(files[FEATURES], [f"tap_{tap}" for tap in taps], {"image": image})
 
-    def differentiated(x: Array, dtype: torch.dtype) -> Reference:
-        return reference(module, x, targets, grams, weights, dtype)
+    def differentiated(dtype: torch.dtype) -> Reference:
+        return reference(module, image, targets, grams, weights, dtype)
 
-    double = differentiated(image, torch.float64)
-    found = _compare_gradient(gradient, image, lambda x, dtype: differentiated(x, dtype)[0])
+    single, double = differentiated(torch.float32), differentiated(torch.float64)
+    with _Decided(activations):
+        decided = differentiated(torch.float64)
+    autograd = np.abs(single[0] - double[0]) / np.abs(double[0]).max()
     return Deviation(
         image=name,
         size=size,
         features=_worst(maps, double[2]),
         losses=_worst(losses, double[1]),
-        gradient=float(found.nearest.max()),
+        gradient=_error(gradient, decided[0]),
         pullback=_compare_pullback(image, module, files[PULLBACK], double[2], targets),
-        undecided=int((found.autograd > TOLERANCE).sum()),
-        float32=float(found.float32.max()),
-        float64=float(found.float64.max()),
-        autograd=float(found.autograd.max()),
+        undecided=int((autograd > TOLERANCE).sum()),
+        float32=_error(gradient, single[0]),
+        float64=_error(gradient, double[0]),
+        autograd=float(autograd.max()),
     )
-
-
-class _GradientErrors(NamedTuple):
-    """Component by component, relative to the largest one; see Deviation."""
-
-    nearest: NDArray[Any]
-    float32: NDArray[Any]
-    float64: NDArray[Any]
-    autograd: NDArray[Any]
-
-
-def _compare_gradient(
-    gradient: Array, image: Array, autograd: Callable[[Array, torch.dtype], NDArray[Any]]
-) -> _GradientErrors:
-    single, double = (autograd(image, dtype) for dtype in (torch.float32, torch.float64))
-    scale = np.abs(double).max()
-    to_single, to_double = (np.abs(gradient - found) / scale for found in (single, double))
-    nearest = np.minimum(to_single, to_double)
-    for seed in range(8):
-        if nearest.max() <= TOLERANCE:
-            break
-        noise = np.random.default_rng(seed).standard_normal(image.shape, np.float32)
-        other = autograd(image + noise * np.float32(1e-6), torch.float32)
-        nearest = np.minimum(nearest, np.abs(gradient - other) / scale)
-    return _GradientErrors(nearest, to_single, to_double, np.abs(single - double) / scale)
 
 
 def _compare_pullback(
@@ -262,7 +240,10 @@ def _compare_pullback(
     maps: list[NDArray[Any]],
     targets: tuple[Tensor, ...],
 ) -> float:
-    """The worst component: in turn one region everywhere, two guided ones, two without shifts."""
+    """The worst component: in turn one region everywhere, two guided ones, two without shifts.
+
+    Or of the features, which this graph computes for itself and has no losses to show for.
+    """
     rng = np.random.default_rng(0)
     feed: dict[str, Any] = {"image": image}
     for index, (tap, features, target) in enumerate(zip(module.taps, maps, targets, strict=True)):
@@ -278,29 +259,75 @@ def _compare_pullback(
         feed[f"features_{tap}"] = target.numpy()
         weight = 0.1 * per_position / channels / energy
         feed[f"content_weight_{tap}"] = np.array(weight, np.float32)
-    (gradient,) = _run(pullback, ["gradient"], feed)
+    (gradient,), activations = _observe(pullback, ["gradient"], feed)
+    x = torch.from_numpy(image).double().requires_grad_()
+    loss = torch.zeros((), dtype=torch.float64)
+    with _Decided(activations):
+        found = module.double()(x)
+    for tap, features in zip(module.taps, found, strict=True):
+        given = {
+            key: torch.from_numpy(np.asarray(feed[f"{key}_{tap}"])).double()
+            for key in ("mixing", "shift", "guides", "features", "content_weight")
+        }
+        matrix = features.flatten(2)  # [1, C, N]
+        guides = given["guides"].flatten(2) if given["guides"].numel() else 1.0
+        loss = loss + 0.5 * (matrix * guides * (given["mixing"] @ matrix)).sum()
+        if given["shift"].numel():
+            loss = loss + (guides * given["shift"] * matrix).sum()
+        loss = loss + given["content_weight"] * (features - given["features"]).square().sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    module.float()
+    assert x.grad is not None
+    forward = _worst([features.detach().numpy() for features in found], maps)
+    return max(_error(gradient, x.grad.numpy()), forward)
 
-    def autograd(values: Array, dtype: torch.dtype) -> NDArray[Any]:
-        x = torch.from_numpy(values).to(dtype).requires_grad_()
-        loss = torch.zeros((), dtype=dtype)
-        for tap, features in zip(module.taps, module.to(dtype)(x), strict=True):
-            given = {
-                key: torch.from_numpy(np.asarray(feed[f"{key}_{tap}"])).to(dtype)
-                for key in ("mixing", "shift", "guides", "features", "content_weight")
-            }
-            matrix = features.flatten(2)  # [1, C, N]
-            guides = given["guides"].flatten(2) if given["guides"].numel() else 1.0
-            loss = loss + 0.5 * (matrix * guides * (given["mixing"] @ matrix)).sum()
-            if given["shift"].numel():
-                loss = loss + (guides * given["shift"] * matrix).sum()
-            error = (features - given["features"]).square().sum()
-            loss = loss + given["content_weight"] * error
-        loss.backward()  # type: ignore[no-untyped-call]
-        module.to(torch.float32)
-        assert x.grad is not None
-        return x.grad.numpy()
 
-    return float(_compare_gradient(gradient, image, autograd).nearest.max())
+class _Decided(TorchFunctionMode):
+    """Inside it, the ReLUs of a module give the ``activations``, one after the other.
+
+    What a ReLU passes on is the given value, and its gradient where that value is positive; a max
+    pooling behind it finds the maximum of such values, the first in row order among equal ones.
+    """
+
+    def __init__(self, activations: Sequence[Array]) -> None:
+        super().__init__()
+        self._activations = iter(activations)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        if func not in (torch.relu, torch.nn.functional.relu):
+            return func(*args, **(kwargs or {}))
+        values = torch.from_numpy(next(self._activations)).to(args[0].dtype)
+        passed = args[0] * (values > 0)
+        return passed + (values - passed).detach()
+
+
+def _observe(
+    model: bytes, outputs: list[str], feed: Mapping[str, Any]
+) -> tuple[list[NDArray[Any]], list[Array]]:
+    """The outputs, and what the ReLUs of the graph gave on the way, put together from phases."""
+    observed = onnx.load_model_from_string(model)
+    names = [node.output[0] for node in observed.graph.node if node.op_type == "Relu"]
+    known = {value.name for value in observed.graph.output}
+    extra = [onnx.ValueInfoProto(name=name) for name in names if name not in known]
+    observed.graph.output.extend(extra)
+    found = _run(observed.SerializeToString(), [*outputs, *names], feed)
+    values = dict(zip(names, found[len(outputs) :], strict=True))
+    phases = [values.pop(name) for name in names if name.startswith("phase_")]
+    activations = list(values.values())
+    if phases:
+        activations.insert(0, _joined(phases))
+    return found[: len(outputs)], activations
+
+
+def _joined(phases: Sequence[Array]) -> Array:
+    """The map whose even and odd rows and columns they are, as phases.py lists them."""
+    (_, channels, *even), odd = phases[0].shape, phases[3].shape[2:]
+    whole = np.empty((1, channels, even[0] + odd[0], even[1] + odd[1]), np.float32)
+    for index, phase in enumerate(phases):
+        whole[..., index // 2 :: 2, index % 2 :: 2] = phase
+    return whole
 
 
 Reference = tuple[NDArray[Any], list[float], list[NDArray[Any]]]
