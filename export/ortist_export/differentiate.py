@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import onnx
+
 from .graph import GraphBuilder
 from .rules import RULES, NoGradientRuleError
 
-__all__ = ["Seed", "append_gradient"]
+__all__ = ["Seed", "add_cotangents", "append_gradient", "is_scattered"]
 
 Seed = Callable[[str | None], str]
 """Adds a loss's own cotangent to the one (or None) that reaches its value from deeper nodes."""
@@ -38,9 +40,7 @@ def append_gradient(builder: GraphBuilder, source: str, seeds: Mapping[str, Seed
 
     def accumulate(value: str, term: str) -> None:
         before = cotangents.get(value)
-        cotangents[value] = (
-            term if before is None else builder.op("Add", before, term, name="d_sum")
-        )
+        cotangents[value] = term if before is None else add_cotangents(builder, before, term)
 
     def seeded(value: str) -> str | None:
         if value in seeds:
@@ -65,3 +65,34 @@ def append_gradient(builder: GraphBuilder, source: str, seeds: Mapping[str, Seed
     if gradient is None:
         raise ValueError(f"no loss depends on {source!r}")
     return gradient
+
+
+def add_cotangents(builder: GraphBuilder, first: str, second: str) -> str:
+    """Their sum; what is scattered into zeros is scattered into the other one instead."""
+    for onto, scattered in ((first, second), (second, first)):
+        nodes = _scatter(builder, scattered)
+        if nodes:
+            for node in nodes:
+                builder.nodes.remove(node)
+            _, scatter, reshape = nodes
+            scatter.input[0] = builder.op("Reshape", onto, builder.integers([-1]), name="flat")
+            builder.nodes += [scatter, reshape]
+            return scattered
+    return builder.op("Add", first, second, name="d_sum")
+
+
+def is_scattered(builder: GraphBuilder, value: str) -> bool:
+    """Whether ``value`` is scattered into zeros, as the gradient of a max pooling is."""
+    return bool(_scatter(builder, value))
+
+
+def _scatter(builder: GraphBuilder, value: str) -> list[onnx.NodeProto]:
+    """The nodes that make zeros, scatter into them and shape ``value``; none where it is not so."""
+    found: list[onnx.NodeProto] = []
+    for op_type in ("Reshape", "ScatterElements", "ConstantOfShape"):
+        node = builder.producer(value)
+        if node is None or node.op_type != op_type:
+            return []
+        found.insert(0, node)
+        value = node.input[0]
+    return found

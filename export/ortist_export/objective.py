@@ -18,20 +18,22 @@ outside the branches, where ONNX Runtime makes them without a copy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from .differentiate import Seed, append_gradient
+from .differentiate import Seed, add_cotangents, append_gradient, is_scattered
 from .graph import OPSET, GraphBuilder
 from .phases import split_pooled_convolutions
 
 __all__ = ["objective_model"]
 
 IR_VERSION = 10
+_HALVED = 128
+"""From so many channels on, three products of halves are faster than one of the whole."""
 
 
 def objective_model(forward: onnx.ModelProto, taps: Sequence[int]) -> onnx.ModelProto:
@@ -61,7 +63,7 @@ def objective_model(forward: onnx.ModelProto, taps: Sequence[int]) -> onnx.Model
         ]
         outputs += [_value(f"style_loss_{tap}", []), _value(f"content_loss_{tap}", [])]
         parts = split.get(f"tap_{tap}", [f"tap_{tap}"])
-        seeds |= _Tap(builder, tap, parts).seeds()
+        seeds |= _Tap(builder, tap, channels, parts).seeds()
     gradient = append_gradient(builder, "image", seeds)
     builder.nodes.append(helper.make_node("Identity", [gradient], ["gradient"], "gradient"))
     result = helper.make_graph(
@@ -80,13 +82,11 @@ class _Tap:
     are added up.
     """
 
-    def __init__(self, builder: GraphBuilder, tap: int, parts: list[str]) -> None:
+    def __init__(self, builder: GraphBuilder, tap: int, channels: int, parts: list[str]) -> None:
         self._builder, self._tap, self._parts = builder, tap, parts
         op = builder.op
+        self._channels = channels
         self._matrices = [op("Flatten", part, axis=2, name="matrix") for part in parts]
-        self._blocks = [
-            op("Flatten", block, axis=2, name="block") for block in _channel_blocks(builder, parts)
-        ]
         self._style = self._wanted(f"gram_{tap}")
         self._content = self._wanted(f"features_{tap}")
         self._errors = self._content_loss()
@@ -132,24 +132,26 @@ class _Tap:
         return builder.branch(self._style, wanted, unwanted, names)[0]
 
     def _moments(self) -> str:
-        """F F^T, [C, C]; where channels are joined from blocks, what is above them is mirrored."""
+        """F F^T, [C, C]; of many channels by halves, whose product is made once and mirrored."""
         op = self._builder.op
-        if len(self._blocks) < 2:
+        if len(self._matrices) > 1 or self._channels < _HALVED:
             moments = op("Gemm", self._matrices[0], self._matrices[0], transB=1, name="moments")
             for matrix in self._matrices[1:]:
                 moments = op("Gemm", matrix, matrix, moments, transB=1, name="moments")
             return moments
-        blocks = self._blocks
-        lower = {
-            (i, j): op("Gemm", blocks[i], blocks[j], transB=1, name="moments")
-            for i in range(len(blocks))
-            for j in range(i + 1)
-        }
-        rows = []
-        for i in range(len(blocks)):
-            upper = [op("Transpose", lower[j, i], perm=[1, 0]) for j in range(i + 1, len(blocks))]
-            row = [lower[i, j] for j in range(i + 1)] + upper
-            rows.append(op("Concat", *row, axis=1, name="moments_row"))
+        half = self._channels // 2
+        sizes = self._builder.integers([half, self._channels - half])
+        first, second = self._builder.ops(
+            "Split", self._matrices[0], sizes, names=["half", "half"], axis=0
+        )
+        across = op("Gemm", first, second, transB=1, name="moments")
+        above = op("Gemm", first, first, transB=1, name="moments")
+        below = op("Gemm", second, second, transB=1, name="moments")
+        mirrored = op("Transpose", across, perm=[1, 0])
+        rows = [
+            op("Concat", *row, axis=1, name="moments_row")
+            for row in ((above, across), (mirrored, below))
+        ]
         return op("Concat", *rows, axis=0, name="moments")
 
     def _content_loss(self) -> list[str]:
@@ -194,32 +196,37 @@ class _Tap:
     def _cotangent(self, index: int, deeper: str | None) -> str:
         """The cotangent of one part: the deeper layers' (None for the last) plus the tap's own."""
         builder, part = self._builder, self._parts[index]
-        op, matrix = builder.op, self._matrices[index]
-        flat = [] if deeper is None else [op("Flatten", deeper, axis=2, name="d_flat_deeper")]
-        name, mixing = f"d_tap_{self._tap}", self._mixing
+        op = builder.op
+        shape = op("Shape", part, name="shape")
+        if deeper is None or is_scattered(builder, deeper):
+            own = op("Reshape", self._total(index, []), shape, name="d_features")
+            return own if deeper is None else add_cotangents(builder, own, deeper)
+        flat = op("Flatten", deeper, axis=2, name="d_flat_deeper")
+        return op("Reshape", self._total(index, [flat]), shape, name="d_features")
 
-        def with_content() -> list[str]:
-            error = op("Flatten", self._errors[index], axis=2, name="d_flat_content")
-            return [_chain(builder, "Add", [*flat, error])]
+    def _total(self, index: int, deeper: list[str]) -> str:
+        """M F + 2 w (F - P) + ``deeper``, which may be none, of one part; [C, N]."""
+        builder, matrix = self._builder, self._matrices[index]
+        op, name, mixing = builder.op, f"d_tap_{self._tap}", self._mixing
+        error = op("Flatten", self._errors[index], axis=2, name="d_flat_content")
 
-        def without_content() -> list[str]:
-            if flat:
-                return [op("Identity", flat[0])]
+        def mixed(values: list[str]) -> list[str]:
+            sums = [_chain(builder, "Add", values)] if values else []
+            return [op("Gemm", mixing, matrix, *sums, name="d_style")]
+
+        def plain(values: list[str]) -> list[str]:
+            if len(values) > 1:
+                return [_chain(builder, "Add", values)]
+            if values:
+                return [op("Identity", values[0])]
             zero = helper.make_tensor("zero", builder.tensor_type(), [1], [0.0])
             return [op("ConstantOfShape", op("Shape", matrix), value=zero, name="zeros")]
 
-        def style_over(values: list[str]) -> list[str]:
-            return [op("Gemm", mixing, matrix, *values, name="d_style")]
+        def either(form: Callable[[list[str]], list[str]]) -> list[str]:
+            both = [*deeper, error]
+            return builder.branch(self._content, lambda: form(both), lambda: form(deeper), [name])
 
-        def with_style() -> list[str]:
-            both = lambda: style_over(with_content())  # noqa: E731
-            return builder.branch(self._content, both, lambda: style_over(flat), [name])
-
-        def without_style() -> list[str]:
-            return builder.branch(self._content, with_content, without_content, [name])
-
-        (total,) = builder.branch(self._style, with_style, without_style, [name])
-        return op("Reshape", total, op("Shape", part, name="shape"), name="d_features")
+        return builder.branch(self._style, lambda: either(mixed), lambda: either(plain), [name])[0]
 
 
 def _tv(builder: GraphBuilder) -> Seed:
@@ -255,15 +262,6 @@ def _tv(builder: GraphBuilder) -> Seed:
         return builder.op("Add", cotangent, own, name="d_image")
 
     return seed
-
-
-def _channel_blocks(builder: GraphBuilder, parts: list[str]) -> Sequence[str]:
-    """The blocks of channels that one undivided value is joined from, if it is."""
-    for node in builder.nodes:
-        if [*node.output] == parts and node.op_type == "Concat":
-            (axis,) = (attribute.i for attribute in node.attribute)
-            return list(node.input) if axis == 1 else []
-    return []
 
 
 def _chain(builder: GraphBuilder, op_type: str, values: Sequence[str]) -> str:

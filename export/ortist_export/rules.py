@@ -244,16 +244,24 @@ def concat(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[
     axis = _attributes(node, axis=None)["axis"]
     values = list(node.input)
     makers = [builder.producer(name) for name in values]
+    if all(maker is not None and maker.op_type == "Relu" for maker in makers):
+        cotangent = _where_active(builder, node.output[0], cotangent)
+        values = [maker.input[0] for maker in makers if maker is not None]
+    sizes = _lengths(builder, list(node.input), axis)
+    cuts = builder.ops("Split", cotangent, sizes, names=["d_concat"] * len(values), axis=axis)
+    return dict(zip(values, cuts, strict=True))
+
+
+def _lengths(builder: GraphBuilder, values: list[str], axis: int) -> str:
+    """The values' lengths along ``axis``: constants where the graph's shapes tell them."""
+    channels = [builder.channels(name) for name in values]
+    if axis == 1 and None not in channels:
+        return builder.integers(channels, name="lengths")
     lengths = [
         builder.op("Shape", name, start=axis, end=axis + 1 or None, name="length")
         for name in values
     ]
-    if all(maker is not None and maker.op_type == "Relu" for maker in makers):
-        cotangent = _where_active(builder, node.output[0], cotangent)
-        values = [maker.input[0] for maker in makers if maker is not None]
-    sizes = builder.op("Concat", *lengths, axis=0, name="lengths")
-    cuts = builder.ops("Split", cotangent, sizes, names=["d_concat"] * len(values), axis=axis)
-    return dict(zip(values, cuts, strict=True))
+    return builder.op("Concat", *lengths, axis=0, name="lengths")
 
 
 @rule("Max")
@@ -285,11 +293,24 @@ def cut(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str
         raise NoGradientRuleError(f"Slice {node.name}: starts and axes must be constants, no steps")
     before = np.zeros(4, np.int64)
     before[axes] = starts
+    whole = _cut_from(builder, cotangent)
+    if whole is not None:  # cut and put into place at once
+        builder.nodes.pop()
+        cotangent = whole
     shapes = [builder.op("Shape", name, name="shape") for name in (node.input[0], cotangent)]
     missing = builder.op("Sub", *shapes, name="missing")
     after = builder.op("Sub", missing, builder.integers(before), name="after")
     pads = builder.op("Concat", builder.integers(before), after, axis=0, name="pads")
     return {node.input[0]: builder.op("Pad", cotangent, pads, name="d_slice")}
+
+
+def _cut_from(builder: GraphBuilder, cotangent: str) -> str | None:
+    """What the last node cuts ``cotangent`` from, if it does and at the end alone."""
+    node = builder.nodes[-1]
+    if node.op_type != "Slice" or list(node.output) != [cotangent] or len(node.input) > 4:
+        return None
+    starts = builder.value_of(node.input[1])
+    return node.input[0] if starts is not None and not starts.any() else None
 
 
 @rule("Pad")
