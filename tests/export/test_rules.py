@@ -183,6 +183,17 @@ def test_concat_of_branches_that_share_their_input() -> None:
     check(nodes, {"w": rng.standard_normal((5, 3, 1, 1))}, distinct(rng, (1, 3, 4, 6)))
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_what_a_max_pool_scatters_is_added_to_another_gradient(order: tuple[int, int]) -> None:
+    rows = {"start": np.array([2]), "end": np.array([5]), "axes": np.array([2])}
+    branches = [
+        helper.make_node("MaxPool", ["x"], ["a"], "a", kernel_shape=[3, 1], strides=[2, 1]),
+        helper.make_node("Slice", ["x", "start", "end", "axes"], ["b"], "b"),
+    ]
+    nodes = [*(branches[i] for i in order), node("Concat", "a", "b", axis=1)]
+    check(nodes, rows, distinct(np.random.default_rng(0), (1, 2, 7, 5)))  # type: ignore[arg-type]
+
+
 def views(size: int) -> tuple[list[onnx.NodeProto], dict[str, Any]]:
     """Three overlapping rows of ``x``, named a, b and c."""
     nodes, constants = [], {"axes": np.array([2])}
