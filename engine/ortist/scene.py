@@ -17,6 +17,7 @@ from .models import Model
 from .moments import Statistics
 from .objective import Losses, Objective, Targets
 from .options import Options
+from .style_files import ExtractedStyle
 from .style_losses import STYLE_LOSSES, StyleLoss, energy, scaled
 from .styles import Styles
 
@@ -94,7 +95,9 @@ class Scene:
 
     def fingerprints(self) -> dict[str, str]:
         """The SHA-256 of the pixels of each picture and mask, by its name."""
-        pictures: dict[str, Raster | Image.Image | None] = {"content image": self._content}
+        pictures: dict[str, Raster | ExtractedStyle | Image.Image | None] = {
+            "content image": self._content
+        }
         for number, image in enumerate(self.styles.images, 1):
             pictures["style image" if number == 1 else f"style image {number}"] = image
         for number, region in enumerate(self.styles.regions, 1):
@@ -263,8 +266,10 @@ def start_values(view: View, options: Options) -> Array:
     return view.content
 
 
-def _hash(picture: Raster | Image.Image) -> str:
-    """The SHA-256 of its pixels, size and type."""
+def _hash(picture: Raster | ExtractedStyle | Image.Image) -> str:
+    """The SHA-256 of its pixels, size and type; of a style file, of its contents."""
+    if isinstance(picture, ExtractedStyle):
+        return picture.sha256
     found = hashlib.sha256()
     levels = (picture.pixels, picture.alpha) if isinstance(picture, Raster) else (picture,)
     for array in map(np.asarray, (part for part in levels if part is not None)):

@@ -31,7 +31,7 @@ __all__ = ["TransferCommand", "invert", "texture", "transfer"]
 _Content = Annotated[str | None, typer.Argument(help="The photo.", metavar="CONTENT")]
 _Styles = Annotated[
     list[str] | None,
-    typer.Argument(help="The painting, or several to blend.", metavar="STYLE..."),
+    typer.Argument(help="The painting or style file, or several to blend.", metavar="STYLE..."),
 ]
 _Masks = Annotated[
     list[str] | None,  # of pairs, by TransferCommand
@@ -111,6 +111,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     from ..files import atomic_writer, check_writable
     from ..images import Painting, load_picture
     from ..outputs import holds_alpha, output_depth, picture_format, save_picture
+    from ..style_files import load_style
 
     snapshots = {} if output is None else _snapshot_paths(output, files)
     painted = [p for p in (output, request.preview, *snapshots.values()) if p is not None]
@@ -133,7 +134,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     photo = None
     if named.content is not None:
         photo = load_picture(named.content, options.max_pixels, "content image")
-    paintings = [load_picture(path, options.max_pixels, "style image") for path in named.styles]
+    paintings = [load_style(path, options.max_pixels) for path in named.styles]
     inputs = {} if photo is None else {"content": photo.image}
     for number, painting in enumerate(paintings, 1):
         inputs["style" if len(paintings) == 1 else f"style {number}"] = painting.image
@@ -146,6 +147,8 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
             f"the preset {request.preset} was made for the model {CS231N_MODEL}; with "
             f"{run.model.name}, the default options give a better picture."
         )
+    for remark in run.notes:
+        note(remark)
     if photo is not None and photo.alpha is not None and output and not holds_alpha(output):
         note(f"{output.suffix} holds no transparency; {str(output)!r} is laid over white.")
     checkpoint = request.checkpoint
