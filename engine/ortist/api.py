@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from .errors import DivergedError, OptionError
+import numpy as np
+from PIL import Image
+
+from .errors import DivergedError, OptionError, PictureError
 from .images import Array, Picture, Raster, load_picture
 from .loop import Run
 from .models import find_model
-from .options import Options
+from .options import STARTS, Options
 from .result import Progress, Result
 from .scene import Evaluator, Scene, open_objective
 from .style_files import ExtractedStyle, Style, load_style
 from .styles import Mask, Styles, load_regions
 
-__all__ = ["invert", "iterate", "prepare", "several", "texture", "transfer"]
+__all__ = ["invert", "iterate", "load_init", "prepare", "several", "texture", "transfer"]
 
 
 def iterate(
@@ -37,14 +41,18 @@ def iterate(
     content, mask of the style or None for all of it), white where they count: of one style any
     number, of several styles one each, in their order. Options come from ``options``, or from
     ``preset``, ``config`` (a TOML file) and keywords, each over the one before (see Options).
-    Raises OptionError, PictureError, StyleFileError, ModelError, ProviderError or ResourceError.
+    ``init`` may be a picture in any form. Raises OptionError, PictureError, StyleFileError,
+    ModelError, ProviderError or ResourceError.
     """
+    init = None
+    if isinstance(overrides.get("init"), (Image.Image, np.ndarray, Raster)):
+        init, overrides["init"] = overrides["init"], "image"
     if options is None:
         options = Options.of(preset, **overrides)
     elif preset is not None or overrides:
         raise OptionError("give options, or preset and keywords, but not both.")
     objective = open_objective(find_model(options.model), options, masked=len(masks) > 0)
-    return prepare(objective, content, style, options, masks)
+    return prepare(objective, content, style, options, masks, init=init)
 
 
 def prepare(
@@ -54,16 +62,18 @@ def prepare(
     options: Options,
     masks: Sequence[Mask] = (),
     start: Array | None = None,
+    init: Picture | None = None,
 ) -> Run:
     """A run on an ``objective`` that other runs may use before and after it, but not meanwhile.
 
-    ``start``, normalised values [1, 3, H, W] of the first scale, stands in for the option ``init``.
-    Raises as ``iterate``, but for models and providers.
+    ``init`` is the picture that the option calls "image". ``start``, normalised values [1, 3, H, W]
+    of the first scale, stands in for both. Raises as ``iterate``, but for models and providers.
     """
     styles = several(style)
     if options.init is None:
         both = content is not None and len(styles) > 0
         options = dataclasses.replace(options, init="content" if both else "noise")
+    options, image = load_init(options, init)
     most = options.max_pixels
     photo = None if content is None else load_picture(content, most, "content image")
     paintings = [load_style(picture, most) for picture in styles]
@@ -78,8 +88,27 @@ def prepare(
         for mask, part in masks
     ]
     regions = load_regions(guides, photo, paintings, most)
-    scene = Scene(objective, photo, Styles(paintings, options, regions), options)
-    return Run(scene, options, _by_role(photo, paintings, guides), start)
+    scene = Scene(objective, photo, Styles(paintings, options, regions), options, image)
+    inputs = _by_role(photo, paintings, guides)
+    return Run(scene, options, inputs if image is None else {**inputs, "init": image}, start)
+
+
+def load_init(options: Options, init: Picture | None = None) -> tuple[Options, Raster | None]:
+    """The picture that is to be started from, if any, and options that say just that: "image".
+
+    It is ``init``, or what the option ``init`` is the path of. Raises PictureError.
+    """
+    if init is None and options.init not in (None, *STARTS):
+        init = options.init
+        if not os.path.exists(init):
+            raise PictureError(
+                f"there is no init {init!r}; give content, noise, gray, style or the path of a "
+                "picture."
+            )
+    if init is None:
+        return options, None
+    picture = load_picture(init, options.max_pixels, "init image")
+    return dataclasses.replace(options, init="image"), picture
 
 
 def transfer(

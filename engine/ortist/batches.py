@@ -26,7 +26,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from .api import prepare
+from .api import load_init, prepare
 from .errors import ModelError, OptionError, OrtistError, OutputError, PictureError, ResourceError
 from .gather import Found, find_pictures
 from .images import Source
@@ -52,7 +52,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class Task:
-    """One picture to paint; paths are absolute."""
+    """One picture to paint; paths are absolute, and so is that of an init image."""
 
     content: str
     style: str
@@ -60,12 +60,15 @@ class Task:
     options: Options
     style_sha256: str
     model_sha256: str
+    init_sha256: str = ""
 
     @property
     def settings(self) -> str:
         """A hash of all that makes the picture, besides content and style."""
         values = dataclasses.asdict(self.options)
         kept = {name: value for name, value in values.items() if name not in _NO_SETTINGS}
+        if self.init_sha256:
+            kept["init"] = self.init_sha256
         text = json.dumps([kept, self.model_sha256], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -187,15 +190,19 @@ def plan_batch(
             read.check(model)
         Styles([read], options)
     hashes = {style.path: file_sha256(style.path) for style in painted}
+    starts, init_sha256 = [], ""
+    if load_init(options)[1] is not None:
+        init = os.path.abspath(str(options.init))
+        starts, init_sha256 = [Found(init, os.path.basename(init))], file_sha256(init)
+        options = dataclasses.replace(options, init=init)
     tasks = []
     for style in painted:
         for content in found:
             place = f"{os.path.splitext(content.place)[0]}-{Path(style.path).stem}{suffix}"
             path = os.path.join(folder, place)
-            tasks.append(
-                Task(content.path, style.path, path, options, hashes[style.path], model.sha256)
-            )
-    _check_outputs(tasks, [*found, *painted])
+            known = (hashes[style.path], model.sha256, init_sha256)
+            tasks.append(Task(content.path, style.path, path, options, *known))
+    _check_outputs(tasks, [*found, *painted, *starts])
     return Batch(folder, tuple(tasks))
 
 
@@ -268,6 +275,8 @@ def paint(task: Task) -> Outcome:
         objective = _objective(task)
         if file_sha256(task.style) != task.style_sha256:
             raise PictureError(f"the style image {task.style!r} changed since the batch began.")
+        if task.init_sha256 and file_sha256(str(task.options.init)) != task.init_sha256:
+            raise PictureError(f"the init image {task.options.init!r} changed since then.")
         run = prepare(objective, task.content, task.style, task.options)
         picture_format(Path(task.output), run.canvas)
         for _ in run:

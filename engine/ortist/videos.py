@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .api import prepare
+from .api import load_init, prepare
 from .errors import InputError, OptionError
 from .images import Array, Painting, denormalize, normalize, size_at
 from .models import find_model
@@ -86,7 +86,8 @@ class Painter:
             raise OptionError(f"blend {blend} is out of range; it should be from 0 to below 1.")
         if options.snapshots:
             raise OptionError("a video keeps no snapshots; leave them out.")
-        self._style, self._options = load_style(style, options.max_pixels), options
+        self._style = load_style(style, options.max_pixels)
+        self._options, self._init = load_init(options)
         self._iterations = iterations
         self._blend = blend
         self._objective = open_objective(find_model(options.model), options, masked=False)
@@ -111,7 +112,8 @@ class Painter:
                 options = self._following(options)
                 start = self._painted + (content - self._content)
                 still = np.exp(-np.square(change * (255 / _SAME)).sum(1, keepdims=True))
-        run = prepare(self._objective, np.asarray(image), self._style, options, start=start)
+        pixels = np.asarray(image)
+        run = prepare(self._objective, pixels, self._style, options, start=start, init=self._init)
         for _ in run:
             pass
         result = run.result()

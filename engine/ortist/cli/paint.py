@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from ..errors import DivergedError, OptionError
-from ..options import Options
+from ..options import STARTS, Options
 from ..presets import CS231N_MODEL
 from .arguments import takes_options
 from .follow import Listener, every, follow, losses_as_json, traced
@@ -84,6 +84,8 @@ def texture(style: _Styles = None, *, request: Request, given: dict[str, Any]) -
 def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     settings = recorded_settings(named.command, request, given)
     recorded = dict(settings.options) if settings else {}
+    if settings and "init" in settings.inputs and "init" not in given:
+        recorded["init"] = settings.find_input("init")
     options = Options.of(request.preset, request.config, **{**recorded, **given})
     if request.print_config:
         from ..config import to_toml
@@ -128,6 +130,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
         named = named.filled(settings)
     sources = [*([] if named.content is None else [named.content]), *named.styles]
     needed = [*sources, *(path for pair in named.masks for path in pair if path != "-")]
+    needed += [] if options.init is None or options.init in STARTS else [options.init]
     early = [preview] if request.preview_every else []
     early += [output] if request.checkpoint else []
     _check_inputs(needed, [*others, *(path for path in early if path is not None)])
