@@ -187,7 +187,7 @@ class View:
     ) -> None:
         self.canvas = canvas
         self.content = content
-        self.scene, self._content_taps = scene, content_taps
+        self._scene, self._content_taps = scene, content_taps
         make, emphasis = STYLE_LOSSES[scene.options.style_loss], scene.styles.emphasis
         losses: dict[int, list[StyleLoss]] = {
             tap: [scaled(make(part), by) for part, by in zip(parts, emphasis, strict=True)]
@@ -226,7 +226,7 @@ class View:
         (as in Olah et al., "Feature Visualization", Distill 2017, but by a window: rolling the
         picture would carry one border onto the other).
         """
-        objective = self.scene.objective
+        objective = self._scene.objective
         targets = self._whole if offset is None else self._targets(offset)
         objective.aim(targets, self.weights)
         losses, seen = objective(np.ascontiguousarray(self._window(values, offset)))
@@ -241,7 +241,7 @@ class View:
         if offset is None:
             return values
         down, right = offset
-        less = self.scene.options.effective_jitter - 1
+        less = self._scene.options.effective_jitter - 1
         height, width = values.shape[2] - less, values.shape[3] - less
         return values[:, :, down : down + height, right : right + width]
 
@@ -264,7 +264,7 @@ class View:
             targets = replace(targets, guides=Guides(seen))
         if self.content is not None:
             pixels = np.ascontiguousarray(self._window(self.content, offset))
-            features = self.scene.objective.features(pixels, self._content_taps)
+            features = self._scene.objective.features(pixels, self._content_taps)
             targets = replace(targets, content=features)
         return targets
 
@@ -273,8 +273,8 @@ def start_values(view: View, options: Options) -> Array:
     """The picture before the first step, [1, 3, H, W] in normalised units.
 
     Gray is the mean of the training images, zero after normalisation; noise is uniform in [0, 1) in
-    normalised units, as in the CS231n assignment. ``init_noise`` is the noise ratio of Gatys'
-    first implementations (cysmith/neural-style-tf): start = (1 - ratio) start + ratio noise.
+    normalised units, as in the CS231n assignment. ``init_noise`` is what cysmith/neural-style-tf
+    calls noise ratio: start = (1 - ratio) start + ratio noise.
     """
     width, height = view.canvas
     ratio = np.float32(options.init_noise)
@@ -292,7 +292,7 @@ def start_values(view: View, options: Options) -> Array:
 def _plain_start(view: View, options: Options) -> Array:
     """Without noise mixed in."""
     width, height = view.canvas
-    scene, side = view.scene, min(view.canvas)
+    scene, side = view._scene, min(view.canvas)
     if options.init == "gray":
         return np.zeros((1, 3, height, width), np.float32)
     if options.init == "style":

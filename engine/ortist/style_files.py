@@ -49,8 +49,8 @@ SUFFIX = ".ostyle"
 _FORMAT = 1
 _MAGIC = b"ortist style "
 _HASH = hashlib.sha256().digest_size
-_LARGEST = 128 * 2**20
-"""Bytes of a file, and of what is inflated from it: 25 sizes of VGG-19 with all its layers."""
+_LARGEST = 64 * 2**20
+"""Bytes of a file, and of what is inflated from it: 13 sizes of VGG-19 with all its layers."""
 _LONGEST_HEADER, _LONGEST_SIDE = 2**20, 256
 
 
@@ -293,7 +293,7 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
         raise ValueError(f"{total} bytes of numbers")
     inflated = _inflated(data[8 + length :], total)
     planes = np.frombuffer(inflated, np.uint8, 4 * numbers).reshape(4, -1)
-    values = np.ascontiguousarray(planes.T).view("<f4").astype(np.float32).reshape(len(sides), -1)
+    values = np.ascontiguousarray(planes.T).view("<f4").reshape(len(sides), -1)
     thumbnail = np.frombuffer(inflated, np.uint8, offset=4 * numbers).reshape(height, width, 3)
     model: Mapping[str, Any] = header["model"]
     found = ExtractedStyle(
@@ -306,7 +306,7 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
             Painted(_text(name), _text(sha256), _count(width, 2**31), _count(height, 2**31))
             for name, sha256, width, height in header["paintings"]
         ),
-        values=values,
+        values=values.astype(np.float32, copy=False),
         thumbnail=thumbnail,
         source=source,
     )

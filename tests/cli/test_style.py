@@ -85,6 +85,11 @@ def test_show_says_what_is_inside(ortist: Ortist, style: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     done = ortist("style", "show", "b.ostyle")
     assert "photo.jpg, 640 x 480\nsizes     177, 250, 353, 480 pixels, and what" in done.stdout
+    done = ortist(
+        "style", "extract", "style.jpg", "-o", "c.ostyle", "--preset", "cs231n-the-scream"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "sizes     224 pixels\n" in ortist("style", "show", "c.ostyle").stdout
 
 
 def test_a_size_that_it_does_not_hold_is_said(ortist: Ortist, style: str) -> None:

@@ -236,5 +236,5 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         made().save(tmp_path / "absent" / "a.ostyle")
     with pytest.raises(OptionError, match="more than a style file may have"):
-        made(values=np.zeros((1, 2**25), np.float32)).save(tmp_path / "a.ostyle")
+        made(values=np.zeros((1, 2**24), np.float32)).save(tmp_path / "a.ostyle")
     assert os.listdir(tmp_path) == []

@@ -12,6 +12,7 @@ import typer
 
 from ..errors import ModelError, OptionError
 from ..options import Options
+from ..presets import PRESETS
 from .arguments import takes_options
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ def extract(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The style file to write, FILE.ostyle.")
     ],
+    preset: Annotated[
+        str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Options from a TOML file, as a run takes them.")
+    ] = None,
     *,
     given: dict[str, Any],
 ) -> None:
@@ -46,7 +53,7 @@ def extract(
     --style-scale asks for, and such a run gives the same bytes with it as with the paintings. A run
     of another size mixes the two sizes next to its own, and says so where it goes beyond them.
     """
-    options = Options.of(None, **given)
+    options = Options.of(preset, config, **given)
     from ..extraction import extract_style
     from ..files import check_writable
     from ..style_files import SUFFIX
