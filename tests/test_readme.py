@@ -12,6 +12,9 @@ from tests.conftest import ROOT, Ortist
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^ortist [^\n#]+", README, re.MULTILINE)
 
+GROUPS = ("models", "style")
+"""Commands that have commands of their own."""
+
 
 def test_links_and_pictures_exist() -> None:
     local = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
@@ -23,7 +26,7 @@ def test_links_and_pictures_exist() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_use_options_that_exist(command: str, ortist: Ortist) -> None:
     words = shlex.split(command)[1:]
-    usage = ortist(words[0], "--help")
+    usage = ortist(*words[: 2 if words[0] in GROUPS else 1], "--help")
     assert usage.returncode == 0
     for word in words:
         if word.startswith("-"):

@@ -27,18 +27,22 @@ if TYPE_CHECKING:
         PictureError,
         ProviderError,
         ResourceError,
+        StyleFileError,
     )
+    from .extraction import extract_style
     from .loop import Run
     from .objective import Losses
     from .options import Options
     from .presets import PRESETS
     from .result import Progress, Result
+    from .style_files import ExtractedStyle, read_style
     from .videos import Frame, Painter, video
 
 __all__ = [
     "PRESETS",
     "CheckpointError",
     "DivergedError",
+    "ExtractedStyle",
     "Frame",
     "InputError",
     "Losses",
@@ -55,10 +59,13 @@ __all__ = [
     "ResourceError",
     "Result",
     "Run",
+    "StyleFileError",
     "__version__",
     "batch",
+    "extract_style",
     "invert",
     "iterate",
+    "read_style",
     "texture",
     "transfer",
     "video",
@@ -69,11 +76,13 @@ __version__ = "0.1.0"
 _MODULES = {
     "api": ("invert", "iterate", "texture", "transfer"),
     "batches": ("Outcome", "batch"),
+    "extraction": ("extract_style",),
     "objective": ("Losses",),
     "options": ("Options",),
     "presets": ("PRESETS",),
     "loop": ("Run",),
     "result": ("Progress", "Result"),
+    "style_files": ("ExtractedStyle", "read_style"),
     "videos": ("Frame", "Painter", "video"),
 }
 

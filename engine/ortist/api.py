@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from .errors import DivergedError, OptionError
+import numpy as np
+from PIL import Image
+
+from .errors import DivergedError, OptionError, PictureError
 from .images import Array, Picture, Raster, load_picture
 from .loop import Run
 from .models import find_model
-from .options import Options
+from .options import STARTS, Options
 from .result import Progress, Result
 from .scene import Evaluator, Scene, open_objective
+from .style_files import ExtractedStyle, Style, load_style
 from .styles import Mask, Styles, load_regions
 
-__all__ = ["invert", "iterate", "prepare", "texture", "transfer"]
+__all__ = ["invert", "iterate", "load_init", "prepare", "several", "texture", "transfer"]
 
 
 def iterate(
     content: Picture | None,
-    style: Picture | Sequence[Picture] | None,
+    style: Style | Sequence[Style] | None,
     options: Options | None = None,
     *,
     masks: Sequence[Mask] = (),
@@ -31,40 +36,50 @@ def iterate(
 
     Without ``style`` only content and TV count (feature inversion); without ``content`` only style
     and TV, on a square canvas (texture synthesis); both start from noise unless told otherwise.
-    A list or tuple of styles is blended as ``style_weights`` say. ``masks`` are pairs (mask of the
+    A style is a picture, a style file's path or what ``extract_style`` returned; a list or tuple of
+    them is blended as ``style_weights`` say. ``masks`` are pairs (mask of the
     content, mask of the style or None for all of it), white where they count: of one style any
     number, of several styles one each, in their order. Options come from ``options``, or from
     ``preset``, ``config`` (a TOML file) and keywords, each over the one before (see Options).
-    Raises OptionError, PictureError, ModelError, ProviderError or ResourceError.
+    ``init`` may be a picture in any form. Raises OptionError, PictureError, StyleFileError,
+    ModelError, ProviderError or ResourceError.
     """
+    init = None
+    if isinstance(overrides.get("init"), (Image.Image, np.ndarray, Raster)):
+        init, overrides["init"] = overrides["init"], "image"
     if options is None:
         options = Options.of(preset, **overrides)
     elif preset is not None or overrides:
         raise OptionError("give options, or preset and keywords, but not both.")
     objective = open_objective(find_model(options.model), options, masked=len(masks) > 0)
-    return prepare(objective, content, style, options, masks)
+    return prepare(objective, content, style, options, masks, init=init)
 
 
 def prepare(
     objective: Evaluator,
     content: Picture | None,
-    style: Picture | Sequence[Picture] | None,
+    style: Style | Sequence[Style] | None,
     options: Options,
     masks: Sequence[Mask] = (),
     start: Array | None = None,
+    init: Picture | None = None,
 ) -> Run:
     """A run on an ``objective`` that other runs may use before and after it, but not meanwhile.
 
-    ``start``, normalised values [1, 3, H, W] of the first scale, stands in for the option ``init``.
-    Raises as ``iterate``, but for models and providers.
+    ``init`` is the picture that the option calls "image". ``start``, normalised values [1, 3, H, W]
+    of the first scale, stands in for both. Raises as ``iterate``, but for models and providers.
     """
-    styles = _several(style)
+    styles = several(style)
     if options.init is None:
         both = content is not None and len(styles) > 0
         options = dataclasses.replace(options, init="content" if both else "noise")
+    options, image = load_init(options, init)
     most = options.max_pixels
     photo = None if content is None else load_picture(content, most, "content image")
-    paintings = [load_picture(picture, most, "style image") for picture in styles]
+    paintings = [load_style(picture, most) for picture in styles]
+    for painting in paintings:
+        if isinstance(painting, ExtractedStyle):
+            painting.check(objective.model)
     guides = [
         (
             load_picture(mask, most, "content mask"),
@@ -73,13 +88,32 @@ def prepare(
         for mask, part in masks
     ]
     regions = load_regions(guides, photo, paintings, most)
-    scene = Scene(objective, photo, Styles(paintings, options, regions), options)
-    return Run(scene, options, _by_role(photo, paintings, guides), start)
+    scene = Scene(objective, photo, Styles(paintings, options, regions), options, image)
+    inputs = _by_role(photo, paintings, guides)
+    return Run(scene, options, inputs if image is None else {**inputs, "init": image}, start)
+
+
+def load_init(options: Options, init: Picture | None = None) -> tuple[Options, Raster | None]:
+    """The picture that is to be started from, if any, and options that say just that: "image".
+
+    It is ``init``, or what the option ``init`` is the path of. Raises PictureError.
+    """
+    if init is None and options.init not in (None, *STARTS):
+        init = options.init
+        if not os.path.exists(init):
+            raise PictureError(
+                f"there is no init {init!r}; give content, noise, gray, style or the path of a "
+                "picture."
+            )
+    if init is None:
+        return options, None
+    picture = load_picture(init, options.max_pixels, "init image")
+    return dataclasses.replace(options, init="image"), picture
 
 
 def transfer(
     content: Picture,
-    style: Picture | Sequence[Picture],
+    style: Style | Sequence[Style],
     options: Options | None = None,
     *,
     masks: Sequence[Mask] = (),
@@ -116,7 +150,7 @@ def invert(
 
 
 def texture(
-    style: Picture | Sequence[Picture],
+    style: Style | Sequence[Style],
     options: Options | None = None,
     *,
     preset: str | None = None,
@@ -132,11 +166,11 @@ def texture(
 
 def _by_role(
     content: Raster | None,
-    styles: Sequence[Raster],
+    styles: Sequence[Raster | ExtractedStyle],
     masks: Sequence[tuple[Raster, Raster | None]],
-) -> dict[str, Raster]:
+) -> dict[str, Raster | ExtractedStyle]:
     """The pictures of a run by the names that settings give them (settings.py)."""
-    found = {} if content is None else {"content": content}
+    found: dict[str, Raster | ExtractedStyle] = {} if content is None else {"content": content}
     for number, style in enumerate(styles, 1):
         found["style" if len(styles) == 1 else f"style {number}"] = style
     for number, (mask, part) in enumerate(masks, 1):
@@ -146,12 +180,12 @@ def _by_role(
     return found
 
 
-def _several(style: Picture | Sequence[Picture] | None) -> list[Picture]:
+def several(style: Style | Sequence[Style] | None) -> list[Style]:
     """One style, several or none, as a list."""
     if style is None:
         return []
     if not isinstance(style, (list, tuple)):
-        return [cast(Picture, style)]
+        return [cast(Style, style)]
     if not style:
         raise OptionError("the list of styles is empty; give a style image.")
     return list(style)

@@ -26,10 +26,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from .api import prepare
+from .api import load_init, prepare
 from .errors import ModelError, OptionError, OrtistError, OutputError, PictureError, ResourceError
 from .gather import Found, find_pictures
-from .images import Source, load_picture
+from .images import Source
 from .ledger import Ledger, file_sha256
 from .models import find_model
 from .objective import Losses
@@ -38,6 +38,8 @@ from .outputs import picture_format
 from .result import Result
 from .runtime import available_cpus
 from .scene import Evaluator, open_objective
+from .style_files import SUFFIX, ExtractedStyle, load_style
+from .styles import Styles
 
 __all__ = ["Batch", "Outcome", "Task", "batch", "paint", "plan_batch"]
 
@@ -50,7 +52,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class Task:
-    """One picture to paint; paths are absolute."""
+    """One picture to paint; paths are absolute, and so is that of an init image."""
 
     content: str
     style: str
@@ -58,12 +60,15 @@ class Task:
     options: Options
     style_sha256: str
     model_sha256: str
+    init_sha256: str = ""
 
     @property
     def settings(self) -> str:
         """A hash of all that makes the picture, besides content and style."""
         values = dataclasses.asdict(self.options)
         kept = {name: value for name, value in values.items() if name not in _NO_SETTINGS}
+        if self.init_sha256:
+            kept["init"] = self.init_sha256
         text = json.dumps([kept, self.model_sha256], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -82,7 +87,7 @@ class Outcome:
 
     "painted"; "kept", which was there already, made with the same settings from the same files;
     "failed", with the ``error`` in a sentence; or "skipped", as the disk was full before its turn.
-    ``sha256`` and ``content_sha256`` are of the files.
+    ``notes`` are the run's; ``sha256`` and ``content_sha256`` are of the files.
     """
 
     content: str
@@ -94,6 +99,7 @@ class Outcome:
     final: Losses | None = None
     error: str | None = None
     errno: int | None = dataclasses.field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
     sha256: str = dataclasses.field(default="", repr=False)
     content_sha256: str = dataclasses.field(default="", repr=False)
 
@@ -167,28 +173,36 @@ def plan_batch(
 
     Contents and styles are files, folders and glob patterns (gather.py). Refuses what cannot end
     well before anything is painted: raises OptionError where two pictures would have one name or
-    an output would replace an input, PictureError for a style that cannot be read, and as
-    ``find_pictures`` and ``find_model`` do. A content that cannot be read is found by its worker.
+    an output would replace an input, PictureError or StyleFileError for a style that cannot be
+    used, and as ``find_pictures``, ``find_model`` and ``Styles`` do. A content that cannot be read
+    is found by its worker.
     """
     if options.snapshots:
         raise OptionError("a batch keeps no snapshots; leave them out.")
     picture_format(Path(f"x{suffix}"))
     folder = os.path.abspath(output)
     found = find_pictures(contents, folder)
-    painted = find_pictures(styles, folder)
-    for style in painted:
-        load_picture(style.path, options.max_pixels, "style image")
-    hashes = {style.path: file_sha256(style.path) for style in painted}
+    painted = find_pictures(styles, folder, also=(SUFFIX,))
     model = find_model(options.model)
+    for style in painted:
+        read = load_style(style.path, options.max_pixels)
+        if isinstance(read, ExtractedStyle):
+            read.check(model)
+        Styles([read], options)
+    hashes = {style.path: file_sha256(style.path) for style in painted}
+    starts, init_sha256 = [], ""
+    if load_init(options)[1] is not None:
+        init = os.path.abspath(str(options.init))
+        starts, init_sha256 = [Found(init, os.path.basename(init))], file_sha256(init)
+        options = dataclasses.replace(options, init=init)
     tasks = []
     for style in painted:
         for content in found:
             place = f"{os.path.splitext(content.place)[0]}-{Path(style.path).stem}{suffix}"
             path = os.path.join(folder, place)
-            tasks.append(
-                Task(content.path, style.path, path, options, hashes[style.path], model.sha256)
-            )
-    _check_outputs(tasks, [*found, *painted])
+            known = (hashes[style.path], model.sha256, init_sha256)
+            tasks.append(Task(content.path, style.path, path, options, *known))
+    _check_outputs(tasks, [*found, *painted, *starts])
     return Batch(folder, tuple(tasks))
 
 
@@ -229,11 +243,12 @@ def batch(
 
     >>> ortist.batch("photos", ["a.jpg", "b.jpg"], "painted", size=256, jobs=2)  # doctest: +SKIP
 
-    Contents and styles are files, folders or glob patterns, one or several; a folder's tree is
-    kept. ``jobs`` processes share the CPUs, or the work goes through ``executor``, whose workers
-    must have Ortist, the same model and the same files. A picture that fails does not stop the
-    others: its outcome says why. ``on_outcome`` is called with each as it comes. As with every use
-    of processes, the script that calls this with ``jobs`` needs ``if __name__ == "__main__":``.
+    Contents and styles are files, folders or glob patterns, one or several, among the styles style
+    files too; a folder's tree is kept. ``jobs`` processes share the CPUs, or the work goes through
+    ``executor``, whose workers must have Ortist, the same model and the same files. A picture that
+    fails does not stop the others: its outcome says why. ``on_outcome`` is called with each as it
+    comes. As with every use of processes, the script that calls this with ``jobs`` needs
+    ``if __name__ == "__main__":``.
     Raises as ``plan_batch`` and ``Batch.run`` do.
     """
     if options is None:
@@ -260,6 +275,8 @@ def paint(task: Task) -> Outcome:
         objective = _objective(task)
         if file_sha256(task.style) != task.style_sha256:
             raise PictureError(f"the style image {task.style!r} changed since the batch began.")
+        if task.init_sha256 and file_sha256(str(task.options.init)) != task.init_sha256:
+            raise PictureError(f"the init image {task.options.init!r} changed since then.")
         run = prepare(objective, task.content, task.style, task.options)
         picture_format(Path(task.output), run.canvas)
         for _ in run:
@@ -276,6 +293,7 @@ def paint(task: Task) -> Outcome:
         round(result.seconds, 3),
         result.iterations,
         result.final,
+        notes=tuple(run.notes),
         sha256=file_sha256(task.output),
         content_sha256=content_sha256,
     )

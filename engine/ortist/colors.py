@@ -6,10 +6,12 @@ float64.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["luminance_of", "match_affine", "match_histogram"]
+__all__ = ["colored_noise", "luminance_of", "match_affine", "match_histogram"]
 
 Array = NDArray[np.float32]
 
@@ -57,6 +59,15 @@ def _affine(values: Array, like: Array) -> Array:
     found = (values - mean) @ transform.T + mean_like
     matched: Array = found.astype(np.float32)
     return matched
+
+
+def colored_noise(noise: Array, mean: NDArray[Any], covariance: NDArray[Any]) -> Array:
+    """White noise [..., 3] of variance 1 -> noise whose colours have that mean and covariance.
+
+    What leaves [0, 1] is clipped.
+    """
+    found: Array = (noise @ _power(covariance, 0.5) + mean).clip(0, 1).astype(np.float32)
+    return found
 
 
 def match_histogram(values: Array, like: Array) -> Array:

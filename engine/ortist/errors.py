@@ -7,7 +7,8 @@ OrtistError
 ├── InputError         exit code 3: a file given to Ortist cannot be used
 │   ├── PictureError   … a content or style image
 │   ├── ModelError     … a model: missing, damaged, foreign or without the layer asked for
-│   └── CheckpointError … a checkpoint: missing, damaged, or of another run
+│   ├── CheckpointError … a checkpoint: missing, damaged, or of another run
+│   └── StyleFileError … a style file: missing, damaged, or of another backbone
 └── ResourceError      exit code 4: the machine lacks something
     └── ProviderError  … the execution provider that was named
 
@@ -33,6 +34,7 @@ __all__ = [
     "PictureError",
     "ProviderError",
     "ResourceError",
+    "StyleFileError",
 ]
 
 
@@ -70,6 +72,10 @@ class ModelError(InputError):
 
 
 class CheckpointError(InputError):
+    pass
+
+
+class StyleFileError(InputError):
     pass
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -25,14 +25,17 @@ class Found(NamedTuple):
 
 
 def find_pictures(
-    names: Iterable[str | PathLike[str]], without: str | PathLike[str] | None = None
+    names: Iterable[str | PathLike[str]],
+    without: str | PathLike[str] | None = None,
+    also: Collection[str] = (),
 ) -> list[Found]:
     """The pictures of files, folders (with all below, hidden ones left out) and glob patterns.
 
     In the order of ``names``, sorted within each, each file once. Nothing below the folder
-    ``without`` is taken from folders and patterns that are not below it themselves. The place of a
-    file is its name; of one from a folder or a pattern, its path below the folder, or below what
-    precedes the first wildcard. Files that are named need not exist: opening them says it best.
+    ``without`` is taken from folders and patterns that are not below it themselves. Of folders,
+    files with a suffix in ``also`` are taken too. The place of a file is its name; of one from a
+    folder or a pattern, its path below the folder, or below what precedes the first wildcard. Files
+    that are named need not exist: opening them says it best.
     Raises OptionError for a folder or pattern with no picture, InputError for a folder that cannot
     be read.
     """
@@ -41,24 +44,24 @@ def find_pictures(
     for named in names:
         name = os.fspath(named)
         if os.path.isdir(name):
-            new = list(_below(name, name, _barred(name, barred)))
+            new = list(_below(name, name, _barred(name, barred), also))
             what = "folder"
         elif not os.path.lexists(name) and glob.has_magic(name):
-            new = list(_matching(name, barred))
+            new = list(_matching(name, barred, also))
             what = "pattern"
         else:
             new = [Found(os.path.abspath(name), os.path.basename(name))]
         if not new:
             raise OptionError(
                 f"there is no picture in the {what} {name!r}; a folder's are those that end in "
-                f"{', '.join(sorted(_SUFFIXES))}, and the output folder's do not count."
+                f"{', '.join(sorted({*_SUFFIXES, *also}))}, and the output folder's do not count."
             )
         for picture in new:
             found.setdefault(picture.path, picture)
     return list(found.values())
 
 
-def _matching(pattern: str, barred: str | None) -> Iterator[Found]:
+def _matching(pattern: str, barred: str | None, also: Collection[str]) -> Iterator[Found]:
     parts = Path(pattern).parts
     magic = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     base = os.path.join(*parts[:magic]) if magic else os.curdir
@@ -67,12 +70,12 @@ def _matching(pattern: str, barred: str | None) -> Iterator[Found]:
         if _inside(name, barred):
             continue
         if os.path.isdir(name):
-            yield from _below(name, base, barred)
+            yield from _below(name, base, barred, also)
         else:
             yield _placed(name, base)
 
 
-def _below(folder: str, base: str, barred: str | None) -> Iterator[Found]:
+def _below(folder: str, base: str, barred: str | None, also: Collection[str]) -> Iterator[Found]:
     def unreadable(error: OSError) -> None:
         raise InputError(f"cannot read the folder {error.filename!r} ({error.strerror}).")
 
@@ -82,7 +85,8 @@ def _below(folder: str, base: str, barred: str | None) -> Iterator[Found]:
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in _SUFFIXES:
+            suffix = os.path.splitext(name)[1].lower()
+            if not name.startswith(".") and (suffix in _SUFFIXES or suffix in also):
                 yield _placed(os.path.join(parent, name), base)
 
 

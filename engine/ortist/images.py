@@ -37,6 +37,7 @@ __all__ = [
     "Source",
     "alpha_at",
     "denormalize",
+    "fill",
     "load_picture",
     "normalize",
     "open_picture",
@@ -329,6 +330,11 @@ def shorter_side_to(picture: Raster, side: int) -> Array:
     if the picture has 8.
     """
     return _resized(picture.pixels, size_at(picture.size, side))
+
+
+def fill(picture: Raster, size: tuple[int, int]) -> Array:
+    """[height, width, 3] in [0, 1] for ``size`` (width, height), whatever the picture's aspect."""
+    return _resized(picture.pixels, size)
 
 
 def alpha_at(picture: Raster, side: int) -> Array | None:

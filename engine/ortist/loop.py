@@ -29,6 +29,7 @@ from .pace import Pace
 from .result import Progress, Result, State
 from .runtime import available_cpus, load_onnxruntime
 from .scene import Scene, View, plan_stages, start_values
+from .style_files import ExtractedStyle
 
 __all__ = ["Run"]
 
@@ -52,7 +53,7 @@ class Run(Iterator[Progress]):
         self,
         scene: Scene,
         options: Options,
-        inputs: Mapping[str, Raster],
+        inputs: Mapping[str, Raster | ExtractedStyle],
         start: Array | None = None,
     ) -> None:
         self.options = options
@@ -83,6 +84,12 @@ class Run(Iterator[Progress]):
     def canvas(self) -> tuple[int, int]:
         """(width, height) of the finished picture, in pixels."""
         return self._scene.canvas(self.options.size)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what is used in another way than was asked for: sizes of style files."""
+        sides = [stage.side for stage in self._stages]
+        return self._scene.styles.notes(sides, self.model.smallest_side)
 
     @property
     def iteration(self) -> int:
@@ -359,6 +366,7 @@ class Run(Iterator[Progress]):
             stopped = "converged" if state.converged else "iterations"
             stopped = "time limit" if state.hurried else stopped
         inputs = self._inputs
+        content = inputs.get("content")
         return Result(
             painting=self.painting(),
             stopped=stopped,
@@ -370,8 +378,8 @@ class Run(Iterator[Progress]):
             final=final,
             steps=steps,
             snapshots=self._snapshots_so_far(),
-            inputs={role: raster.source for role, raster in inputs.items()},
-            exif=inputs["content"].exif if "content" in inputs else b"",
+            inputs={role: picture.source for role, picture in inputs.items()},
+            exif=content.exif if isinstance(content, Raster) else b"",
         )
 
 

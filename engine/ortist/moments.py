@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 
 from .images import Array
 
-__all__ = ["Moments", "Statistics", "blend", "sum_moments"]
+__all__ = [
+    "Moments",
+    "Statistics",
+    "blend",
+    "pack",
+    "packed_size",
+    "rounded",
+    "sum_moments",
+    "unpack",
+]
 
 Double = NDArray[np.float64]
 
@@ -82,3 +91,31 @@ def blend(parts: Sequence[tuple[float, Statistics]]) -> Statistics:
     second = np.sum([share * found.second for share, found in shares], axis=0)
     mean = np.sum([share * found.mean for share, found in shares], axis=0)
     return Statistics(second, mean)
+
+
+def packed_size(channels: int) -> int:
+    """The number of values that ``pack`` makes of that many channels."""
+    return channels * (channels + 1) // 2 + channels
+
+
+def pack(found: Statistics) -> Array:
+    """All there is to know, in float32: the upper triangle of ``second``, row by row, and ``mean``.
+
+    A picture's own rounding is coarser: float32 products added up over its positions.
+    """
+    upper = np.triu_indices(len(found.mean))
+    packed: Array = np.concatenate([found.second[upper], found.mean]).astype(np.float32)
+    return packed
+
+
+def unpack(values: Array, channels: int) -> Statistics:
+    """What ``pack`` made ``values`` of, rounded to float32; the same exactly if packed again."""
+    upper = np.triu_indices(channels)
+    second = np.empty((channels, channels))
+    second[upper] = second.T[upper] = values[: len(upper[0])]
+    return Statistics(second, values[len(upper[0]) :].astype(np.float64))
+
+
+def rounded(found: Statistics) -> Statistics:
+    """As a file keeps them, so that a style gives the same bytes from its picture and its file."""
+    return unpack(pack(found), len(found.mean))

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 from .errors import OptionError
 from .presets import PRESETS
 
-__all__ = ["Layer", "LayerWeights", "Options", "parse_duration", "parse_layers"]
+__all__ = ["STARTS", "Layer", "LayerWeights", "Options", "parse_duration", "parse_layers"]
 
 Layer = int | str
 """A tap: torchvision's index into ``features`` or its name (``fire2``)."""
@@ -27,7 +27,9 @@ Layer = int | str
 LayerWeights = tuple[tuple[Layer, float | None], ...]
 """(layer, weight) pairs; None stands for a balanced weight (balance.py)."""
 
-Init = Literal["content", "noise", "gray"]
+STARTS = ("content", "noise", "gray", "style", "image")
+"""What ``init`` can be besides a path; "image" stands for a picture that was handed over."""
+
 Bounds = Literal["display", "cs231n"]
 Colors = Literal["style", "content-luminance", "content-histogram", "style-matched"]
 Optimizer = Literal["adam", "lbfgs"]
@@ -35,7 +37,6 @@ Provider = Literal["auto", "cpu", "cuda"]
 StyleLossName = Literal["gram", "meanstd", "w2"]
 
 _CHOICES = {
-    "init": Init,
     "bounds": Bounds,
     "colors": Colors,
     "optimizer": Optimizer,
@@ -197,12 +198,16 @@ class Options:
         "Whose colours the picture has: the style's, or the content's by its chroma, by matching "
         "the finished picture to it, or by matching the style to it before painting.",
     )
-    init: Init | None = _option(
+    init: str | None = _option(
         None,
-        "What the picture starts from. Without it, content, or noise to invert or texture.",
+        "What the picture starts from: content, noise, gray, style (noise in the style's colours), "
+        "or any picture, resized. Without it, content, or noise to invert or texture.",
         unset="auto",
     )
-    seed: int = _option(0, "Seed of the noise start.", 0, 2**32 - 1)
+    init_noise: float = _option(
+        0.0, "How much noise is mixed into that start, from 0 to 1 (all of it).", 0, 1
+    )
+    seed: int = _option(0, "Seed of all noise.", 0, 2**32 - 1)
     snapshots: tuple[int, ...] = _option((), "Iterations whose pictures are kept, e.g. 0,100,199.")
     depth: int | None = _option(
         None,
@@ -431,8 +436,12 @@ def _normalised(name: str, kinds: list[str], value: Any) -> Any:
         return _style_weights(value)
     if name == "tile":
         return _tile(value)
-    if name == "model" and isinstance(value, os.PathLike):
-        return os.fspath(value)
+    if name in ("model", "init") and isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if name == "init" and value is not None and not (isinstance(value, str) and value):
+        raise OptionError(
+            f"there is no init {value!r}; give content, noise, gray, style or a picture's path."
+        )
     if value is None and "None" in kinds:
         return None
     if "int" in kinds or "float" in kinds:  # NumPy's numbers too

@@ -9,14 +9,16 @@ import numpy as np
 from PIL import Image
 
 from .balance import Weights, chosen_taps, resolve_weights
+from .colors import colored_noise
 from .errors import OptionError
 from .general import GeneralObjective
 from .guides import Guides, mask_values
-from .images import Array, Raster, alpha_at, normalize, shorter_side_to, size_at
+from .images import Array, Raster, alpha_at, fill, normalize, shorter_side_to, size_at
 from .models import Model
 from .moments import Statistics
 from .objective import Losses, Objective, Targets
 from .options import Options
+from .style_files import ExtractedStyle
 from .style_losses import STYLE_LOSSES, StyleLoss, energy, scaled
 from .styles import Styles
 
@@ -72,6 +74,7 @@ class Scene:
         content: Raster | None,
         styles: Styles,
         options: Options,
+        init: Raster | None = None,
     ) -> None:
         if content is None and not styles.images:
             raise OptionError("there is neither a content image nor a style image.")
@@ -80,9 +83,16 @@ class Scene:
                 f"colors {options.colors!r} needs a content image and a style image; leave "
                 "--colors out."
             )
+        if options.init == "image" and init is None:
+            raise OptionError(
+                "init 'image' stands for a picture, and none was given; give its path as init."
+            )
+        if options.init == "style" and not styles.images:
+            raise OptionError("there is no style to start from; use --init noise or gray.")
         self.objective = objective
         self.options = options
         self.styles = styles
+        self._init = init
         self._content = content
         self._content_taps, self._style_taps = chosen_taps(options, objective.model)
         for stage in plan_stages(options):
@@ -94,7 +104,10 @@ class Scene:
 
     def fingerprints(self) -> dict[str, str]:
         """The SHA-256 of the pixels of each picture and mask, by its name."""
-        pictures: dict[str, Raster | Image.Image | None] = {"content image": self._content}
+        pictures: dict[str, Raster | ExtractedStyle | Image.Image | None] = {
+            "content image": self._content,
+            "init image": self._init,
+        }
         for number, image in enumerate(self.styles.images, 1):
             pictures["style image" if number == 1 else f"style image {number}"] = image
         for number, region in enumerate(self.styles.regions, 1):
@@ -121,6 +134,16 @@ class Scene:
             masks = np.stack(found)
         style = self.styles.statistics(self.objective, self._style_taps, side, like)
         return View(self, canvas, content, self._content_taps, style, masks)
+
+    def init_at(self, side: int) -> Array:
+        """The picture that ``init`` gave, [H, W, 3] in [0, 1], as large as the canvas."""
+        assert self._init is not None
+        return fill(self._init, self.canvas(side))
+
+    def style_colors(self, side: int) -> Statistics:
+        """The statistics of the style's colours, sRGB in [0, 1]."""
+        like = self.content_at(side)[0] if self.options.colors == "style-matched" else None
+        return self.styles.colors(side, self.model.smallest_side, like)
 
     def canvas(self, side: int) -> tuple[int, int]:
         """(width, height) of the picture at that scale: the content's aspect, or square."""
@@ -250,21 +273,46 @@ def start_values(view: View, options: Options) -> Array:
     """The picture before the first step, [1, 3, H, W] in normalised units.
 
     Gray is the mean of the training images, zero after normalisation; noise is uniform in [0, 1) in
-    normalised units, as in the CS231n assignment.
+    normalised units, as in the CS231n assignment. ``init_noise`` is what cysmith/neural-style-tf
+    calls noise ratio: start = (1 - ratio) start + ratio noise.
     """
     width, height = view.canvas
-    if options.init == "noise":
-        generator = np.random.default_rng(options.seed)
-        return generator.random((1, 3, height, width), dtype=np.float32)
+    ratio = np.float32(options.init_noise)
+    start = None if ratio == 1 or options.init == "noise" else _plain_start(view, options)
+    if ratio == 0 and start is not None:
+        return start
+    generator = np.random.default_rng(options.seed)
+    noise = generator.random((1, 3, height, width), dtype=np.float32)
+    if start is None:
+        return noise
+    mixed: Array = (1 - ratio) * start + ratio * noise
+    return mixed
+
+
+def _plain_start(view: View, options: Options) -> Array:
+    """Without noise mixed in."""
+    width, height = view.canvas
+    scene, side = view._scene, min(view.canvas)
     if options.init == "gray":
         return np.zeros((1, 3, height, width), np.float32)
+    if options.init == "style":
+        second, mean = scene.style_colors(side)
+        generator = np.random.default_rng([options.seed, 2])
+        white = generator.standard_normal((height, width, 3), np.float32)
+        return normalize(colored_noise(white, mean, second - np.outer(mean, mean)), scene.model)
+    if options.init == "image":
+        return normalize(scene.init_at(side), scene.model)
     if view.content is None:
-        raise OptionError("there is no content image to start from; use --init noise or gray.")
+        raise OptionError(
+            "there is no content image to start from; use --init noise, gray, style or a picture."
+        )
     return view.content
 
 
-def _hash(picture: Raster | Image.Image) -> str:
-    """The SHA-256 of its pixels, size and type."""
+def _hash(picture: Raster | ExtractedStyle | Image.Image) -> str:
+    """The SHA-256 of its pixels, size and type; of a style file, of its contents."""
+    if isinstance(picture, ExtractedStyle):
+        return picture.sha256
     found = hashlib.sha256()
     levels = (picture.pixels, picture.alpha) if isinstance(picture, Raster) else (picture,)
     for array in map(np.asarray, (part for part in levels if part is not None)):

@@ -5,7 +5,8 @@ They are one JSON object in the picture's EXIF data (UserComment):
     {"ortist": version, "command": "transfer" | "invert" | "texture",
      "options": {…, "model": name or path}, "model": {"name": …, "sha256": …},
      "inputs": {"content": {"path": …, "sha256": …}, "style": {…}}, or "style 1", "style 2", …,
-         and for every pair of masks "content mask 1" and, where there is one, "style mask 1",
+         for every pair of masks "content mask 1" and, where there is one, "style mask 1",
+         and where the option init is "image", "init",
      "iteration": steps done, where they are not all}
 
 Options that have their defaults are left out, and those that say nothing of the picture or lift a
@@ -32,7 +33,7 @@ from .files import sha256_of
 from .images import Source, open_picture
 from .metadata import text_of
 from .models import find_model
-from .options import Options
+from .options import STARTS, Options
 
 if TYPE_CHECKING:
     from .result import Result
@@ -44,7 +45,7 @@ _LIMIT, _LONGEST_PATH = 32_768, 4096
 _LEFT_OUT = {"snapshots", "settings", "max_pixels", "time_limit"}
 _COMMANDS = {(True, True): "transfer", (True, False): "invert", (False, True): "texture"}
 """By whether there is a content image, and a style image."""
-_ROLE = re.compile(r"content|style|(style|content mask|style mask) [1-9][0-9]{0,2}", re.ASCII)
+_ROLE = re.compile(r"content|style|init|(style|content mask|style mask) [1-9][0-9]{0,2}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,9 @@ def _parse(picture: str, raw: Any) -> Settings:
         inputs[role] = None if path is None else (_text(path), _text(sha256))
     if _command(inputs) != command:
         raise ValueError(f"command {command!r}")
+    # A path is an input, with a hash; as an option it would have none.
+    if checked.init not in (None, *STARTS) or (checked.init == "image") != ("init" in inputs):
+        raise ValueError(f"init {checked.init!r}")
     iteration = raw.get("iteration")
     early = type(iteration) is int and 0 <= iteration <= checked.iterations
     if iteration is not None and not early:

@@ -1,4 +1,4 @@
-"""The styles of a run: one or several pictures, blended, or each for a region of the content."""
+"""The styles of a run: one or several, blended, or each for a region of the content."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from .errors import OptionError, PictureError
 from .guides import Guides, load_mask, mask_values
 from .images import Array, Picture, Raster, normalize, shorter_side_to, size_at
 from .models import Model
-from .moments import Moments, Statistics, blend
+from .moments import Moments, Statistics, blend, rounded, sum_moments
 from .options import Options
+from .style_files import ExtractedStyle
 
 __all__ = ["Mask", "Region", "Styles", "load_regions"]
 
@@ -35,13 +36,13 @@ class Region:
 def load_regions(
     masks: Sequence[Mask],
     content: Raster | None,
-    styles: Sequence[Raster],
+    styles: Sequence[Raster | ExtractedStyle],
     max_pixels: int,
 ) -> list[Region]:
     """Reads the masks: of one style any number, of several styles one pair each, in their order.
 
-    Raises OptionError where they do not fit the pictures in number, PictureError where one cannot
-    be used.
+    Raises OptionError where they do not fit the pictures in number and for a mask of a style file,
+    PictureError where one cannot be used.
     """
     if masks and (content is None or not styles):
         raise OptionError("masks need a content image and a style image.")
@@ -54,15 +55,16 @@ def load_regions(
     for index, (mask, part) in enumerate(masks):
         assert content is not None
         style = index if len(styles) > 1 else 0
-        regions.append(
-            Region(
-                load_mask(mask, content.size, max_pixels, "content mask"),
-                style,
-                None
-                if part is None
-                else load_mask(part, styles[style].size, max_pixels, "style mask"),
+        source, where = styles[style], None
+        where_content = load_mask(mask, content.size, max_pixels, "content mask")
+        if isinstance(source, ExtractedStyle) and part is not None:
+            raise OptionError(
+                f"{source.name} holds no picture for a style mask to be laid over; give - as its "
+                "style mask, or the painting itself."
             )
-        )
+        if part is not None and isinstance(source, Raster):
+            where = load_mask(part, source.size, max_pixels, "style mask")
+        regions.append(Region(where_content, style, where))
     return regions
 
 
@@ -78,13 +80,17 @@ class _Observer(Protocol):
 
 
 class Styles:
-    """The style images and what is taken from them.
+    """The style images, or what was extracted of such, and what is taken from them.
 
-    Raises OptionError where ``style_weights`` do not fit the number of styles.
+    Raises OptionError where ``style_weights`` do not fit the number of styles, and where colours
+    are to be matched that a style file does not hold.
     """
 
     def __init__(
-        self, images: Sequence[Raster], options: Options, regions: Sequence[Region] = ()
+        self,
+        images: Sequence[Raster | ExtractedStyle],
+        options: Options,
+        regions: Sequence[Region] = (),
     ) -> None:
         self.images, self.regions = images, regions
         self._options = options
@@ -94,6 +100,12 @@ class Styles:
                 f"{len(weights)} style weights do not fit {len(images)} styles; give one for each."
             )
         self._weights = weights
+        extracted = [image for image in images if isinstance(image, ExtractedStyle)]
+        if options.colors == "style-matched" and extracted:
+            raise OptionError(
+                f"colors 'style-matched' changes the style's pixels, which {extracted[0].name} "
+                "does not hold; give the painting itself, or choose other --colors."
+            )
 
     @property
     def emphasis(self) -> list[float]:
@@ -111,14 +123,29 @@ class Styles:
 
         The style is reduced with the scale, never enlarged, which would only blur it.
         """
-        options = self._options
-        full = (options.style_size or options.size) * options.style_scale
-        wanted = round(full * side / options.size)
-        return min(max(wanted, smallest), *self.images[index].size)
+        image, wanted = self.images[index], self.wanted(side, smallest)
+        if isinstance(image, ExtractedStyle):
+            return image.nearest(wanted)
+        return min(wanted, *image.size)
+
+    def wanted(self, side: int, smallest: int) -> int:
+        """The same for a style that is large enough."""
+        full = (self._options.style_size or self._options.size) * self._options.style_scale
+        return max(round(full * side / self._options.size), smallest)
+
+    def notes(self, sides: Iterable[int], smallest: int) -> list[str]:
+        """What to say of style files that do not hold what pictures of those sides ask for."""
+        wanted = {self.wanted(side, smallest) for side in sides}
+        extracted = (image for image in self.images if isinstance(image, ExtractedStyle))
+        return [note for image in extracted if (note := image.note(wanted)) is not None]
 
     def size(self, index: int, side: int, smallest: int) -> tuple[int, int]:
-        """(width, height) of that style where the picture's shorter side is ``side``."""
-        return size_at(self.images[index].size, self.side(index, side, smallest))
+        """(width, height) of that style where the picture's shorter side is ``side``.
+
+        Of a style file, which knows one side only, a square's.
+        """
+        image, own = self.images[index], self.side(index, side, smallest)
+        return (own, own) if isinstance(image, ExtractedStyle) else size_at(image.size, own)
 
     def statistics(
         self, observer: _Observer, taps: Iterable[int], side: int, like: Array | None = None
@@ -129,49 +156,80 @@ class Styles:
         Raises PictureError for a mask that leaves nothing of the style.
         """
         taps = list(taps)
-        wanted = [weight > 0 or len(self.regions) > 0 for weight in self._weights]
-        seen = [
-            self._moments(observer, taps, side, index, like) if needed else {}
-            for index, needed in enumerate(wanted)
-        ]
         if not self.images:
             return {}
-        if not self.regions:
-            return {tap: [self._blended([found.get(tap, []) for found in seen])] for tap in taps}
+        masked = len(self.regions) > 0
+        seen = [
+            self._statistics(observer, taps, side, index, like) if weight > 0 or masked else {}
+            for index, weight in enumerate(self._weights)
+        ]
+        if not masked:
+            return {
+                tap: [self._blended([found[tap][0] if found else None for found in seen])]
+                for tap in taps
+            }
         result: dict[int, list[Statistics]] = {tap: [] for tap in taps}
         taken = [0] * len(self.images)
         for region in self.regions:
             for tap in taps:
-                moments = seen[region.style][tap][taken[region.style]]
-                result[tap].append(moments.statistics())
+                result[tap].append(seen[region.style][tap][taken[region.style]])
             taken[region.style] += 1
         return result
 
-    def _blended(self, seen: Sequence[list[Moments]]) -> Statistics:
-        parts = zip(self._weights, seen, strict=True)
-        return blend([(weight, found[0].statistics()) for weight, found in parts if found])
+    def colors(self, side: int, smallest: int, like: Array | None = None) -> Statistics:
+        """The statistics of the styles' colours, sRGB in [0, 1], blended; ``like`` as above."""
+        found: list[Statistics | None] = []
+        for index, image in enumerate(self.images):
+            if isinstance(image, ExtractedStyle):
+                found.append(image.colors(self.side(index, side, smallest)))
+            else:
+                pixels = _pixels(image, self.side(index, side, smallest), like)
+                planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+                found.append(rounded(sum_moments(planes).statistics()))
+        return self._blended(found)
 
-    def _moments(
+    def _blended(self, seen: Sequence[Statistics | None]) -> Statistics:
+        """By the weights; None only where the weight is 0."""
+        parts = zip(self._weights, seen, strict=True)
+        return rounded(blend([(weight, found) for weight, found in parts if found is not None]))
+
+    def _statistics(
         self, observer: _Observer, taps: list[int], side: int, index: int, like: Array | None
-    ) -> dict[int, list[Moments]]:
-        """The moments of one style, for each of its regions (or, without any, as a whole)."""
-        model = observer.model
-        image = shorter_side_to(self.images[index], self.side(index, side, model.smallest_side))
-        height, width = image.shape[:2]
-        if like is not None:
-            image = match_affine(image, like)
+    ) -> dict[int, list[Statistics]]:
+        """The statistics of one style, for each of its regions (or, without any, as a whole).
+
+        They are rounded as those of a style file are.
+        """
+        image, model = self.images[index], observer.model
+        own = self.side(index, side, model.smallest_side)
         parts = [region.part for region in self.regions if region.style == index]
+        count = max(1, len(parts))
+        if isinstance(image, ExtractedStyle):
+            known = image.statistics(own)
+            return {tap: [known[tap]] * count for tap in taps}
+        pixels = _pixels(image, own, like)
+        height, width = pixels.shape[:2]
         guides = None
-        if parts:
+        if any(part is not None for part in parts):
             white = np.ones((height, width), np.float32)
             masks = [
                 white if part is None else mask_values(part, (width, height)) for part in parts
             ]
             guides = Guides(np.stack(masks))
-        found = observer.moments(normalize(image, model), taps, guides)
+        found = observer.moments(normalize(pixels, model), taps, guides)
         if any(moments.mass <= 0 for regions in found.values() for moments in regions):
             raise PictureError(
                 f"a style mask leaves nothing of the style at {width} x {height} "
                 "pixels; paint a larger area white."
             )
-        return found
+        repeated = count if guides is None else 1
+        return {
+            tap: [rounded(moments.statistics()) for moments in regions] * repeated
+            for tap, regions in found.items()
+        }
+
+
+def _pixels(image: Raster, side: int, like: Array | None) -> Array:
+    """The style [H, W, 3] in [0, 1] with ``side`` pixels on its shorter side."""
+    pixels = shorter_side_to(image, side)
+    return pixels if like is None else match_affine(pixels, like)

@@ -23,13 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .api import prepare
+from .api import load_init, prepare
 from .errors import InputError, OptionError
-from .images import Array, Painting, Picture, denormalize, load_picture, normalize, size_at
+from .images import Array, Painting, denormalize, normalize, size_at
 from .models import find_model
 from .objective import Losses
 from .options import Options
 from .scene import open_objective
+from .style_files import Style, load_style
 from .y4m import read_frame, read_header, write_frame, write_header
 
 __all__ = ["Frame", "Painter", "frame_size", "video"]
@@ -46,13 +47,17 @@ _SAME = 6.0
 
 @dataclass(frozen=True)
 class Frame:
-    """A painted frame: uint8 [H, W, 3], what it cost, and whether it was painted from nothing."""
+    """A painted frame: uint8 [H, W, 3], what it cost, and whether it was painted from nothing.
+
+    ``notes`` are its run's (Run.notes), of frames painted from nothing.
+    """
 
     pixels: NDArray[np.uint8]
     losses: Losses
     iterations: int
     seconds: float
     fresh: bool
+    notes: tuple[str, ...] = ()
 
 
 def frame_size(width: int, height: int, options: Options) -> tuple[int, int]:
@@ -73,7 +78,7 @@ class Painter:
     """
 
     def __init__(
-        self, style: Picture, options: Options, iterations: int = 20, blend: float = 0.5
+        self, style: Style, options: Options, iterations: int = 20, blend: float = 0.5
     ) -> None:
         if not 1 <= iterations <= 1_000_000:
             raise OptionError(f"{iterations} frame iterations are out of range; give 1 or more.")
@@ -81,8 +86,8 @@ class Painter:
             raise OptionError(f"blend {blend} is out of range; it should be from 0 to below 1.")
         if options.snapshots:
             raise OptionError("a video keeps no snapshots; leave them out.")
-        load_picture(style, options.max_pixels, "style image")
-        self._style, self._options = style, options
+        self._style = load_style(style, options.max_pixels)
+        self._options, self._init = load_init(options)
         self._iterations = iterations
         self._blend = blend
         self._objective = open_objective(find_model(options.model), options, masked=False)
@@ -107,7 +112,8 @@ class Painter:
                 options = self._following(options)
                 start = self._painted + (content - self._content)
                 still = np.exp(-np.square(change * (255 / _SAME)).sum(1, keepdims=True))
-        run = prepare(self._objective, np.asarray(image), self._style, options, start=start)
+        pixels = np.asarray(image)
+        run = prepare(self._objective, pixels, self._style, options, start=start, init=self._init)
         for _ in run:
             pass
         result = run.result()
@@ -121,6 +127,7 @@ class Painter:
             result.iterations,
             time.perf_counter() - began,
             start is None,
+            tuple(run.notes) if start is None else (),
         )
 
     def _following(self, options: Options) -> Options:
@@ -141,7 +148,7 @@ class Painter:
 def video(
     source: IO[bytes],
     target: IO[bytes],
-    style: Picture,
+    style: Style,
     options: Options | None = None,
     *,
     preset: str | None = None,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ortist.config import read_config, to_toml
 from ortist.errors import OptionError
-from ortist.options import Bounds, Init, Optimizer, Options, Provider, parse_duration
+from ortist.options import STARTS, Bounds, Optimizer, Options, Provider, parse_duration
 from ortist.presets import PRESETS
 
 WEIGHT = st.floats(0, 1e12)
@@ -36,7 +36,9 @@ FREE: dict[str, st.SearchStrategy[Any]] = {
     "optimizer": st.sampled_from(get_args(Optimizer)),
     "bounds": st.sampled_from(get_args(Bounds)),
     "provider": st.sampled_from(get_args(Provider)),
-    "init": st.none() | st.sampled_from(get_args(Init)),
+    "init": st.none()
+    | st.sampled_from(STARTS)
+    | TEXT.filter(lambda text: text and text.strip() != "auto"),
     "rescale": st.booleans(),
     "snapshots": st.lists(st.integers(0, 300), max_size=4),
     "model": st.none() | TEXT.filter(lambda text: text.strip() != "auto"),
@@ -78,7 +80,7 @@ WRONG = [
     ('size = "48"', "in {file}: size should be a number, not '48'."),
     ("size = 3", "in {file}: size 3 is out of range; it should be from 16 to 100000."),
     ("rescale = 1", "in {file}: rescale cannot be 1; give bool."),
-    ("init = 1", "in {file}: there is no init 1; choose one of content, noise, gray."),
+    ("init = 1", "in {file}: there is no init 1; give content, noise, gray, style or a picture"),
     ("strength = nan", "in {file}: strength nan is out of range"),
     ("model = 2020-01-01", "in {file}: model cannot be datetime.date(2020, 1, 1); give str"),
     ("style_layers = [1, [2, 3]]", "in {file}: in [1, [2, 3]] some layers have a weight"),
@@ -157,6 +159,6 @@ def test_every_nullable_option_has_its_word() -> None:
         assert (word is not None) == ("None" in str(field.type)), field.name
         if word:
             assert Options.check(field.name, word) is None
-            if field.name not in ("model", "content_layers", "style_layers"):
+            if field.name not in ("model", "init", "content_layers", "style_layers"):
                 with pytest.raises(OptionError):
                     Options.check(field.name, "neither")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from ortist.moments import Statistics, blend, sum_moments
+from ortist.moments import Statistics, blend, pack, packed_size, rounded, sum_moments, unpack
 
 RNG = np.random.default_rng(0)
 
@@ -45,3 +45,16 @@ def test_one_to_nothing_is_exactly_the_one() -> None:
     found = blend([(0.3, parts[0]), (0.0, parts[1])])
     np.testing.assert_array_equal(found.second, parts[0].second)
     np.testing.assert_array_equal(found.mean, parts[0].mean)
+
+
+def test_packing_loses_nothing_but_the_digits_beyond_float32() -> None:
+    found = sum_moments(RNG.standard_normal((1, 7, 9, 9), np.float32)).statistics()
+    packed = pack(found)
+    assert packed.shape == (packed_size(7),)
+    assert packed.dtype == np.float32
+    again = unpack(packed, 7)
+    np.testing.assert_allclose(again.second, found.second, rtol=1e-7)
+    np.testing.assert_array_equal(again.second, again.second.T)
+    np.testing.assert_array_equal(again.mean, found.mean.astype(np.float32))
+    np.testing.assert_array_equal(pack(again), packed)
+    np.testing.assert_array_equal(rounded(again).second, again.second)

@@ -89,7 +89,7 @@ def test_any_text_is_layers_or_an_option_error(text: str) -> None:
         ),
         ({"tv_weight": float("nan")}, "tv_weight nan is out of range"),
         ({"threads": 0}, "threads 0 is out of range"),
-        ({"init": "blank"}, "no init 'blank'; choose one of content, noise, gray"),
+        ({"init": b"blank"}, "no init b'blank'; give content, noise, gray, style or a picture's"),
         ({"provider": "tpu"}, "no provider 'tpu'; choose one of auto, cpu, cuda"),
         ({"bounds": "none"}, "no bounds 'none'"),
         ({"snapshots": "1,x"}, "cannot read the snapshots '1,x'"),

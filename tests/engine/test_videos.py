@@ -44,6 +44,20 @@ def frames(data: bytes) -> tuple[Header, list[NDArray[np.uint8]]]:
     return header, found
 
 
+def test_a_style_file_gives_the_same_frames() -> None:
+    options = Options(size=48, smallest_size=32, iterations=4)
+    style = ortist.extract_style(STYLE, options)
+    for size, notes in ((48, 0), (40, 1)):  # at 40, the first scale has 28 pixels
+        sized = Options(size=size, smallest_size=28, iterations=4)
+        ours, theirs = Painter(style, sized, 2), Painter(STYLE, sized, 2)
+        frames = [ours(CONTENT), ours(CONTENT)]
+        assert [len(frame.notes) for frame in frames] == [notes, 0]
+        if notes == 0:
+            expected = [theirs(CONTENT), theirs(CONTENT)]
+            for one, other in zip(frames, expected, strict=True):
+                np.testing.assert_array_equal(one.pixels, other.pixels)
+
+
 def test_a_still_film_flickers_far_less_than_frames_on_their_own() -> None:
     """The same frame with a little noise, as a camera has it."""
     noise = np.random.default_rng(0).integers(-2, 3, (4, *CONTENT.shape))

@@ -107,6 +107,7 @@ def _plain(hint: Any) -> Any:
 def _metavar(field: dataclasses.Field[Any], kind: Any) -> str | None:
     """What may be written, the word for None included."""
     listed = {"snapshots": "N,N,…", "time_limit": "TIME", "model": "MODEL"}
+    listed |= {"init": "content|noise|gray|style|FILE"}
     listed |= {"style_weights": "W,W,…", "tile": "N|auto|off"}
     words = {int: "N", float: "X", bool: None, LayerWeights: "LAYERS"}
     found = listed.get(field.name, words.get(kind))

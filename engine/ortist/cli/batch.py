@@ -33,7 +33,8 @@ def batch(
         ),
     ],
     style: Annotated[
-        list[str], typer.Option(help="A painting, a folder or pattern of them; repeatable.")
+        list[str],
+        typer.Option(help="A painting or style file, a folder or pattern of them; repeatable."),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The folder to paint into, made if need be.")
@@ -62,6 +63,7 @@ def batch(
     plan = plan_batch(contents, style, output, options, suffix)
     counts: Counter[str] = Counter()
     failures: list[Outcome] = []
+    notes: dict[str, None] = {}
     interrupted = False
     try:
         with _bar(len(plan.tasks)) as show, contextlib.closing(plan.run(jobs=jobs)) as outcomes:
@@ -69,11 +71,14 @@ def batch(
                 counts[outcome.status] += 1
                 if outcome.status == "failed":
                     failures.append(outcome)
+                notes |= dict.fromkeys(outcome.notes)
                 if as_json:
                     print(json.dumps(_report(outcome)), flush=True)
                 show(f"{len(failures)} failed" if failures else None)
     except KeyboardInterrupt:
         interrupted = True
+    for note in notes:
+        print(f"ortist: {note}", file=sys.stderr)
     for outcome in failures:
         place = os.path.relpath(outcome.output, output)
         print(f"ortist: {place}: {outcome.error}", file=sys.stderr)

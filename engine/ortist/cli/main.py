@@ -16,7 +16,7 @@ import typer
 
 from .. import __version__
 from ..errors import OptionError, OrtistError
-from . import batch, models, paint, system, video
+from . import batch, models, paint, style, system, video
 
 __all__ = ["app", "main"]
 
@@ -32,6 +32,7 @@ app.command("invert")(paint.invert)
 app.command("texture")(paint.texture)
 app.command("batch")(batch.batch)
 app.command("video")(video.video)
+app.add_typer(style.app, name="style")
 app.add_typer(models.app, name="models")
 app.command("doctor")(system.doctor)
 

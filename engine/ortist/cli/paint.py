@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from ..errors import DivergedError, OptionError
-from ..options import Options
+from ..options import STARTS, Options
 from ..presets import CS231N_MODEL
 from .arguments import takes_options
 from .follow import Listener, every, follow, losses_as_json, traced
@@ -31,7 +31,7 @@ __all__ = ["TransferCommand", "invert", "texture", "transfer"]
 _Content = Annotated[str | None, typer.Argument(help="The photo.", metavar="CONTENT")]
 _Styles = Annotated[
     list[str] | None,
-    typer.Argument(help="The painting, or several to blend.", metavar="STYLE..."),
+    typer.Argument(help="The painting or style file, or several to blend.", metavar="STYLE..."),
 ]
 _Masks = Annotated[
     list[str] | None,  # of pairs, by TransferCommand
@@ -84,6 +84,8 @@ def texture(style: _Styles = None, *, request: Request, given: dict[str, Any]) -
 def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     settings = recorded_settings(named.command, request, given)
     recorded = dict(settings.options) if settings else {}
+    if settings and "init" in settings.inputs and "init" not in given:
+        recorded["init"] = settings.find_input("init")
     options = Options.of(request.preset, request.config, **{**recorded, **given})
     if request.print_config:
         from ..config import to_toml
@@ -111,6 +113,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     from ..files import atomic_writer, check_writable
     from ..images import Painting, load_picture
     from ..outputs import holds_alpha, output_depth, picture_format, save_picture
+    from ..style_files import load_style
 
     snapshots = {} if output is None else _snapshot_paths(output, files)
     painted = [p for p in (output, request.preview, *snapshots.values()) if p is not None]
@@ -127,13 +130,14 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
         named = named.filled(settings)
     sources = [*([] if named.content is None else [named.content]), *named.styles]
     needed = [*sources, *(path for pair in named.masks for path in pair if path != "-")]
+    needed += [] if options.init is None or options.init in STARTS else [options.init]
     early = [preview] if request.preview_every else []
     early += [output] if request.checkpoint else []
     _check_inputs(needed, [*others, *(path for path in early if path is not None)])
     photo = None
     if named.content is not None:
         photo = load_picture(named.content, options.max_pixels, "content image")
-    paintings = [load_picture(path, options.max_pixels, "style image") for path in named.styles]
+    paintings = [load_style(path, options.max_pixels) for path in named.styles]
     inputs = {} if photo is None else {"content": photo.image}
     for number, painting in enumerate(paintings, 1):
         inputs["style" if len(paintings) == 1 else f"style {number}"] = painting.image
@@ -146,6 +150,8 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
             f"the preset {request.preset} was made for the model {CS231N_MODEL}; with "
             f"{run.model.name}, the default options give a better picture."
         )
+    for remark in run.notes:
+        note(remark)
     if photo is not None and photo.alpha is not None and output and not holds_alpha(output):
         note(f"{output.suffix} holds no transparency; {str(output)!r} is laid over white.")
     checkpoint = request.checkpoint

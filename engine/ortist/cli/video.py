@@ -29,7 +29,7 @@ def video(
     source: Annotated[
         str, typer.Argument(help="A video file, or - for Y4M on stdin.", metavar="VIDEO")
     ],
-    style: Annotated[str, typer.Option(help="The painting.")],
+    style: Annotated[str, typer.Option(help="The painting or style file.")],
     output: Annotated[
         str, typer.Option("--output", "-o", help="The file to write, or - for Y4M on stdout.")
     ],
@@ -142,6 +142,9 @@ def _counter(frames: list[int]) -> Any:
     """Notes every frame's iterations, and counts on stderr where that is a terminal."""
 
     def show(frame: Frame) -> None:
+        if not frames:
+            for note in frame.notes:
+                print(f"ortist: {note}", file=sys.stderr)
         frames.append(frame.iterations)
         if sys.stderr.isatty():
             print(

@@ -1,0 +1,117 @@
+"""``ortist style``: taking a style from its paintings, and showing what a style file holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import ModelError, OptionError
+from ..options import Options
+from ..presets import PRESETS
+from .arguments import takes_options
+
+if TYPE_CHECKING:
+    from ..style_files import ExtractedStyle
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Take a style from paintings into a small file, and show such files.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+_SIZES = ("size", "smallest_size", "style_size", "style_scale")
+_TAKEN = (*_SIZES, "style_weights", "model", "provider", "threads", "tile", "max_pixels")
+
+
+@app.command("extract")
+@takes_options(without=[f.name for f in dataclasses.fields(Options) if f.name not in _TAKEN])
+def extract(
+    paintings: Annotated[
+        list[str], typer.Argument(help="The painting, or several to blend.", metavar="STYLE...")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The style file to write, FILE.ostyle.")
+    ],
+    preset: Annotated[
+        str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Options from a TOML file, as a run takes them.")
+    ] = None,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Write the statistics of STYLE, or of several, to a file that stands for a style image.
+
+    It holds them for the sizes that a run with the same --size, --smallest-size, --style-size and
+    --style-scale asks for, and such a run gives the same bytes with it as with the paintings. A run
+    of another size mixes the two sizes next to its own, and says so where it goes beyond them.
+    """
+    options = Options.of(preset, config, **given)
+    from ..extraction import extract_style
+    from ..files import check_writable
+    from ..style_files import SUFFIX
+
+    if output.suffix.lower() != SUFFIX:
+        raise OptionError(f"a style file's name ends in {SUFFIX}, unlike {str(output)!r}.")
+    check_writable(output)
+    if os.path.realpath(output) in map(os.path.realpath, paintings):
+        raise OptionError(f"{str(output)!r} is one of the styles; name another file to write.")
+    extract_style(paintings, options).save(output)
+
+
+@app.command("show")
+def show(
+    file: Annotated[Path, typer.Argument(help="A style file.", metavar="FILE.ostyle")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print it as one JSON object on stdout.")
+    ] = False,
+) -> None:
+    """Say what a style file was made of, with which model, and for which sizes."""
+    from ..style_files import read_style
+
+    style = read_style(file)
+    models = _models(style)
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "paintings": [painting._asdict() for painting in style.paintings],
+                    "model": {"name": style.model_name, "sha256": style.model_sha256},
+                    "usable_with": models,
+                    "sizes": style.sides,
+                    "whole": style.whole,
+                    "layers": [tap._asdict() for tap in style.taps],
+                    "bytes": os.path.getsize(file),
+                }
+            )
+        )
+        return
+    for painting in style.paintings:
+        print(f"painting  {painting.name or 'no file'}, {painting.width} x {painting.height}")
+    more = ", and whatever is larger" if style.whole else ""
+    print(f"sizes     {', '.join(map(str, style.sides))} pixels{more}")
+    print(f"layers    {', '.join(f'{tap.layer} {tap.name}' for tap in style.taps)}")
+    usable = f"; usable with {', '.join(models)}" if models else "; no such model is installed"
+    print(f"model     {style.model_name}{usable}")
+
+
+def _models(style: ExtractedStyle) -> list[str]:
+    """The installed models that have its backbone."""
+    from ..models import installed_models, load_model
+    from ..style_files import backbone_sha256
+
+    found = []
+    for name, folder in installed_models():
+        try:
+            if backbone_sha256(load_model(folder)) == style.model_sha256:
+                found.append(name)
+        except (ModelError, KeyError):
+            continue
+    return found
