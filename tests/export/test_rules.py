@@ -191,7 +191,7 @@ def test_what_a_max_pool_scatters_is_added_to_another_gradient(order: tuple[int,
         helper.make_node("Slice", ["x", "start", "end", "axes"], ["b"], "b"),
     ]
     nodes = [*(branches[i] for i in order), node("Concat", "a", "b", axis=1)]
-    check(nodes, rows, distinct(np.random.default_rng(0), (1, 2, 7, 5)))  # type: ignore[arg-type]
+    check(nodes, rows, distinct(np.random.default_rng(0), (1, 2, 7, 5)))
 
 
 def views(size: int) -> tuple[list[onnx.NodeProto], dict[str, Any]]:
