@@ -100,7 +100,7 @@ class GeneralObjective:
         seen = list(map(self._worker.observe, looks))
         moments = _total(seen)
         style: dict[int, float] = {}
-        content = 0.0
+        content: dict[int, float] = {}
         given: dict[int, TapPull] = {}
         for tap in taps:
             mixing, shift = np.zeros((0, tap.channels, tap.channels)), np.zeros(0)
@@ -111,7 +111,7 @@ class GeneralObjective:
                 style[tap.index], mixing, shift = found
             if tap.index in targets.content:
                 error = sum(part.errors[tap.index] for part in seen)
-                content += self._weights.content[tap.index] * error
+                content[tap.index] = self._weights.content[tap.index] * error
                 weight = self._content_weight(tap.index, error)
             shift = shift if shift.any() else np.zeros((0, tap.channels, 1))
             given[tap.index] = TapPull(mixing.astype(np.float32), shift.astype(np.float32), weight)
@@ -121,7 +121,7 @@ class GeneralObjective:
         )
         for tile, found_gradient in zip(tiles, map(self._worker.pull, pulls), strict=True):
             gradient[(..., *tile.inside)] += found_gradient
-        return Losses(content, float(sum(style.values())), style, tv), gradient
+        return Losses(content, style, tv), gradient
 
     def _chosen(self, taps: Iterable[int]) -> list[Tap]:
         wanted = set(taps)

@@ -33,12 +33,19 @@ __all__ = ["Losses", "Objective", "Targets", "check_interface", "explain", "gram
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted losses of one image; ``style`` is the sum over ``style_by_layer`` (by tap)."""
+    """The weighted losses of one image, by term; those of features also by layer (tap)."""
 
-    content: float
-    style: float
+    content_by_layer: Mapping[int, float]
     style_by_layer: Mapping[int, float]
     tv: float
+
+    @property
+    def content(self) -> float:
+        return float(sum(self.content_by_layer.values()))
+
+    @property
+    def style(self) -> float:
+        return float(sum(self.style_by_layer.values()))
 
     @property
     def total(self) -> float:
@@ -156,13 +163,14 @@ class Objective:
             explain(error, image)
             raise
         by_name = {n: float(v) for n, v in zip(self._loss_names, found, strict=True)}
-        style = {
-            tap.index: by_name[f"style_loss_{tap.index}"]
-            for tap in self.model.taps
-            if self._constant[f"gram_{tap.index}"].size
-        }
-        content = sum(by_name[f"content_loss_{tap.index}"] for tap in self.model.taps)
-        return Losses(content, float(sum(style.values())), style, by_name["tv_loss"]), gradient
+
+        def by_layer(term: str, target: str) -> dict[int, float]:
+            taps = [tap.index for tap in self.model.taps]
+            wanted = [tap for tap in taps if self._constant[f"{target}_{tap}"].size]
+            return {tap: by_name[f"{term}_loss_{tap}"] for tap in wanted}
+
+        content, style = by_layer("content", "features"), by_layer("style", "gram")
+        return Losses(content, style, by_name["tv_loss"]), gradient
 
     def end_profiling(self) -> str:
         """The path of the record of the calls so far, where ``profile`` asked for one."""

@@ -70,6 +70,7 @@ def test_a_stopped_run_goes_on(ortist: Ortist, line: tuple[object, ...], tmp_pat
     assert [step["iteration"] for step in steps] == list(range(301))
     assert set(steps[9]) == {"iteration", "scale", "losses", "seconds"}
     assert set(steps[9]["losses"]["style_by_layer"]) == set("1234567")
+    assert steps[9]["losses"]["content_by_layer"] == {"3": steps[9]["losses"]["content"]}
     seconds = [step["seconds"] for step in steps]
     assert seconds == sorted(seconds)
 
@@ -164,7 +165,7 @@ def test_the_report_is_one_harmless_file(
 ) -> None:
     hostile = tmp_path / "\"><script>alert(1)<&script>'.jpg"
     hostile.write_bytes(content_file.read_bytes())
-    words = ("--report", tmp_path / "r.html", "--learning-rate", 0.04)
+    words = ("--report", tmp_path / "r.html", "--learning-rate", 0.04, "--content-layers", "3,4")
     done = ortist("transfer", hostile, style_file, *QUICK, *words)
     assert (done.returncode, done.stderr) == (0, "")
     page = Page()
@@ -188,7 +189,7 @@ def test_the_report_is_one_harmless_file(
         "iteration 3",
     ]
     curves = [attributes for tag, attributes in page.tags if tag == "polyline"]
-    assert len(curves) == 11  # total, content, style, tv, and seven layers
+    assert len(curves) == 13  # total, content, style, tv, seven layers' style, two layers' content
     assert all(len((curve["points"] or "").split()) == 7 for curve in curves)
     for word in ("learning_rate", "0.04", "ms a step", "sha256", "layer 7"):
         assert word in page.text

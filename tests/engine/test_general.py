@@ -76,6 +76,7 @@ def same(found: tuple[Losses, Array], expected: tuple[Losses, Array]) -> None:
     for name in ("content", "style", "tv", "total"):
         assert getattr(found[0], name) == pytest.approx(getattr(expected[0], name), rel=TOLERANCE)
     assert set(found[0].style_by_layer) == set(expected[0].style_by_layer)
+    assert set(found[0].content_by_layer) == set(expected[0].content_by_layer)
     scale = np.abs(expected[1]).max()
     assert np.abs(found[1] - expected[1]).max() <= TOLERANCE * scale
 
