@@ -241,13 +241,13 @@ class Run(Iterator[Progress]):
         positive, bilinearly; the count of steps is kept (crowsonkb/style-transfer-pytorch).
         """
         view = self._scene.at(self._stages[stage].side)
-        picture = resize_values(state.picture, view.canvas, Image.Resampling.BICUBIC)
+        picture = self._resized(state.picture, view.canvas)
         self._jitter.bit_generator.state = state.jitter
         optimizer: AdamState | LbfgsState = lbfgs_init()
         if isinstance(state.optimizer, AdamState):
             steps, first, second = state.optimizer
-            first = resize_values(first, view.canvas, Image.Resampling.BICUBIC)
-            second = resize_values(second, view.canvas, Image.Resampling.BILINEAR)
+            first = self._resized(first, view.canvas)
+            second = self._resized(second, view.canvas, Image.Resampling.BILINEAR)
             optimizer = AdamState(steps, first, np.maximum(second, 0))
         return view, State(
             iteration=state.iteration,
@@ -259,6 +259,14 @@ class Run(Iterator[Progress]):
             jitter=self._jitter.bit_generator.state,
             hurried=state.hurried,
         )
+
+    def _resized(
+        self,
+        values: Array,
+        size: tuple[int, int],
+        how: Image.Resampling = Image.Resampling.BICUBIC,
+    ) -> Array:
+        return resize_values(values, size, how, wraps=self.options.seamless)
 
     def _learning_rate(self) -> float:
         rate = self.options.learning_rate
@@ -274,7 +282,7 @@ class Run(Iterator[Progress]):
 
     def _painting(self, picture: Array) -> Painting:
         if picture.shape[:1:-1] != self.canvas:
-            picture = resize_values(picture, self.canvas, Image.Resampling.BICUBIC)
+            picture = self._resized(picture, self.canvas)
         values = denormalize(picture, self.model, self.options.rescale)
         content, alpha = self._content
         if self.options.colors in ("content-luminance", "content-histogram"):

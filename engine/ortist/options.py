@@ -33,6 +33,7 @@ Colors = Literal["style", "content-luminance", "content-histogram", "style-match
 Optimizer = Literal["adam", "lbfgs"]
 Provider = Literal["auto", "cpu", "cuda"]
 StyleLossName = Literal["gram", "meanstd", "w2"]
+TvLossName = Literal["squares", "nine-point"]
 
 _CHOICES = {
     "init": Init,
@@ -41,6 +42,7 @@ _CHOICES = {
     "optimizer": Optimizer,
     "provider": Provider,
     "style_loss": StyleLossName,
+    "tv_loss": TvLossName,
 }
 _HEAVIEST = 10**12
 """The largest weight: beyond it the gradient's square leaves float32."""
@@ -151,6 +153,11 @@ class Options:
         _HEAVIEST,
         unset="auto",
     )
+    tv_loss: TvLossName = _option(
+        "squares",
+        "Which total variation: squared differences of neighbours right and below, or of all eight "
+        "(nine-point), which favours no direction.",
+    )
     optimizer: Optimizer = _option(
         "adam", "lbfgs lowers the loss in far fewer steps, and stays nearer to the start."
     )
@@ -203,6 +210,9 @@ class Options:
         unset="auto",
     )
     seed: int = _option(0, "Seed of the noise start.", 0, 2**32 - 1)
+    seamless: bool = _option(
+        False, "Let opposite edges fit together, so that the texture can be laid side by side."
+    )
     snapshots: tuple[int, ...] = _option((), "Iterations whose pictures are kept, e.g. 0,100,199.")
     depth: int | None = _option(
         None,

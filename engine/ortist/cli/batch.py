@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["batch"]
 
 
-@takes_options(without=("snapshots",))
+@takes_options(without=("snapshots", "seamless"))
 def batch(
     contents: Annotated[
         list[str],

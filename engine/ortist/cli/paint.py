@@ -47,7 +47,7 @@ _STYLE_OPTIONS = [
 ]
 
 
-@takes_options()
+@takes_options(without=("seamless",))
 def transfer(
     content: _Content = None,
     style: _Styles = None,
@@ -69,7 +69,7 @@ class TransferCommand(TyperCommand):
         next(p for p in self.params if p.name == "mask").nargs = 2
 
 
-@takes_options(without=(*_STYLE_OPTIONS, "strength", "colors"))
+@takes_options(without=(*_STYLE_OPTIONS, "strength", "colors", "seamless"))
 def invert(content: _Content = None, *, request: Request, given: dict[str, Any]) -> None:
     """Find a picture, from noise, that has CONTENT's features (feature inversion)."""
     _paint(Named("invert", content, []), request, given)
