@@ -50,7 +50,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class Task:
-    """One picture to paint; paths are absolute."""
+    """One picture to paint; paths are absolute.
+
+    ``names`` are those of content and style as they were given, which the picture keeps.
+    """
 
     content: str
     style: str
@@ -58,6 +61,7 @@ class Task:
     options: Options
     style_sha256: str
     model_sha256: str
+    names: tuple[str, str]
 
     @property
     def settings(self) -> str:
@@ -186,7 +190,15 @@ def plan_batch(
             place = f"{os.path.splitext(content.place)[0]}-{Path(style.path).stem}{suffix}"
             path = os.path.join(folder, place)
             tasks.append(
-                Task(content.path, style.path, path, options, hashes[style.path], model.sha256)
+                Task(
+                    content.path,
+                    style.path,
+                    path,
+                    options,
+                    hashes[style.path],
+                    model.sha256,
+                    (content.name, style.name),
+                )
             )
     _check_outputs(tasks, [*found, *painted])
     return Batch(folder, tuple(tasks))
@@ -265,7 +277,7 @@ def paint(task: Task) -> Outcome:
         for _ in run:
             pass
         result = run.result()
-        _with_names(result).save(task.output)
+        _as_given(result, task).save(task.output)
     except Exception as error:
         return _failed(task, error)
     return Outcome(
@@ -281,10 +293,11 @@ def paint(task: Task) -> Outcome:
     )
 
 
-def _with_names(result: Result) -> Result:
-    """Without what is the worker's own: the folders of the inputs, its share of the threads."""
+def _as_given(result: Result, task: Task) -> Result:
+    """Without what is the worker's own: its paths of the inputs, its share of the threads."""
+    names = dict(zip(("content", "style"), task.names, strict=True))
     inputs = {
-        role: None if source is None else Source(os.path.basename(source.path), source.sha256)
+        role: None if source is None else Source(names[role], source.sha256)
         for role, source in result.inputs.items()
     }
     options = dataclasses.replace(result.options, threads=None)

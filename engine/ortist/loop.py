@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from .options import Options
 from .pace import Pace
 from .result import Progress, Result, State
 from .runtime import available_cpus, load_onnxruntime
-from .scene import Scene, View, plan_stages, start_values
+from .scene import Scene, Stage, View, plan_stages, start_values
 
 __all__ = ["Run"]
 
@@ -298,6 +298,20 @@ class Run(Iterator[Progress]):
         """The content at the picture's full size, and its alpha."""
         return self._scene.content_at(self.options.size)
 
+    def reschedule(self, schedule: Sequence[tuple[int, int]]) -> None:
+        """Goes through these scales (side, steps) and no more, instead of those that are planned.
+
+        To repeat what a time limit made of an earlier run (settings.py); before the first
+        iteration, and beginning with the first scale. Raises OptionError otherwise.
+        """
+        planned = {stage.side: stage for stage in self._stages}
+        if self.state is not None or not schedule or schedule[0][0] != self._stages[0].side:
+            raise OptionError("a schedule is for a run's beginning, and from its first scale on.")
+        if any(side not in planned for side, _ in schedule):
+            raise OptionError(f"the schedule {schedule!r} is not one of the scales {[*planned]}.")
+        self._stages = [Stage(side, steps) for side, steps in schedule]
+        self._pace = None
+
     def save_checkpoint(self, path: str | PathLike[str]) -> None:
         """Writes the state whole or not at all; raises OptionError before the first iteration."""
         if self.state is None:
@@ -336,6 +350,7 @@ class Run(Iterator[Progress]):
             **{name: value for name, value in options.items() if name not in _ELSEWHERE},
             "provider": self._scene.objective.provider,
             "threads": self.options.threads or available_cpus(),
+            "scales": [[stage.side, stage.iterations] for stage in self._stages],
             **self._scene.fingerprints(),
             "model": hashlib.sha256(repr(model).encode()).hexdigest(),
             "ortist": __version__,

@@ -1,8 +1,8 @@
 """Recipes side by side at equal wall time: python -m tests.benchmarks.recipes --sheet sheet.jpg
 
-Each recipe paints each pair with as many steps as fit into ``--seconds``: a first, short run says
-how long its steps take. What it took is under the picture; which picture is the best one, the eye
-has to say. ``--model`` may be given several times.
+Each recipe paints each pair with as many steps as fit into ``--seconds``: two short runs before it
+say how long its steps take. What it took is under the picture; which picture is the best one, the
+eye has to say. ``--model`` may be given several times.
 
     default            what ``ortist transfer`` does: scales, jitter, running average
     lbfgs              the same scales by L-BFGS, which has neither jitter nor average
@@ -31,8 +31,9 @@ from .contestants import SAMPLES
 from .distances import grid_strength
 from .judge import pairs, sheet
 
-_TRIAL = 25
-"""Steps of the first run: enough for every scale to get some."""
+_TRIALS = (30, 90)
+"""Steps of two short runs, of which each scale gets some: what they differ by is free of what it
+costs to enter a scale."""
 
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -56,10 +57,9 @@ def paint(pair: tuple[Path, Path], options: Options, seconds: float) -> Any:
     def result(iterations: int) -> Any:
         return ortist.transfer(*pair, dataclasses.replace(options, iterations=iterations))
 
-    trial = result(_TRIAL)
-    before = trial.steps[0].seconds
-    step = (trial.seconds - before) / _TRIAL
-    return result(max(_TRIAL, round((seconds - before) / step)))
+    few, more = (result(steps) for steps in _TRIALS)
+    step = max(1e-4, (more.seconds - few.seconds) / (more.iterations - few.iterations or 1))
+    return result(max(_TRIALS[0], more.iterations + round((seconds - more.seconds) / step)))
 
 
 def compare(

@@ -95,6 +95,21 @@ def test_a_time_limit(ortist: Ortist, line: tuple[object, ...], tmp_path: Path) 
         assert image.size == (85, 64)
 
 
+def test_what_a_time_limit_left_is_repeated(
+    ortist: Ortist, line: tuple[object, ...], tmp_path: Path
+) -> None:
+    """Byte for byte; with another size the plan is made anew."""
+    out, again, other = (tmp_path / name for name in ("o.png", "a.png", "b.png"))
+    words = ("--size", 64, "--smallest-size", 32, "--iterations", 3000)
+    assert ortist(*line, *words, "-o", out, "--time-limit", "1s").returncode == 0
+    done = ortist("transfer", "--from", out, "-o", again)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert again.read_bytes() == out.read_bytes()
+    more = ("--from", out, "-o", other, "--iterations", 12, "--json")
+    done = ortist("transfer", *more)
+    assert json.loads(done.stdout)["iterations"] == 12
+
+
 def test_previews_have_the_full_size(line: tuple[object, ...], tmp_path: Path) -> None:
     """And so has the picture that an early Ctrl-C leaves."""
     out, preview = tmp_path / "o.png", tmp_path / "p.jpg"
