@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Paints the pictures that README shows, from the sample pictures, with the shipped model.
-# Needs ortist and its python on the PATH; 7 minutes on two idle cores.
+# Needs ortist and its python on the PATH; some five minutes on two idle cores.
 set -eu
 cd "$(dirname "$0")"
 empty=$(mktemp -d)  # a model home without the ImageNet model: its pictures are not ours to publish
