@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ortist_models import SHIPPED
+from PIL import Image
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SAMPLES
 
 
 def race(*words: str) -> Any:
@@ -66,6 +71,50 @@ def test_batch_and_flicker() -> None:
     words = ("--frames", "3", "--size", "48", "--iterations", "20")
     still = race("tests.benchmarks.flicker", *words)["still camera"]
     assert still["blend 0.5"]["difference"] < still["independent"]["difference"]
+
+
+def test_recipes(tmp_path: Path) -> None:
+    words = ("--sheet", str(tmp_path / "s.jpg"), "--seconds", "0.1", "--size", "64")
+    pair = (str(SAMPLES / "harbour.jpg"), str(SAMPLES / "swirls.jpg"))
+    found = race("tests.benchmarks.recipes", *words, "--content", pair[0], "--style", pair[1])
+    recipes = [one["recipe"] for one in found["pictures"]]
+    assert recipes == ["default", "lbfgs", "cs231n", "cs231n, balanced"]
+    assert all(one["iterations"] >= 10 and one["grid"] > 0 for one in found["pictures"])
+    with Image.open(tmp_path / "s.jpg") as image:
+        assert image.width > image.height
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("step", "--sizes", "64"),
+        ("memory", "--sizes", "64"),
+        ("coldstart",),
+        ("convergence",),
+        ("profile", "--size", "64"),
+        ("tiles", "--sizes", "64"),
+        ("judge", "--judge", str(SHIPPED / "squeezenet1_1-procedural"), "--size", "64"),
+        ("recipes", "--sheet", "sheet.png"),
+    ],
+)
+def test_a_damaged_model_is_one_sentence(words: tuple[str, ...], tmp_path: Path) -> None:
+    shutil.copytree(SHIPPED / "squeezenet1_1-procedural", tmp_path / "model")
+    for graph in (tmp_path / "model").glob("*.onnx"):
+        graph.write_bytes(graph.read_bytes()[:1000])
+    command = [sys.executable, "-m", f"tests.benchmarks.{words[0]}", *words[1:]]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--model", str(tmp_path / "model")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "sha256" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "sheet.png").exists()
 
 
 @pytest.mark.parametrize("name", ["step", "memory", "coldstart", "convergence", "size"])

@@ -52,7 +52,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class Task:
-    """One picture to paint; paths are absolute, and so is that of an init image."""
+    """One picture to paint; paths are absolute, and so is that of an init image.
+
+    ``names`` are those of content, style and init image, if there is one, as they were given,
+    which the picture keeps.
+    """
 
     content: str
     style: str
@@ -60,6 +64,7 @@ class Task:
     options: Options
     style_sha256: str
     model_sha256: str
+    names: tuple[str, ...]
     init_sha256: str = ""
 
     @property
@@ -190,18 +195,30 @@ def plan_batch(
             read.check(model)
         Styles([read], options)
     hashes = {style.path: file_sha256(style.path) for style in painted}
-    starts, init_sha256 = [], ""
+    starts: list[Found] = []
+    init_sha256 = ""
     if load_init(options)[1] is not None:
         init = os.path.abspath(str(options.init))
-        starts, init_sha256 = [Found(init, os.path.basename(init))], file_sha256(init)
+        starts = [Found(init, os.path.basename(init), str(options.init))]
+        init_sha256 = file_sha256(init)
         options = dataclasses.replace(options, init=init)
     tasks = []
     for style in painted:
         for content in found:
             place = f"{os.path.splitext(content.place)[0]}-{Path(style.path).stem}{suffix}"
             path = os.path.join(folder, place)
-            known = (hashes[style.path], model.sha256, init_sha256)
-            tasks.append(Task(content.path, style.path, path, options, *known))
+            tasks.append(
+                Task(
+                    content.path,
+                    style.path,
+                    path,
+                    options,
+                    hashes[style.path],
+                    model.sha256,
+                    (content.name, style.name, *(start.name for start in starts)),
+                    init_sha256,
+                )
+            )
     _check_outputs(tasks, [*found, *painted, *starts])
     return Batch(folder, tuple(tasks))
 
@@ -282,7 +299,7 @@ def paint(task: Task) -> Outcome:
         for _ in run:
             pass
         result = run.result()
-        _with_names(result).save(task.output)
+        _as_given(result, task).save(task.output)
     except Exception as error:
         return _failed(task, error)
     return Outcome(
@@ -299,10 +316,11 @@ def paint(task: Task) -> Outcome:
     )
 
 
-def _with_names(result: Result) -> Result:
-    """Without what is the worker's own: the folders of the inputs, its share of the threads."""
+def _as_given(result: Result, task: Task) -> Result:
+    """Without what is the worker's own: its paths of the inputs, its share of the threads."""
+    names = dict(zip(("content", "style", "init"), task.names, strict=False))
     inputs = {
-        role: None if source is None else Source(os.path.basename(source.path), source.sha256)
+        role: None if source is None else Source(names[role], source.sha256)
         for role, source in result.inputs.items()
     }
     options = dataclasses.replace(result.options, threads=None)

@@ -236,11 +236,11 @@ def _flat(losses: Losses) -> dict[str, float]:
 
 
 def _losses(flat: Mapping[str, float]) -> Losses:
-    found: dict[str, Any] = {"style_by_layer": {}}
+    found: dict[str, Any] = {"content_by_layer": {}, "style_by_layer": {}}
     for name, number in flat.items():
         term, _, tap = name.partition(":")
         if tap:
-            found.setdefault(term, {})[int(tap)] = number
+            found[term][int(tap)] = number
         else:
             found[term] = number
     return Losses(**found)

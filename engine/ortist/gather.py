@@ -18,10 +18,13 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 
 
 class Found(NamedTuple):
-    """A picture's absolute path, and its place below the folder or pattern that brought it."""
+    """A picture's absolute path, its place below the folder or pattern that brought it, and its
+    ``name``: the path from where the folder, the pattern or itself was named.
+    """
 
     path: str
     place: str
+    name: str
 
 
 def find_pictures(
@@ -50,7 +53,7 @@ def find_pictures(
             new = list(_matching(name, barred, also))
             what = "pattern"
         else:
-            new = [Found(os.path.abspath(name), os.path.basename(name))]
+            new = [Found(os.path.abspath(name), os.path.basename(name), name)]
         if not new:
             raise OptionError(
                 f"there is no picture in the {what} {name!r}; a folder's are those that end in "
@@ -91,7 +94,7 @@ def _below(folder: str, base: str, barred: str | None, also: Collection[str]) ->
 
 
 def _placed(path: str, base: str) -> Found:
-    return Found(os.path.abspath(path), os.path.relpath(path, base))
+    return Found(os.path.abspath(path), os.path.relpath(path, base), path)
 
 
 def _barred(base: str, barred: str | None) -> str | None:

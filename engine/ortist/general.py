@@ -26,9 +26,10 @@ from .images import Array
 from .models import Model, Tap
 from .moments import Double, Moments
 from .objective import Losses, Targets
-from .options import Provider
+from .options import Provider, TvLossName
 from .tile_work import Look, Pull, Seen, TapPull, TileWorker
 from .tiles import Tile, plan_tiles
+from .total_variation import total_variation
 
 __all__ = ["GeneralObjective"]
 
@@ -39,7 +40,9 @@ _NEAR = 1e-4
 class GeneralObjective:
     """One model on one provider, called as ``Objective`` is.
 
-    ``tile`` is the side of the tiles' insides in pixels, None for one tile. With ``normalize`` the
+    ``tile`` is the side of the tiles' insides in pixels, None for one tile. With ``wraps`` the
+    picture's opposite edges meet (tiles.py), a style's do not; its sides are multiples of the taps'
+    strides then, and there is neither content nor region. With ``normalize`` the
     gradient of every term is divided by its own norm before it is weighted: style and content at
     each tap, TV at the pixels (as --normalize_gradients does in jcjohnson/neural-style, which takes
     the L1 norm, here L2). What is then followed is no longer the gradient of the losses.
@@ -52,9 +55,12 @@ class GeneralObjective:
         threads: int | None = None,
         tile: int | None = None,
         normalize: bool = False,
+        wraps: bool = False,
+        tv_loss: TvLossName = "squares",
     ) -> None:
         self.model = model
         self._tile, self._normalize = tile, normalize
+        self._wraps, self._tv_loss = wraps, tv_loss
         self._worker = TileWorker(model, provider, threads)
         self.provider: str = self._worker.provider
         self._targets, self._weights = Targets(), Weights({}, {}, 0.0)
@@ -80,7 +86,8 @@ class GeneralObjective:
         """The moments of the features of the taps, region by region."""
         chosen = self._chosen(taps)
         targets = Targets(losses={tap.index: () for tap in chosen}, guides=guides)
-        looks = (_look(tile, image, chosen, targets) for tile in self._tiles(image, chosen))
+        tiles = self._tiles(image, chosen, self._wraps and guides is None)
+        looks = (_look(tile, image, chosen, targets, mirrored=True) for tile in tiles)
         return _total(list(map(self._worker.observe, looks)))
 
     def aim(self, targets: Targets, weights: Weights) -> None:
@@ -95,12 +102,12 @@ class GeneralObjective:
         targets = self._targets
         tv, gradient = self._total_variation(image)
         taps = self._chosen({*targets.content, *targets.losses})
-        tiles = self._tiles(image, taps)
+        tiles = self._tiles(image, taps, self._wraps)
         looks = (_look(tile, image, taps, targets) for tile in tiles)
         seen = list(map(self._worker.observe, looks))
         moments = _total(seen)
         style: dict[int, float] = {}
-        content = 0.0
+        content: dict[int, float] = {}
         given: dict[int, TapPull] = {}
         for tap in taps:
             mixing, shift = np.zeros((0, tap.channels, tap.channels)), np.zeros(0)
@@ -111,7 +118,7 @@ class GeneralObjective:
                 style[tap.index], mixing, shift = found
             if tap.index in targets.content:
                 error = sum(part.errors[tap.index] for part in seen)
-                content += self._weights.content[tap.index] * error
+                content[tap.index] = self._weights.content[tap.index] * error
                 weight = self._content_weight(tap.index, error)
             shift = shift if shift.any() else np.zeros((0, tap.channels, 1))
             given[tap.index] = TapPull(mixing.astype(np.float32), shift.astype(np.float32), weight)
@@ -121,18 +128,18 @@ class GeneralObjective:
         )
         for tile, found_gradient in zip(tiles, map(self._worker.pull, pulls), strict=True):
             gradient[(..., *tile.inside)] += found_gradient
-        return Losses(content, float(sum(style.values())), style, tv), gradient
+        return Losses(content, style, tv), gradient
 
     def _chosen(self, taps: Iterable[int]) -> list[Tap]:
         wanted = set(taps)
         return [tap for tap in self.model.taps if tap.index in wanted]
 
-    def _tiles(self, image: Array, taps: Sequence[Tap]) -> list[Tile]:
+    def _tiles(self, image: Array, taps: Sequence[Tap], wraps: bool = False) -> list[Tile]:
         """None where no tap is wanted."""
         if not taps:
             return []
         height, width = image.shape[2:]
-        return plan_tiles(height, width, self._tile, taps, self.model.smallest_side)
+        return plan_tiles(height, width, self._tile, taps, self.model.smallest_side, wraps)
 
     def _style(
         self, tap: Tap, regions: Sequence[Moments], positions: int
@@ -167,17 +174,8 @@ class GeneralObjective:
         return weight / (2 * float(np.sqrt(max(error, near))) or 1.0)
 
     def _total_variation(self, image: Array) -> tuple[float, Array]:
-        """w times the sum of squared differences of neighbouring pixels, and its gradient."""
-        gradient = np.zeros_like(image)
-        loss = 0.0
-        for plane, slope in zip(image[0], gradient[0], strict=True):
-            for axis in (0, 1):
-                difference = np.diff(plane, axis=axis)
-                loss += float(np.square(difference).sum(dtype=np.float64))
-                difference *= 2
-                ahead, behind = slope.swapaxes(0, axis)[1:], slope.swapaxes(0, axis)[:-1]
-                ahead += difference.swapaxes(0, axis)
-                behind -= difference.swapaxes(0, axis)
+        """The weighted loss and its gradient."""
+        loss, gradient = total_variation(image, self._tv_loss, self._wraps)
         weight = scale = self._weights.tv
         if self._normalize:
             scale /= float(np.linalg.norm(gradient)) or 1.0
@@ -185,7 +183,9 @@ class GeneralObjective:
         return weight * loss, gradient
 
 
-def _look(tile: Tile, image: Array, taps: Sequence[Tap], targets: Targets) -> Look:
+def _look(
+    tile: Tile, image: Array, taps: Sequence[Tap], targets: Targets, mirrored: bool = False
+) -> Look:
     rows, columns = tile.rows, tile.columns
     content = {}
     for tap in taps:
@@ -193,7 +193,7 @@ def _look(tile: Tile, image: Array, taps: Sequence[Tap], targets: Targets) -> Lo
             own = rows.own(tap), columns.own(tap)
             content[tap.index] = targets.content[tap.index][(..., *own)]
     return Look(
-        pixels=_pixels(tile, image),
+        pixels=_pixels(tile, image, mirrored),
         own={tap.index: (rows.own_of_seen(tap), columns.own_of_seen(tap)) for tap in taps},
         style=tuple(tap.index for tap in taps if tap.index in targets.losses),
         content=content,
@@ -226,8 +226,15 @@ def _pull(
     )
 
 
-def _pixels(tile: Tile, image: Array) -> Array:
-    return np.ascontiguousarray(image[(..., *tile.seen)])
+def _pixels(tile: Tile, image: Array, mirrored: bool = False) -> Array:
+    """What the tile sees; beyond the edges the other side, or what is before them in a mirror."""
+    if not tile.wraps:
+        return np.ascontiguousarray(image[(..., *tile.seen)])
+    for axis, seen in zip((2, 3), tile.seen, strict=True):
+        length = image.shape[axis]
+        period = [*range(length), *(range(length - 1, -1, -1) if mirrored else ())]
+        image = image.take([period[i % len(period)] for i in range(seen.start, seen.stop)], axis)
+    return image
 
 
 def _guides(tile: Tile, targets: Targets) -> Guides | None:

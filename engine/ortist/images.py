@@ -9,6 +9,7 @@ is float32 again, and is rounded once, when it is written.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import warnings
@@ -363,9 +364,20 @@ def size_at(size: tuple[int, int], side: int) -> tuple[int, int]:
     return int(width * side / shorter), int(height * side / shorter)
 
 
-def resize_values(values: Array, size: tuple[int, int], how: Image.Resampling) -> Array:
-    """Float values [1, C, H, W] -> [1, C, height, width] for ``size`` (width, height)."""
-    planes = [np.asarray(Image.fromarray(plane).resize(size, how)) for plane in values[0]]
+def resize_values(
+    values: Array, size: tuple[int, int], how: Image.Resampling, wraps: bool = False
+) -> Array:
+    """Float values [1, C, H, W] -> [1, C, height, width] for ``size`` (width, height).
+
+    With ``wraps`` what lies beyond an edge is taken from the opposite one.
+    """
+    height, width = values.shape[2:]
+    box = None
+    if wraps:  # a bicubic weight reaches two pixels, of the result where that has fewer
+        margin = 2 * math.ceil(max(1, height / size[1], width / size[0])) + 1
+        values = np.pad(values, ((0, 0), (0, 0), (margin, margin), (margin, margin)), "wrap")
+        box = (margin, margin, margin + width, margin + height)
+    planes = [np.asarray(Image.fromarray(plane).resize(size, how, box)) for plane in values[0]]
     return np.stack(planes)[None]
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from .options import Options
 from .pace import Pace
 from .result import Progress, Result, State
 from .runtime import available_cpus, load_onnxruntime
-from .scene import Scene, View, plan_stages, start_values
+from .scene import Scene, Stage, View, plan_stages, start_values
 from .style_files import ExtractedStyle
 
 __all__ = ["Run"]
@@ -248,13 +248,13 @@ class Run(Iterator[Progress]):
         positive, bilinearly; the count of steps is kept (crowsonkb/style-transfer-pytorch).
         """
         view = self._scene.at(self._stages[stage].side)
-        picture = resize_values(state.picture, view.canvas, Image.Resampling.BICUBIC)
+        picture = self._resized(state.picture, view.canvas)
         self._jitter.bit_generator.state = state.jitter
         optimizer: AdamState | LbfgsState = lbfgs_init()
         if isinstance(state.optimizer, AdamState):
             steps, first, second = state.optimizer
-            first = resize_values(first, view.canvas, Image.Resampling.BICUBIC)
-            second = resize_values(second, view.canvas, Image.Resampling.BILINEAR)
+            first = self._resized(first, view.canvas)
+            second = self._resized(second, view.canvas, Image.Resampling.BILINEAR)
             optimizer = AdamState(steps, first, np.maximum(second, 0))
         return view, State(
             iteration=state.iteration,
@@ -266,6 +266,14 @@ class Run(Iterator[Progress]):
             jitter=self._jitter.bit_generator.state,
             hurried=state.hurried,
         )
+
+    def _resized(
+        self,
+        values: Array,
+        size: tuple[int, int],
+        how: Image.Resampling = Image.Resampling.BICUBIC,
+    ) -> Array:
+        return resize_values(values, size, how, wraps=self.options.seamless)
 
     def _learning_rate(self) -> float:
         rate = self.options.learning_rate
@@ -281,7 +289,7 @@ class Run(Iterator[Progress]):
 
     def _painting(self, picture: Array) -> Painting:
         if picture.shape[:1:-1] != self.canvas:
-            picture = resize_values(picture, self.canvas, Image.Resampling.BICUBIC)
+            picture = self._resized(picture, self.canvas)
         values = denormalize(picture, self.model, self.options.rescale)
         content, alpha = self._content
         if self.options.colors in ("content-luminance", "content-histogram"):
@@ -296,6 +304,20 @@ class Run(Iterator[Progress]):
     def _content(self) -> tuple[Array | None, Array | None]:
         """The content at the picture's full size, and its alpha."""
         return self._scene.content_at(self.options.size)
+
+    def reschedule(self, schedule: Sequence[tuple[int, int]]) -> None:
+        """Goes through these scales (side, steps) and no more, instead of those that are planned.
+
+        To repeat what a time limit made of an earlier run (settings.py); before the first
+        iteration, and beginning with the first scale. Raises OptionError otherwise.
+        """
+        planned = {stage.side: stage for stage in self._stages}
+        if self.state is not None or not schedule or schedule[0][0] != self._stages[0].side:
+            raise OptionError("a schedule is for a run's beginning, and from its first scale on.")
+        if any(side not in planned for side, _ in schedule):
+            raise OptionError(f"the schedule {schedule!r} is not one of the scales {[*planned]}.")
+        self._stages = [Stage(side, steps) for side, steps in schedule]
+        self._pace = None
 
     def save_checkpoint(self, path: str | PathLike[str]) -> None:
         """Writes the state whole or not at all; raises OptionError before the first iteration."""
@@ -335,6 +357,7 @@ class Run(Iterator[Progress]):
             **{name: value for name, value in options.items() if name not in _ELSEWHERE},
             "provider": self._scene.objective.provider,
             "threads": self.options.threads or available_cpus(),
+            "scales": [[stage.side, stage.iterations] for stage in self._stages],
             **self._scene.fingerprints(),
             "model": hashlib.sha256(repr(model).encode()).hexdigest(),
             "ortist": __version__,

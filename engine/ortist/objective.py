@@ -21,9 +21,10 @@ from .guides import Guides
 from .images import Array
 from .models import Model
 from .moments import Moments, sum_moments
-from .options import Provider
+from .options import Provider, TvLossName
 from .runtime import open_session, shrinking
 from .style_losses import StyleLoss
+from .total_variation import total_variation
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -33,12 +34,19 @@ __all__ = ["Losses", "Objective", "Targets", "check_interface", "explain", "gram
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted losses of one image; ``style`` is the sum over ``style_by_layer`` (by tap)."""
+    """The weighted losses of one image, by term; those of features also by layer (tap)."""
 
-    content: float
-    style: float
+    content_by_layer: Mapping[int, float]
     style_by_layer: Mapping[int, float]
     tv: float
+
+    @property
+    def content(self) -> float:
+        return float(sum(self.content_by_layer.values()))
+
+    @property
+    def style(self) -> float:
+        return float(sum(self.style_by_layer.values()))
 
     @property
     def total(self) -> float:
@@ -73,7 +81,10 @@ _KEPT_MOMENTS = 32
 
 
 class Objective:
-    """One model on one provider. Targets and weights stay bound; each call gets a new image."""
+    """One model on one provider. Targets and weights stay bound; each call gets a new image.
+
+    ``profile`` is where ONNX Runtime shall record what it does.
+    """
 
     def __init__(
         self,
@@ -81,8 +92,10 @@ class Objective:
         provider: Provider = "auto",
         threads: int | None = None,
         profile: str | None = None,
+        tv_loss: TvLossName = "squares",
     ) -> None:
         self.model = model
+        self._tv_loss, self._tv_weight = tv_loss, 0.0
         self._settings: tuple[Provider, int | None] = (provider, threads)
         self._session = open_session(model.read(OBJECTIVE), provider, threads, profile)
         self._forward: InferenceSession | None = None
@@ -132,7 +145,11 @@ class Objective:
 
     def aim(self, targets: Targets, weights: Weights) -> None:
         """Sets what the next calls compare with."""
-        feed: dict[str, NDArray[Any]] = {"tv_weight": np.array(weights.tv, np.float32)}
+        # The graph knows one total variation; another is added beside it.
+        in_graph = self._tv_loss == "squares"
+        self._tv_weight = 0.0 if in_graph else weights.tv
+        tv_weight = np.array(weights.tv if in_graph else 0, np.float32)
+        feed: dict[str, NDArray[Any]] = {"tv_weight": tv_weight}
         for tap in self.model.taps:
             t, channels = tap.index, tap.channels
             gram = targets.style.get(t, np.zeros((0, 0), np.float32))
@@ -156,13 +173,19 @@ class Objective:
             explain(error, image)
             raise
         by_name = {n: float(v) for n, v in zip(self._loss_names, found, strict=True)}
-        style = {
-            tap.index: by_name[f"style_loss_{tap.index}"]
-            for tap in self.model.taps
-            if self._constant[f"gram_{tap.index}"].size
-        }
-        content = sum(by_name[f"content_loss_{tap.index}"] for tap in self.model.taps)
-        return Losses(content, float(sum(style.values())), style, by_name["tv_loss"]), gradient
+
+        def by_layer(term: str, target: str) -> dict[int, float]:
+            taps = [tap.index for tap in self.model.taps]
+            wanted = [tap for tap in taps if self._constant[f"{target}_{tap}"].size]
+            return {tap: by_name[f"{term}_loss_{tap}"] for tap in wanted}
+
+        content, style = by_layer("content", "features"), by_layer("style", "gram")
+        tv = by_name["tv_loss"]
+        if self._tv_weight:
+            loss, slope = total_variation(image, self._tv_loss)
+            tv = self._tv_weight * loss
+            gradient += np.float32(self._tv_weight) * slope
+        return Losses(content, style, tv), gradient
 
     def end_profiling(self) -> str:
         """The path of the record of the calls so far, where ``profile`` asked for one."""

@@ -35,6 +35,7 @@ Colors = Literal["style", "content-luminance", "content-histogram", "style-match
 Optimizer = Literal["adam", "lbfgs"]
 Provider = Literal["auto", "cpu", "cuda"]
 StyleLossName = Literal["gram", "meanstd", "w2"]
+TvLossName = Literal["squares", "nine-point"]
 
 _CHOICES = {
     "bounds": Bounds,
@@ -42,6 +43,7 @@ _CHOICES = {
     "optimizer": Optimizer,
     "provider": Provider,
     "style_loss": StyleLossName,
+    "tv_loss": TvLossName,
 }
 _HEAVIEST = 10**12
 """The largest weight: beyond it the gradient's square leaves float32."""
@@ -152,6 +154,11 @@ class Options:
         _HEAVIEST,
         unset="auto",
     )
+    tv_loss: TvLossName = _option(
+        "squares",
+        "Which total variation: squared differences of neighbours right and below, or of all eight "
+        "(nine-point), which favours no direction.",
+    )
     optimizer: Optimizer = _option(
         "adam", "lbfgs lowers the loss in far fewer steps, and stays nearer to the start."
     )
@@ -208,6 +215,9 @@ class Options:
         0.0, "How much noise is mixed into that start, from 0 to 1 (all of it).", 0, 1
     )
     seed: int = _option(0, "Seed of all noise.", 0, 2**32 - 1)
+    seamless: bool = _option(
+        False, "Let opposite edges fit together, so that the texture can be laid side by side."
+    )
     snapshots: tuple[int, ...] = _option((), "Iterations whose pictures are kept, e.g. 0,100,199.")
     depth: int | None = _option(
         None,

@@ -49,7 +49,8 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
         for iteration, painting in result.snapshots.items()
         if iteration != result.iterations
     ]
-    style = _by_layer(result.steps)
+    style = _by_layer([losses.style_by_layer for losses in result.history])
+    content = _by_layer([losses.content_by_layer for losses in result.history])
     facts: list[tuple[str, object]] = [
         ("stopped", result.stopped),
         ("iterations", f"{result.iterations} of {result.options.iterations}"),
@@ -71,6 +72,7 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
         "<h2>Losses by term, weighted</h2>",
         _curves(_by_term(result.steps)),
         "<h2>Style loss by layer, weighted</h2>" + _curves(style) if style else "",
+        "<h2>Content loss by layer, weighted</h2>" + _curves(content) if content else "",
         f"<h2>The run</h2><table>{_rows(facts)}</table>",
         f"<h2>Time</h2><table>{_times(result.steps)}</table>",
         f"<h2>Options</h2><table>{_options(result.options)}</table>",
@@ -108,9 +110,8 @@ def _by_term(steps: Sequence[Progress]) -> dict[str, list[float]]:
     return {name: values for name, values in found.items() if any(values)}
 
 
-def _by_layer(steps: Sequence[Progress]) -> dict[str, list[float]]:
-    taps = steps[0].losses.style_by_layer
-    return {f"layer {tap}": [s.losses.style_by_layer[tap] for s in steps] for tap in taps}
+def _by_layer(history: Sequence[Mapping[int, float]]) -> dict[str, list[float]]:
+    return {f"layer {tap}": [losses[tap] for losses in history] for tap in history[0]}
 
 
 def _curves(series: Mapping[str, Sequence[float]]) -> str:

@@ -26,6 +26,9 @@ __all__ = ["Evaluator", "Scene", "Stage", "View", "open_objective", "plan_stages
 
 Evaluator = Objective | GeneralObjective
 
+_STRIDE = 16
+"""A multiple of the strides of all taps that there are."""
+
 _KEPT_BYTES = 256 * 2**20
 """Content features of shifted windows are kept up to this size, then computed at every step."""
 
@@ -43,12 +46,13 @@ def plan_stages(options: Options) -> list[Stage]:
 
     Coarse structure is cheap to move where the picture is small (Gatys et al., CVPR 2017, section
     5). The first scale gets a double share of the iterations, and what a division leaves over;
-    where there are too few for every scale to get one, the smallest are left out.
+    where there are too few for every scale to get one, the smallest are left out. The smaller
+    scales of a seamless texture are rounded to where the network's stride fits.
     """
     sides = [options.size]
     smallest = options.smallest_size or options.size
     while (side := round(options.size / 2 ** (len(sides) / 2))) >= smallest:
-        sides.insert(0, side)
+        sides.insert(0, max(1, round(side / _STRIDE)) * _STRIDE if options.seamless else side)
     sides = sides[-max(1, options.iterations - 1) :]
     share = options.iterations // (len(sides) + 1)
     first = options.iterations - share * (len(sides) - 1)
@@ -58,10 +62,16 @@ def plan_stages(options: Options) -> list[Stage]:
 def open_objective(model: Model, options: Options, masked: bool) -> Evaluator:
     """The fast objective where it can do what is asked for, else the general one."""
     fast = options.style_loss == "gram" and not (masked or options.normalize_gradients)
-    if fast and options.tile_side is None:
-        return Objective(model, options.provider, options.threads)
+    if fast and options.tile_side is None and not options.seamless:
+        return Objective(model, options.provider, options.threads, tv_loss=options.tv_loss)
     return GeneralObjective(
-        model, options.provider, options.threads, options.tile_side, options.normalize_gradients
+        model,
+        options.provider,
+        options.threads,
+        options.tile_side,
+        options.normalize_gradients,
+        options.seamless,
+        options.tv_loss,
     )
 
 
@@ -89,6 +99,11 @@ class Scene:
             )
         if options.init == "style" and not styles.images:
             raise OptionError("there is no style to start from; use --init noise or gray.")
+        if options.seamless and content is not None:
+            raise OptionError(
+                "seamless is for textures, and a content image's edges do not fit together; leave "
+                "seamless or the content image out."
+            )
         self.objective = objective
         self.options = options
         self.styles = styles
@@ -97,6 +112,13 @@ class Scene:
         self._content_taps, self._style_taps = chosen_taps(options, objective.model)
         for stage in plan_stages(options):
             self._check(stage.side)
+        strides = [objective.model.tap(tap).stride for tap in self._style_taps]
+        stride = max(strides, default=1)
+        if options.seamless and options.size % stride:
+            raise OptionError(
+                f"the size {options.size} of a seamless texture does not fit the network's stride; "
+                f"give a --size that {stride} divides, as {-(-options.size // stride) * stride}."
+            )
 
     @property
     def model(self) -> Model:
@@ -224,11 +246,14 @@ class View:
         down and right by that much, against the content seen through the same window. The network's
         stride makes the gradient uneven on a grid of pixels; shifting evens it out over the steps
         (as in Olah et al., "Feature Visualization", Distill 2017, but by a window: rolling the
-        picture would carry one border onto the other).
+        picture would carry one border onto the other). A seamless one has no border, and is rolled.
         """
         objective = self._scene.objective
         targets = self._whole if offset is None else self._targets(offset)
         objective.aim(targets, self.weights)
+        if self._scene.options.seamless and offset is not None:
+            losses, rolled = objective(np.roll(values, (-offset[0], -offset[1]), (2, 3)))
+            return losses, np.roll(rolled, offset, (2, 3))
         losses, seen = objective(np.ascontiguousarray(self._window(values, offset)))
         if offset is None:
             return losses, seen

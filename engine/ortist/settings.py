@@ -7,7 +7,8 @@ They are one JSON object in the picture's EXIF data (UserComment):
      "inputs": {"content": {"path": …, "sha256": …}, "style": {…}}, or "style 1", "style 2", …,
          for every pair of masks "content mask 1" and, where there is one, "style mask 1",
          and where the option init is "image", "init",
-     "iteration": steps done, where they are not all}
+     "iteration": steps done, where they are not all,
+     "schedule": [[side, steps], …], where they are not those of the plan (scene.plan_stages)}
 
 Options that have their defaults are left out, and those that say nothing of the picture or lift a
 limit. Paths are as they were given; an input that was no file, or has no printable name, has null.
@@ -21,8 +22,9 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,11 +36,15 @@ from .images import Source, open_picture
 from .metadata import text_of
 from .models import find_model
 from .options import STARTS, Options
+from .scene import plan_stages
 
 if TYPE_CHECKING:
     from .result import Result
 
 __all__ = ["Settings", "describe", "read_settings"]
+
+Schedule = tuple[tuple[int, int], ...]
+"""(side in pixels, steps) of every scale that was entered, in their order."""
 
 _LIMIT, _LONGEST_PATH = 32_768, 4096
 """Characters of JSON: JPEG holds 64 KiB of EXIF data."""
@@ -50,7 +56,12 @@ _ROLE = re.compile(r"content|style|init|(style|content mask|style mask) [1-9][0-
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``picture`` says it was made with. ``iteration``: the step at which it stopped early."""
+    """What ``picture`` says it was made with.
+
+    ``iteration``: the step at which it stopped early. ``schedule``: the scales it went through, by
+    their sides, and the steps at each, where a time limit or convergence made them others than the
+    options plan.
+    """
 
     picture: str
     version: str
@@ -59,6 +70,7 @@ class Settings:
     model_sha256: str
     inputs: Mapping[str, tuple[str, str] | None]
     iteration: int | None
+    schedule: Schedule | None = None
 
     @property
     def styles(self) -> list[str]:
@@ -139,7 +151,28 @@ def describe(result: Result, iteration: int | None = None) -> str:
         iteration = result.iterations
     if iteration is not None:
         found["iteration"] = iteration
+    done = result.iterations if iteration is None else iteration
+    schedule = _schedule([step.scale for step in result.steps[: done + 1]])
+    if schedule != _planned(result.options, done):
+        found["schedule"] = schedule
     return json.dumps(found)
+
+
+def _schedule(scales: Sequence[int]) -> Schedule:
+    """The scale of every evaluation from the start on -> scales and steps; the start is none."""
+    found = [(scale, len(list(group))) for scale, group in groupby(scales)]
+    return ((found[0][0], found[0][1] - 1), *found[1:])
+
+
+def _planned(options: Options, iterations: int) -> Schedule:
+    """The first steps of the plan."""
+    found: list[tuple[int, int]] = []
+    for stage in plan_stages(options):
+        steps = min(stage.iterations, iterations)
+        if steps or not found:
+            found.append((stage.side, steps))
+        iterations -= steps
+    return tuple(found)
 
 
 def _command(roles: Collection[str]) -> str:
@@ -202,9 +235,24 @@ def _parse(picture: str, raw: Any) -> Settings:
     early = type(iteration) is int and 0 <= iteration <= checked.iterations
     if iteration is not None and not early:
         raise ValueError(f"iteration {iteration!r}")
+    schedule = raw.get("schedule")
+    if schedule is not None:
+        schedule = tuple((_number(side), _number(steps)) for side, steps in schedule)
+        planned = [stage.side for stage in plan_stages(checked)]
+        sides, steps = [side for side, _ in schedule], sum(steps for _, steps in schedule)
+        fits = sides == [side for side in planned if side in sides] and sides[:1] == planned[:1]
+        if not fits or steps != (checked.iterations if iteration is None else iteration):
+            raise ValueError(f"schedule {schedule!r}")
     _text(options["model"])
     sha256 = _text(raw["model"]["sha256"])
-    return Settings(picture, _text(raw["ortist"]), command, options, sha256, inputs, iteration)
+    version = _text(raw["ortist"])
+    return Settings(picture, version, command, options, sha256, inputs, iteration, schedule)
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= 1_000_000:
+        raise ValueError(f"{value!r} is not a number of steps or pixels")
+    return value
 
 
 def _text(value: Any) -> str:

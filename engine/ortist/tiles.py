@@ -11,7 +11,10 @@ things follow for tiles whose origins are multiples of every stride:
    the convolutions' padding stands for pixels that are elsewhere, sees no pixel of the inside.
 
 At the border of the picture a tile ends where the picture ends, so that padding and the last,
-incomplete windows of the poolings are those of the whole.
+incomplete windows of the poolings are those of the whole. A picture that wraps has no border: there
+a tile is shown what lies on the other side. Its features repeat with it where its sides are
+multiples of every stride, and it is then, tiles or none, as if it had been laid side by side
+without end.
 """
 
 from __future__ import annotations
@@ -27,7 +30,10 @@ __all__ = ["Span", "Tile", "plan_tiles"]
 
 @dataclass(frozen=True)
 class Span:
-    """One axis of a tile, in pixels: its inside [begin, end), and [first, last) with the halo."""
+    """One axis of a tile, in pixels: its inside [begin, end), and [first, last) with the halo.
+
+    ``length`` is the whole picture's; of one that wraps, the halo may leave [0, length).
+    """
 
     begin: int
     end: int
@@ -37,7 +43,8 @@ class Span:
 
     def own(self, tap: Tap) -> slice:
         """The features that belong to this span, among those of the whole picture."""
-        stop = None if self.end == self.length else self.end // tap.stride
+        border = self.end == self.length == self.last
+        stop = None if border else self.end // tap.stride
         return slice(self.begin // tap.stride, stop)
 
     def own_of_seen(self, tap: Tap) -> slice:
@@ -57,8 +64,14 @@ class Tile:
     columns: Span
 
     @property
+    def wraps(self) -> bool:
+        """Whether it sees beyond the picture's edges."""
+        spans = (self.rows, self.columns)
+        return any(span.first < 0 or span.last > span.length for span in spans)
+
+    @property
     def seen(self) -> tuple[slice, slice]:
-        """The pixels that the network is shown."""
+        """The pixels that the network is shown, counted on beyond the edges where it ``wraps``."""
         return slice(self.rows.first, self.rows.last), slice(self.columns.first, self.columns.last)
 
     @property
@@ -77,30 +90,35 @@ class Tile:
 
 
 def plan_tiles(
-    height: int, width: int, side: int | None, taps: Sequence[Tap], smallest_side: int
+    height: int,
+    width: int,
+    side: int | None,
+    taps: Sequence[Tap],
+    smallest_side: int,
+    wraps: bool = False,
 ) -> list[Tile]:
     """Tiles of about equal size whose insides have at most ``side`` pixels a side, row by row.
 
     (At most but for rounding to the stride.) ``side`` None means one tile. ``taps`` are those in
-    use; a tile sees at least ``smallest_side`` pixels each way if the picture has them.
+    use; a tile sees at least ``smallest_side`` pixels each way if the picture has them. With
+    ``wraps`` the picture's opposite edges meet.
     """
     stride = max((tap.stride for tap in taps), default=1)
     halo = max([tap.receptive_field - 1 for tap in taps] + [smallest_side])
-    rows, columns = (_spans(length, side or length, stride, halo) for length in (height, width))
+    rows, columns = (
+        _spans(length, side or length, stride, halo, wraps) for length in (height, width)
+    )
     return [Tile(down, across) for down in rows for across in columns]
 
 
-def _spans(length: int, side: int, stride: int, halo: int) -> list[Span]:
+def _spans(length: int, side: int, stride: int, halo: int, wraps: bool) -> list[Span]:
     count = -(-length // side)
     cuts = {round(length * i / count / stride) * stride for i in range(1, count)}
     bounds = [0, *sorted(cut for cut in cuts if 0 < cut < length), length]
-    return [
-        Span(
-            begin=begin,
-            end=end,
-            first=max(0, (begin - halo) // stride * stride),
-            last=min(length, end + halo),
-            length=length,
-        )
-        for begin, end in itertools.pairwise(bounds)
-    ]
+    spans = []
+    for begin, end in itertools.pairwise(bounds):
+        first, last = (begin - halo) // stride * stride, end + halo
+        if not wraps:
+            first, last = max(0, first), min(length, last)
+        spans.append(Span(begin, end, first, last, length))
+    return spans

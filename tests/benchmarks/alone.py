@@ -13,21 +13,26 @@ import sys
 import time
 from typing import Any
 
+from .failures import FAILURES, exit_code
+
 __all__ = ["run_alone"]
 
 
 def run_alone(name: str, side: int, steps: int, model: str | None) -> dict[str, Any]:
-    """Seconds from the start of the process to its last step, and its peak memory in MiB."""
+    """Seconds from the start of the process to its last step, and its peak memory in MiB.
+
+    Exits with its code where the process failed; it has said why on stderr.
+    """
     command = [sys.executable, "-m", "tests.benchmarks.alone", name, str(side), str(steps)]
     command += [model] if model else []
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        line = process.stdout.readline()
+        process.stdout.readline()
         seconds = time.perf_counter() - began
         rest = process.stdout.read()
-    if process.returncode or line != "done\n":
-        raise RuntimeError(f"{name} failed: {line}{rest}")
+    if process.returncode:
+        sys.exit(process.returncode)
     return {"seconds": seconds, **json.loads(rest)}
 
 
@@ -43,4 +48,8 @@ def _main(name: str, side: str, steps: str, model: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    try:
+        _main(*sys.argv[1:])
+    except FAILURES as error:
+        print(error, file=sys.stderr)
+        sys.exit(exit_code(error))

@@ -15,6 +15,8 @@ from PIL import Image
 
 from tests.conftest import SAMPLES
 
+from .command import run
+
 
 def main(
     pictures: Annotated[int, typer.Option(help="How many contents.", min=1)] = 32,
@@ -72,4 +74,4 @@ def _timed(words: list[str]) -> float:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

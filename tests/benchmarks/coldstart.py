@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .alone import run_alone
+from .command import run
 from .requirements import require_torch
 
 
@@ -36,4 +37,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .command import run
 from .contestants import PRESET, SAMPLES, TorchStep
 from .requirements import require_torch
 
@@ -80,4 +81,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

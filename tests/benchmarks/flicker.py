@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw
 
 from tests.conftest import SAMPLES
 
+from .command import run
+
 
 def clip(frames: int, size: int, still: bool) -> list[NDArray[np.uint8]]:
     """The sample harbour, still or panned by two pixels a frame, with a disc that crosses it."""
@@ -78,4 +80,4 @@ def _difference(frames: list[NDArray[np.uint8]]) -> float:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

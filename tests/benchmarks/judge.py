@@ -32,6 +32,7 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from .command import run
 from .distances import (
     Statistics,
     content_distance,
@@ -253,9 +254,11 @@ def measure(
     return report, pictures
 
 
-def sheet(chosen: list[tuple[Path, Path]], rows: list[dict[str, NDArray[np.uint8]]]) -> Image.Image:
-    """One line a pair: content, style, the judge's picture, the candidate's first two."""
-    side, caption, gap = 256, 20, 8
+def sheet(
+    chosen: list[tuple[Path, Path]], rows: list[dict[str, NDArray[np.uint8]]], side: int = 256
+) -> Image.Image:
+    """One line a pair: content, style and what was painted, by caption, ``side`` pixels high."""
+    caption, gap = 20, 8
     font = ImageFont.load_default(12)
     lines = []
     for (content, style), painted in zip(chosen, rows, strict=True):
@@ -327,4 +330,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .alone import run_alone
+from .command import run
 from .requirements import require_torch
 
 
@@ -32,4 +33,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

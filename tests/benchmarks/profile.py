@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .command import run
 from .contestants import OrtistStep
 
 
@@ -67,4 +68,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -16,6 +16,7 @@ import typer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from .command import run
 from .requirements import require_torch
 
 
@@ -75,4 +76,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -19,7 +19,9 @@ from typing import Annotated, Any
 
 import typer
 
+from .command import run
 from .contestants import CONTESTANTS
+from .failures import FAILURES
 
 TOLERANCE = 1e-5
 _REST = 0.3
@@ -28,7 +30,11 @@ _REST = 0.3
 
 def _work(connection: Connection, name: str, arguments: tuple[Any, ...]) -> None:
     """A contestant's process: answers "gradient" and numbers of steps until told to stop."""
-    contestant = CONTESTANTS[name](*arguments)
+    try:
+        contestant = CONTESTANTS[name](*arguments)
+    except FAILURES as error:
+        connection.send(error)
+        return
     connection.send("ready")
     while (order := connection.recv()) is not None:
         if order == "gradient":
@@ -41,7 +47,7 @@ def _work(connection: Connection, name: str, arguments: tuple[Any, ...]) -> None
 
 
 class Worker:
-    """One contestant in a process of its own."""
+    """One contestant in a process of its own. Raises what it cannot be built for."""
 
     def __init__(self, name: str, *arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")
@@ -49,7 +55,8 @@ class Worker:
         self._process = context.Process(target=_work, args=(theirs, name, arguments), daemon=True)
         self._process.start()
         theirs.close()
-        self._connection.recv()
+        if isinstance(answer := self._connection.recv(), FAILURES):
+            raise answer
 
     def ask(self, order: int | str) -> Any:
         self._connection.send(order)
@@ -145,4 +152,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

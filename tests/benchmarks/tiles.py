@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from .alone import run_alone
+from .command import run
 from .step import TOLERANCE, Worker
 
 NAMES = ("general", "tiles-512", "tiles-1024", "ortist")
@@ -76,4 +77,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

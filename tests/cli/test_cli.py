@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -64,7 +65,8 @@ def test_json_is_one_object_with_everything(
     assert re.fullmatch("[0-9a-f]{64}", found["model"]["sha256"])
     for moment in ("initial", "final"):
         losses = found[moment]
-        assert set(losses) == {"content", "style", "style_by_layer", "tv", "total"}
+        terms = {"content", "content_by_layer", "style", "style_by_layer", "tv", "total"}
+        assert set(losses) == terms
         assert set(losses["style_by_layer"]) == set("1234567")
         assert losses["style"] == pytest.approx(sum(losses["style_by_layer"].values()))
         parts = losses["content"] + losses["style"] + losses["tv"]
@@ -322,6 +324,23 @@ def test_ctrl_c_writes_the_picture_so_far(files: tuple[Path, Path], tmp_path: Pa
     with Image.open(out) as image:
         assert min(image.size) == 64
     assert os.listdir(tmp_path) == ["out.png"]
+
+
+def test_a_batch_counts_on_a_terminal(files: tuple[Path, Path], tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "ortist", "batch", "missing.jpg", str(files[0]), "-o", "out"]
+    command += ["--style", str(files[1]), *map(str, QUICK)]
+    process = subprocess.Popen(command, stderr=slave, cwd=tmp_path)
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO, where no writer is left
+        while select.select([master], [], [], 60)[0]:
+            shown += os.read(master, 4096)
+    os.close(master)
+    assert process.wait(timeout=60) == 1
+    assert b"2/2" in shown
+    assert b"1 failed" in shown
+    assert b"Traceback" not in shown
 
 
 def test_sigterm_writes_the_picture_so_far(files: tuple[Path, Path], tmp_path: Path) -> None:

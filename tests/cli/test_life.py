@@ -70,6 +70,7 @@ def test_a_stopped_run_goes_on(ortist: Ortist, line: tuple[object, ...], tmp_pat
     assert [step["iteration"] for step in steps] == list(range(301))
     assert set(steps[9]) == {"iteration", "scale", "losses", "seconds"}
     assert set(steps[9]["losses"]["style_by_layer"]) == set("1234567")
+    assert steps[9]["losses"]["content_by_layer"] == {"3": steps[9]["losses"]["content"]}
     seconds = [step["seconds"] for step in steps]
     assert seconds == sorted(seconds)
 
@@ -92,6 +93,21 @@ def test_a_time_limit(ortist: Ortist, line: tuple[object, ...], tmp_path: Path) 
     assert checkpoint.exists()
     with Image.open(out) as image:
         assert image.size == (85, 64)
+
+
+def test_what_a_time_limit_left_is_repeated(
+    ortist: Ortist, line: tuple[object, ...], tmp_path: Path
+) -> None:
+    """Byte for byte; with another size the plan is made anew."""
+    out, again, other = (tmp_path / name for name in ("o.png", "a.png", "b.png"))
+    words = ("--size", 64, "--smallest-size", 32, "--iterations", 3000)
+    assert ortist(*line, *words, "-o", out, "--time-limit", "1s").returncode == 0
+    done = ortist("transfer", "--from", out, "-o", again)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert again.read_bytes() == out.read_bytes()
+    more = ("--from", out, "-o", other, "--iterations", 12, "--json")
+    done = ortist("transfer", *more)
+    assert json.loads(done.stdout)["iterations"] == 12
 
 
 def test_previews_have_the_full_size(line: tuple[object, ...], tmp_path: Path) -> None:
@@ -164,7 +180,7 @@ def test_the_report_is_one_harmless_file(
 ) -> None:
     hostile = tmp_path / "\"><script>alert(1)<&script>'.jpg"
     hostile.write_bytes(content_file.read_bytes())
-    words = ("--report", tmp_path / "r.html", "--learning-rate", 0.04)
+    words = ("--report", tmp_path / "r.html", "--learning-rate", 0.04, "--content-layers", "3,4")
     done = ortist("transfer", hostile, style_file, *QUICK, *words)
     assert (done.returncode, done.stderr) == (0, "")
     page = Page()
@@ -188,7 +204,7 @@ def test_the_report_is_one_harmless_file(
         "iteration 3",
     ]
     curves = [attributes for tag, attributes in page.tags if tag == "polyline"]
-    assert len(curves) == 11  # total, content, style, tv, and seven layers
+    assert len(curves) == 13  # total, content, style, tv, seven layers' style, two layers' content
     assert all(len((curve["points"] or "").split()) == 7 for curve in curves)
     for word in ("learning_rate", "0.04", "ms a step", "sha256", "layer 7"):
         assert word in page.text

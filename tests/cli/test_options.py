@@ -23,7 +23,7 @@ def test_every_option_is_in_help_in_files_and_in_python(
     ortist: Ortist, line: tuple[object, ...], tmp_path: Path
 ) -> None:
     names = [field.name for field in dataclasses.fields(Options)]
-    usage = ortist("transfer", "--help").stdout
+    usage = "".join(ortist(command, "--help").stdout for command in ("transfer", "texture"))
     assert [n for n in names if f" --{n.replace('_', '-')} " not in usage] == []
     printed = ortist(*line, "--print-config")
     assert (printed.returncode, printed.stderr) == (0, "")

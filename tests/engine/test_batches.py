@@ -23,6 +23,7 @@ from ortist.gather import find_pictures
 from ortist.ledger import LEDGER, Ledger
 from ortist.objective import Objective
 from ortist.options import Options
+from ortist.settings import read_settings
 from PIL import Image
 
 from tests.attacks.kill import kill_and_go_on
@@ -81,6 +82,10 @@ def test_contents_times_styles_and_a_second_run(photos: Path, tmp_path: Path) ->
     single = ortist.transfer(photos / "deep" / "b.png", styles[1], OPTIONS)
     with Image.open(out / "deep" / "b-shards.png") as image:
         assert image.tobytes() == single.pixels.tobytes()
+
+    settings = read_settings(out / "deep" / "b-shards.png", 10**7)
+    assert settings.find_input("content") == str(photos / "deep" / "b.png")  # as it was named
+    assert settings.find_input("style") == str(styles[1])
 
     def statuses(**changed: Any) -> list[str]:
         options = Options.of(**{**vars(OPTIONS), **changed})
@@ -237,7 +242,9 @@ def _die_soon() -> None:
     threading.Timer(1, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 
-def test_the_command(ortist: Ortist, photos: Path, tmp_path: Path) -> None:
+def test_the_command(
+    ortist: Ortist, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (photos / "bad.png").write_text("no picture")
     words = ("batch", photos, "--style", STYLE, "-o", tmp_path / "out", "--json")
     quick = ("--size", 48, "--iterations", 3)
@@ -258,6 +265,13 @@ def test_the_command(ortist: Ortist, photos: Path, tmp_path: Path) -> None:
     done = ortist(*words, *quick)
     assert done.returncode == 0
     assert "of 2 pictures 0 painted, 2 kept" in done.stderr
+    # A picture of the folder is repeated from where the command was given.
+    monkeypatch.chdir(tmp_path)
+    done = ortist("batch", "photos", "--style", STYLE, "-o", "named", *quick)
+    assert done.returncode == 0
+    done = ortist("transfer", "--from", "named/deep/b-swirls.png", "-o", "again.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("again.png").read_bytes() == Path("named/deep/b-swirls.png").read_bytes()
     done = ortist("batch", photos / "*.tif", "--style", STYLE, "-o", tmp_path / "no")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 

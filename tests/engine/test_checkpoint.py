@@ -18,6 +18,7 @@ from tests.conftest import small_pictures
 
 CONTENT, STYLE = small_pictures()
 ADAM: dict[str, Any] = {"size": 48, "smallest_size": 24, "iterations": 12, "snapshots": (2, 9)}
+ADAM |= {"content_layers": "3,5"}
 LBFGS: dict[str, Any] = {"size": 32, "smallest_size": 24, "iterations": 8, "optimizer": "lbfgs"}
 NOTEBOOK: dict[str, Any] = {"preset": "cs231n-starry-night", "size": 32, "iterations": 25}
 NOTEBOOK |= {"style_size": 32}

@@ -71,13 +71,16 @@ def aimed(
     return at
 
 
-def same(found: tuple[Losses, Array], expected: tuple[Losses, Array]) -> None:
+def same(
+    found: tuple[Losses, Array], expected: tuple[Losses, Array], tolerance: float = TOLERANCE
+) -> None:
     """Losses and gradients, to rounding."""
     for name in ("content", "style", "tv", "total"):
-        assert getattr(found[0], name) == pytest.approx(getattr(expected[0], name), rel=TOLERANCE)
+        assert getattr(found[0], name) == pytest.approx(getattr(expected[0], name), rel=tolerance)
     assert set(found[0].style_by_layer) == set(expected[0].style_by_layer)
+    assert set(found[0].content_by_layer) == set(expected[0].content_by_layer)
     scale = np.abs(expected[1]).max()
-    assert np.abs(found[1] - expected[1]).max() <= TOLERANCE * scale
+    assert np.abs(found[1] - expected[1]).max() <= tolerance * scale
 
 
 @pytest.mark.parametrize("taps", [(1, 4, 6, 7), (1,), (5,)])
@@ -85,6 +88,15 @@ def test_with_gram_matrices_it_is_the_fast_objective(taps: tuple[int, ...]) -> N
     content, image = pictures(113, 157)
     fast = aimed(Objective(objective().model, "cpu"), content, taps)
     same(aimed(objective(), content, taps)(image), fast(image))
+
+
+def test_nine_point_total_variation_beside_the_graph() -> None:
+    content, image = pictures(60, 71)
+    fast = Objective(objective().model, "cpu", tv_loss="nine-point")
+    general = GeneralObjective(objective().model, "cpu", tv_loss="nine-point")
+    found = aimed(fast, content, (1, 4))(image)
+    same(aimed(general, content, (1, 4))(image), found)
+    assert found[0].tv != aimed(objective(), content, (1, 4))(image)[0].tv
 
 
 def test_without_any_target_total_variation_is_left() -> None:
@@ -129,7 +141,9 @@ def test_tiles_compose_with_everything(
         masks = np.stack([np.tile(right, (height, 1)), np.eye(height, width, dtype=np.float32)])
     arguments = (content, tuple(sorted(taps)), loss, masks)
     whole = aimed(objective(None, normalize), *arguments)(image)
-    same(aimed(objective(side, normalize), *arguments)(image), whole)
+    # Where a layer has fewer positions than channels, w2's roots are near their ridge.
+    tolerance = 4 * TOLERANCE if loss == "w2" else TOLERANCE
+    same(aimed(objective(side, normalize), *arguments)(image), whole, tolerance)
 
 
 def test_tiles_on_flat_pictures() -> None:

@@ -158,6 +158,7 @@ def test_given_weights_multiply_the_losses() -> None:
         assert twice.style_by_layer[tap] == pytest.approx(2 * once.style_by_layer[tap], rel=1e-5)
     assert twice.content == pytest.approx(2 * once.content, rel=1e-5)
     assert twice.tv == pytest.approx(2 * once.tv, rel=1e-5)
+    assert set(once.content_by_layer) == {3}
     assert once.style == sum(once.style_by_layer.values())
     assert once.total == once.content + once.style + once.tv
 

@@ -11,7 +11,7 @@ import ortist
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ortist.errors import ModelError, PictureError
+from ortist.errors import ModelError, OptionError, PictureError
 from ortist.images import load_picture
 from ortist.metadata import exif_of, text_of, with_text
 from ortist.settings import describe, read_settings
@@ -117,6 +117,33 @@ def test_inputs_and_model_are_those_of_then(
         found.check_model()
 
 
+def test_a_hurried_run_is_repeated_from_its_schedule(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Which says what the time limit made of the plan."""
+    options: dict[str, Any] = {"size": 64, "smallest_size": 24, "iterations": 10_000}
+    run = ortist.iterate(*files, time_limit=1, **options)
+    list(run)
+    result = run.result()
+    assert result.stopped == "time limit"
+    result.save(tmp_path / "out.png")
+    found = read_settings(tmp_path / "out.png", LIMIT)
+    assert found.iteration == result.iterations
+    assert found.schedule is not None
+    assert (found.schedule[0][0], found.schedule[-1][0]) == (32, 64)
+    assert sum(steps for _, steps in found.schedule) == result.iterations
+    again = ortist.iterate(*files, **found.options)
+    again.reschedule(found.schedule)
+    list(again)
+    assert again.finished
+    again.result().save(tmp_path / "again.png")
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+    with pytest.raises(OptionError, match="a schedule is for a run's beginning"):
+        again.reschedule(found.schedule)
+    with pytest.raises(OptionError, match="is not one of the scales"):
+        ortist.iterate(*files, **found.options).reschedule([(32, 1), (40, 1)])
+
+
 def forged(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "forged.png"
     Image.new("RGB", (4, 4)).save(path, exif=with_text(b"", text).tobytes())
@@ -152,6 +179,12 @@ GOOD: dict[str, Any] = {
         ({"inputs": {**GOOD["inputs"], "init": {"path": "p", "sha256": "0"}}}, "init None"),
         ({"iteration": 301}, "iteration 301"),
         ({"iteration": True}, "iteration True"),
+        ({"iteration": 9, "schedule": [[128, 9], [500, 0]]}, "schedule"),
+        ({"iteration": 9, "schedule": [[512, 9]]}, "schedule"),
+        ({"iteration": 9, "schedule": [[128, 8]]}, "schedule"),
+        ({"iteration": 9, "schedule": [[128, -1], [512, 10]]}, "-1 is not a number of steps"),
+        ({"schedule": [["128"]]}, "ValueError"),
+        ({"schedule": 7}, "TypeError"),
         ({"model": None}, "TypeError"),
         ({"ortist": {}}, "not printable text"),
     ],
@@ -190,7 +223,7 @@ json_values = st.recursive(
 
 
 @given(
-    st.dictionaries(st.sampled_from([*GOOD, "iteration"]), json_values),
+    st.dictionaries(st.sampled_from([*GOOD, "iteration", "schedule"]), json_values),
     st.dictionaries(st.sampled_from(list(ortist.Options.__dataclass_fields__)), json_values),
 )
 @settings(deadline=None, max_examples=100)

@@ -7,8 +7,6 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +15,8 @@ import typer
 from ..options import Options
 from ..presets import PRESETS
 from .arguments import takes_options
+from .bar import progress_bar
+from .follow import losses_as_json
 
 if TYPE_CHECKING:
     from ..batches import Outcome
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["batch"]
 
 
-@takes_options(without=("snapshots",))
+@takes_options(without=("snapshots", "seamless"))
 def batch(
     contents: Annotated[
         list[str],
@@ -66,7 +66,10 @@ def batch(
     notes: dict[str, None] = {}
     interrupted = False
     try:
-        with _bar(len(plan.tasks)) as show, contextlib.closing(plan.run(jobs=jobs)) as outcomes:
+        with (
+            progress_bar(len(plan.tasks)) as show,
+            contextlib.closing(plan.run(jobs=jobs)) as outcomes,
+        ):
             for outcome in outcomes:
                 counts[outcome.status] += 1
                 if outcome.status == "failed":
@@ -74,7 +77,7 @@ def batch(
                 notes |= dict.fromkeys(outcome.notes)
                 if as_json:
                     print(json.dumps(_report(outcome)), flush=True)
-                show(f"{len(failures)} failed" if failures else None)
+                show(counts.total(), f"{len(failures)} failed" if failures else None)
     except KeyboardInterrupt:
         interrupted = True
     for note in notes:
@@ -99,34 +102,7 @@ def batch(
         raise typer.Exit(1)
 
 
-@contextmanager
-def _bar(length: int) -> Iterator[Any]:
-    """A bar over the pictures on stderr; nothing where stderr is no terminal."""
-    if not sys.stderr.isatty():
-        yield lambda note: None
-        return
-    bar: Any = typer.progressbar(
-        length=length,
-        label="painting",
-        file=sys.stderr,
-        show_eta=True,
-        show_pos=True,
-        item_show_func=lambda note: note,
-    )
-    with bar:
-
-        def show(note: str | None) -> None:
-            bar.update(1, note)
-
-        yield show
-
-
 def _report(outcome: Outcome) -> dict[str, Any]:
-    final = outcome.final
-    losses = None
-    if final is not None:
-        losses = {"content": final.content, "style": final.style, "tv": final.tv}
-        losses["total"] = final.total
     return {
         "content": outcome.content,
         "style": outcome.style,
@@ -134,6 +110,6 @@ def _report(outcome: Outcome) -> dict[str, Any]:
         "status": outcome.status,
         "seconds": outcome.seconds,
         "iterations": outcome.iterations,
-        "final": losses,
+        "final": None if outcome.final is None else losses_as_json(outcome.final),
         "error": outcome.error,
     }

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from ..files import unwritable
+from .bar import progress_bar
 
 if TYPE_CHECKING:
     from ..loop import Run
@@ -28,10 +26,10 @@ def follow(run: Run, listeners: Sequence[Listener], last: int | None = None) -> 
 
     ``last`` is where to stop before, to repeat a snapshot or what had been cut short.
     """
-    with _progress_bar(run.options.iterations) as show:
+    with progress_bar(run.options.iterations) as show:
         try:
             for progress in run:
-                show(progress)
+                show(progress.iteration, f"loss {progress.losses.total:.4g}")
                 for listener in listeners:
                     listener(progress)
                 if progress.iteration == last:
@@ -83,33 +81,14 @@ def traced(path: Path, before: Sequence[Progress]) -> Iterator[Listener]:
 
 
 def losses_as_json(losses: Losses) -> dict[str, Any]:
+    def named(by_layer: Mapping[int, float]) -> dict[str, float]:
+        return {str(tap): value for tap, value in by_layer.items()}
+
     return {
         "content": losses.content,
+        "content_by_layer": named(losses.content_by_layer),
         "style": losses.style,
-        "style_by_layer": {str(tap): value for tap, value in losses.style_by_layer.items()},
+        "style_by_layer": named(losses.style_by_layer),
         "tv": losses.tv,
         "total": losses.total,
     }
-
-
-@contextmanager
-def _progress_bar(iterations: int) -> Iterator[Any]:
-    """A bar with the loss and the time left on stderr; nothing where stderr is no terminal."""
-    if not sys.stderr.isatty() or iterations == 0:
-        yield lambda progress: None
-        return
-    bar: Any = typer.progressbar(
-        length=iterations,
-        label="painting",
-        file=sys.stderr,
-        show_eta=True,
-        show_pos=True,
-        item_show_func=lambda p: f"loss {p.losses.total:.4g}" if p else None,
-    )
-    with bar:
-
-        def show(progress: Progress) -> None:
-            bar.current_item = progress
-            bar.update(progress.iteration - bar.pos)  # a resumed run begins further on
-
-        yield show

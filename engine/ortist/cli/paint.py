@@ -42,12 +42,14 @@ _Masks = Annotated[
         "from (a - for all of it). Give it several times, for one style, or once for each style.",
     ),
 ]
+_PLAN = {"size", "smallest_size", "iterations", "time_limit", "seamless", "optimizer"}
+"""Options without which a schedule in a picture is no longer the one to repeat."""
 _STYLE_OPTIONS = [
     field.name for field in dataclasses.fields(Options) if field.name.startswith("style_")
 ]
 
 
-@takes_options()
+@takes_options(without=("seamless",))
 def transfer(
     content: _Content = None,
     style: _Styles = None,
@@ -69,7 +71,7 @@ class TransferCommand(TyperCommand):
         next(p for p in self.params if p.name == "mask").nargs = 2
 
 
-@takes_options(without=(*_STYLE_OPTIONS, "strength", "colors"))
+@takes_options(without=(*_STYLE_OPTIONS, "strength", "colors", "seamless"))
 def invert(content: _Content = None, *, request: Request, given: dict[str, Any]) -> None:
     """Find a picture, from noise, that has CONTENT's features (feature inversion)."""
     _paint(Named("invert", content, []), request, given)
@@ -143,6 +145,11 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
         inputs["style" if len(paintings) == 1 else f"style {number}"] = painting.image
     pairs = [(mask, None if part == "-" else part) for mask, part in named.masks]
     run = iterate(photo, paintings or None, options, masks=pairs)
+    end = None
+    if settings and not (settings.schedule and _PLAN & set(given)):
+        end = settings.iteration
+        if settings.schedule:
+            run.reschedule(settings.schedule)
     for picture in painted:
         picture_format(picture, run.canvas)
     if request.preset and run.model.name != CS231N_MODEL:
@@ -172,7 +179,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
             save = functools.partial(run.save_checkpoint, checkpoint)
             listeners.append(every(request.checkpoint_every, save))
         try:
-            interrupted = follow(run, listeners, settings.iteration if settings else None)
+            interrupted = follow(run, listeners, end)
         except DivergedError as error:
             if run.iteration < 0:
                 raise

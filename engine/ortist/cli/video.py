@@ -24,7 +24,7 @@ __all__ = ["video"]
 Chroma = Literal["input", "444"]
 
 
-@takes_options(without=("snapshots",))
+@takes_options(without=("snapshots", "seamless"))
 def video(
     source: Annotated[
         str, typer.Argument(help="A video file, or - for Y4M on stdin.", metavar="VIDEO")
