@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ortist.models import Model, find_model
+from ortist.options import Provider
 from ortist.presets import PRESETS
 from ortist.runtime import available_cpus
 
@@ -27,6 +28,9 @@ class Contestant(Protocol):
     """``step`` moves the picture once; ``gradient`` gives that of the picture as it is."""
 
     def step(self) -> None: ...
+
+    def wait(self) -> None:
+        """Until the steps are done: a GPU is behind its program."""
 
     def loss(self) -> float: ...
 
@@ -54,6 +58,7 @@ class OrtistStep:
         pictures: tuple[Path, Path] | None,
         threads: int | None = None,
         profile: str | None = None,
+        provider: Provider = "cpu",
     ):
         import numpy as np
         from ortist.balance import Weights
@@ -62,7 +67,7 @@ class OrtistStep:
 
         model = find_model(model_name)
         content, style = load_pictures(model, side, *(pictures or ()))
-        self._objective = Objective(model, "cpu", threads or available_cpus(), profile)
+        self._objective = Objective(model, provider, threads or available_cpus(), profile)
         taps = PRESET["style_layers"]
         grams = {t: gram_matrix(f) for t, f in self._objective.features(style, taps).items()}
         targets = Targets(self._objective.features(content, (3,)), grams)
@@ -76,6 +81,9 @@ class OrtistStep:
         _, gradient = self._objective(self._values)
         values, self._state = self._adam(self._values, gradient, self._state, 3.0)
         self._values = self._clip(values, *_BOX, out=values)
+
+    def wait(self) -> None:
+        pass
 
     def loss(self) -> float:
         return self._objective(self._values)[0].total
@@ -131,6 +139,7 @@ class TorchStep:
         channels_last: bool = False,
         compiled: bool = False,
         dtype: str = "float32",
+        device: str = "cpu",
     ):
         import torch
         from ortist_export.check import bundled_module
@@ -140,10 +149,11 @@ class TorchStep:
         content, style = load_pictures(model, side, *(pictures or ()))
         layout = torch.channels_last if channels_last else torch.contiguous_format
         module: Any = bundled_module(model.folder, (1, 3, 4, 6, 7)).requires_grad_(False)
-        module = module.to(getattr(torch, dtype)).to(memory_format=layout)
+        module = module.to(device, getattr(torch, dtype)).to(memory_format=layout)
 
         def tensor(values: Any) -> torch.Tensor:
-            return torch.from_numpy(values).to(getattr(torch, dtype)).to(memory_format=layout)
+            found = torch.from_numpy(values).to(device, getattr(torch, dtype))
+            return found.to(memory_format=layout)
 
         def gram(features: torch.Tensor) -> torch.Tensor:
             matrix = features.reshape(features.shape[1], -1)
@@ -174,6 +184,10 @@ class TorchStep:
         if clamp:
             self._image.data.clamp_(*_BOX)
 
+    def wait(self) -> None:
+        if self._image.is_cuda:
+            self._image.sum().item()
+
     def restart(self, learning_rate: float) -> None:
         """A fresh Adam, as the notebook's last phase has it."""
         self._optimizer = type(self._optimizer)([self._image], lr=learning_rate)
@@ -185,7 +199,7 @@ class TorchStep:
         self._optimizer.zero_grad()
         self._evaluate(self._image).backward()  # type: ignore[no-untyped-call]
         assert self._image.grad is not None
-        return self._image.grad.contiguous().numpy().copy()
+        return self._image.grad.contiguous().cpu().numpy().copy()
 
 
 CONTESTANTS: dict[str, Callable[..., Contestant]] = {
@@ -196,5 +210,9 @@ CONTESTANTS: dict[str, Callable[..., Contestant]] = {
     "torch": TorchStep,
     "torch-channels-last": partial(TorchStep, channels_last=True),
     "torch-compile": partial(TorchStep, compiled=True),
+    "ortist-cuda": partial(OrtistStep, provider="cuda"),
+    "torch-cuda": partial(TorchStep, device="cuda"),
+    "torch-cuda-channels-last": partial(TorchStep, device="cuda", channels_last=True),
+    "torch-cuda-compile": partial(TorchStep, device="cuda", compiled=True),
     "torch-float64": partial(TorchStep, dtype="float64"),
 }

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from ortist.options import Provider
 
 from .command import run
 from .contestants import OrtistStep
@@ -34,21 +35,33 @@ def node_times(events: list[dict[str, Any]], steps: int) -> dict[tuple[str, str]
     return {key: statistics.median(found) * len(found) / steps for key, found in times.items()}
 
 
+def node_providers(events: list[dict[str, Any]]) -> dict[str, int]:
+    """How many nodes each execution provider has run."""
+    placed = {
+        event["name"]: event["args"]["provider"]
+        for event in events
+        if event.get("cat") == "Node" and "provider" in event["args"]
+    }
+    return dict(Counter(placed.values()))
+
+
 def main(
     size: Annotated[int, typer.Option(help="Shorter side in pixels.")] = 512,
     steps: Annotated[int, typer.Option(help="Steps to time.", min=1)] = 20,
     threads: Annotated[int | None, typer.Option(help="CPU threads; else all.")] = None,
     nodes: Annotated[int, typer.Option(help="How many single nodes to list.")] = 15,
     model: Annotated[str | None, typer.Option(help="The model.")] = None,
+    provider: Annotated[Provider, typer.Option(help="Where.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Print the time per op of a step of the CS231n recipe on the CPU."""
+    """Print the time per op of a step of the CS231n recipe, and which provider ran its nodes."""
     with tempfile.TemporaryDirectory() as folder:
-        contestant = OrtistStep(model, size, None, threads, profile=f"{folder}/step")
+        contestant = OrtistStep(model, size, None, threads, f"{folder}/step", provider)
         for _ in range(steps):
             contestant.gradient()
         events = json.loads(Path(contestant.end_profiling()).read_text(encoding="utf-8"))
     found = node_times(events, steps)
+    placed = node_providers(events)
     by_op: dict[str, float] = defaultdict(float)
     for (op, _), milliseconds in found.items():
         by_op[op] += milliseconds
@@ -56,12 +69,22 @@ def main(
     slowest = sorted(found.items(), key=lambda item: -item[1])[:nodes]
     if as_json:
         listed = [{"op": op, "node": node, "milliseconds": ms} for (op, node), ms in slowest]
-        print(json.dumps({"size": size, "milliseconds_by_op": dict(ops), "nodes": listed}))
+        print(
+            json.dumps(
+                {
+                    "size": size,
+                    "milliseconds_by_op": dict(ops),
+                    "nodes": listed,
+                    "providers": placed,
+                }
+            )
+        )
         return
     total = sum(by_op.values())
     print(f"{total:8.2f} ms a step at {size} px")
     for op, milliseconds in ops:
         print(f"{milliseconds:8.2f} {milliseconds / total:4.0%} {op}")
+    print(", ".join(f"{count} nodes by {name}" for name, count in placed.items()))
     print("the slowest nodes:")
     for (op, node), milliseconds in slowest:
         print(f"{milliseconds:8.2f}      {op} {node}")

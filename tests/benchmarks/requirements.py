@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-__all__ = ["require_torch"]
+__all__ = ["require_cuda", "require_torch"]
 
 
 def require_torch() -> None:
@@ -20,3 +20,18 @@ def require_torch() -> None:
             file=sys.stderr,
         )
         raise typer.Exit(2)
+
+
+def require_cuda(model: str | None, provider: str) -> None:
+    """Exits with 4 where Ortist or PyTorch finds no GPU, with 2 for an unknown provider."""
+    import torch
+    from ortist.errors import OptionError, ProviderError
+    from ortist.models import find_model
+    from ortist.runtime import open_session
+    from ortist_models import FEATURES
+
+    if provider != "cuda":
+        raise OptionError(f"there is no provider {provider!r}; choose cpu or cuda.")
+    open_session(find_model(model).read(FEATURES), "cuda")
+    if not torch.cuda.is_available():
+        raise ProviderError(f"this torch {torch.__version__} finds no GPU; install its CUDA build.")

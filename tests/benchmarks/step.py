@@ -43,6 +43,7 @@ def _work(connection: Connection, name: str, arguments: tuple[Any, ...]) -> None
         began = time.perf_counter()
         for _ in range(order):
             contestant.step()
+        contestant.wait()
         connection.send((time.perf_counter() - began) / order)
 
 
@@ -82,13 +83,17 @@ def gradient_error(found: Any, *references: Any) -> tuple[float, float]:
 
 
 def race(side: int, names: list[str], rounds: int, arguments: tuple[Any, ...]) -> dict[str, Any]:
-    """Milliseconds a step of every contestant at that size, and PyTorch's best over Ortist's."""
+    """Milliseconds a step of every contestant at that size, and PyTorch's best over Ortist's.
+
+    The first of ``names`` is Ortist's.
+    """
     exact = Worker("torch-float64", *arguments)
     reference = exact.ask("gradient")
     exact.stop()
     workers = {name: Worker(name, *arguments) for name in names}
     gradients = {name: worker.ask("gradient") for name, worker in workers.items()}
-    error, share = gradient_error(gradients["ortist"], gradients["torch"], reference)
+    ours, theirs = names[:2]
+    error, share = gradient_error(gradients[ours], gradients[theirs], reference)
     assert share <= 1e-3, f"at {side} px {share:.1%} of the gradient is off, by up to {error:.1e}"
     burst = max(1, round(20 * (192 / side) ** 2))
     for worker in workers.values():
@@ -102,16 +107,16 @@ def race(side: int, names: list[str], rounds: int, arguments: tuple[Any, ...]) -
         worker.stop()
     ratios = {
         name: statistics.median(
-            theirs / ours for theirs, ours in zip(times[name], times["ortist"], strict=True)
+            other / own for other, own in zip(times[name], times[ours], strict=True)
         )
         for name in names
-        if name != "ortist"
+        if name != ours
     }
     best = min(ratios, key=lambda name: ratios[name])
-    pixels = gradients["ortist"].size / 3
+    pixels = gradients[ours].size / 3
     return {
         "size": side,
-        "nanoseconds_a_pixel": statistics.median(times["ortist"]) * 1e9 / pixels,
+        "nanoseconds_a_pixel": statistics.median(times[ours]) * 1e9 / pixels,
         "milliseconds": {name: statistics.median(t) * 1e3 for name, t in times.items()},
         "ratios": ratios,
         "best": best,
@@ -127,14 +132,20 @@ def main(
     model: Annotated[str | None, typer.Option(help="The model; its weights go to both.")] = None,
     content: Annotated[Path | None, typer.Option(help="A picture; else the sample.")] = None,
     style: Annotated[Path | None, typer.Option(help="A painting; else the sample.")] = None,
+    provider: Annotated[str, typer.Option(help="Where: cpu, or cuda for both.")] = "cpu",
     compiled: Annotated[bool, typer.Option("--compile", help="Race torch.compile too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Race one optimiser step of the CS231n recipe against PyTorch."""
-    from .requirements import require_torch
+    from .requirements import require_cuda, require_torch
 
     require_torch()
-    names = ["ortist", "torch", "torch-channels-last", *(["torch-compile"] if compiled else [])]
+    if provider == "cpu":
+        names = ["ortist", "torch", "torch-channels-last", "torch-compile"]
+    else:
+        require_cuda(model, provider)
+        names = ["ortist-cuda", "torch-cuda", "torch-cuda-channels-last", "torch-cuda-compile"]
+    names = names if compiled else names[:-1]
     pictures = (content, style) if content and style else None
     found = []
     for side in map(int, sizes.split(",")):
@@ -143,7 +154,7 @@ def main(
         if not as_json:
             times = ", ".join(f"{n} {ms:.1f} ms" for n, ms in result["milliseconds"].items())
             print(
-                f"{side:>5} px: {times}; {result['best']} / ortist = {result['ratio']:.2f}, "
+                f"{side:>5} px: {times}; {result['best']} / {names[0]} = {result['ratio']:.2f}, "
                 f"{result['nanoseconds_a_pixel']:.0f} ns a pixel, "
                 f"gradients equal but for {result['gradient_beyond_1e-5']:.0e}"
             )
