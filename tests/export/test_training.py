@@ -63,13 +63,14 @@ def _correlated(count: int, size: int) -> torch.Tensor:
     return torch.randn(count, size, generator=generator) @ mixing + 3
 
 
-def test_whitened_samples_have_unit_covariance() -> None:
+@pytest.mark.parametrize("least", [1e-3, 0.1])
+def test_whitened_samples_have_unit_covariance_but_for_what_is_added(least: float) -> None:
     samples = _correlated(4000, 4)
-    mean, whiten = whitening(samples)
+    mean, whiten = whitening(samples, least)
     found = torch.cov(((samples - mean) @ whiten).T, correction=0)
     values = torch.linalg.eigvalsh(torch.cov(samples.T, correction=0))
-    # Each variance v becomes v / (v + 0.001 of the largest).
-    expected = (values / (values + 1e-3 * values.max())).sort().values
+    # Each variance v becomes v / (v + least of the largest).
+    expected = (values / (values + least * values.max())).sort().values
     assert torch.allclose(torch.linalg.eigvalsh(found), expected, atol=1e-3)
 
 
