@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +28,9 @@ from .style_losses import StyleLoss
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["Losses", "Objective", "Targets", "check_interface", "explain", "gram_matrix"]
+    from .general import Photo
+
+__all__ = ["Losses", "Objective", "Room", "Targets", "check_interface", "explain", "gram_matrix"]
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,30 @@ class Losses:
 class Targets:
     """What an image is compared with, by tap.
 
-    ``content``: features [1, C, h, w]. The style is one of two: for ``Objective`` the Gram matrices
-    [C, C] in ``style``; for ``GeneralObjective`` (general.py) a loss for each region in ``losses``,
-    with the regions' guides, or with None one region that is everywhere.
+    For ``Objective`` the features [1, C, h, w] in ``content`` and the Gram matrices [C, C] in
+    ``style``. For ``GeneralObjective`` (general.py) the content as ``photo``, and a loss for each
+    region in ``losses``, with the regions' guides, or with None one region that is everywhere.
     """
 
     content: Mapping[int, Array] = field(default_factory=dict)
     style: Mapping[int, Array] = field(default_factory=dict)
+    photo: Photo | None = None
     losses: Mapping[int, Sequence[StyleLoss]] = field(default_factory=dict)
     guides: Guides | None = None
+
+
+class Room:
+    """How many more bytes may be kept, by those who could also compute them anew."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def claim(self, size: int) -> bool:
+        """Whether there is room for so many; then they are taken."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
 
 
 def gram_matrix(features: Array) -> Array:
@@ -129,6 +146,17 @@ class Objective:
         if len(self._seen) > _KEPT_MOMENTS:
             self._seen.popitem(last=False)
         return found
+
+    def seeing(self, targets: Targets, pixels: Array, taps: Iterable[int], room: Room) -> Targets:
+        """``targets`` with the features of the content ``pixels`` [1, 3, H, W] at those taps."""
+        return replace(targets, content=self.features(np.ascontiguousarray(pixels), taps))
+
+    def energies(self, targets: Targets) -> dict[int, float]:
+        """||P||^2 of the content's features P, by tap."""
+        return {
+            tap: float(np.square(features, dtype=np.float64).sum())
+            for tap, features in targets.content.items()
+        }
 
     def aim(self, targets: Targets, weights: Weights) -> None:
         """Sets what the next calls compare with."""

@@ -15,7 +15,7 @@ from .guides import Guides, mask_values
 from .images import Array, Raster, alpha_at, normalize, shorter_side_to, size_at
 from .models import Model
 from .moments import Statistics
-from .objective import Losses, Objective, Targets
+from .objective import Losses, Objective, Room, Targets
 from .options import Options
 from .style_losses import STYLE_LOSSES, StyleLoss, energy, scaled
 from .styles import Styles
@@ -25,7 +25,7 @@ __all__ = ["Evaluator", "Scene", "Stage", "View", "open_objective", "plan_stages
 Evaluator = Objective | GeneralObjective
 
 _KEPT_BYTES = 256 * 2**20
-"""Content features of shifted windows are kept up to this size, then computed at every step."""
+"""Content features are kept up to this size, then computed at every step."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class View:
         )
         self._masks = masks
         self._kept: dict[tuple[int, int], Targets] = {}
-        self._kept_bytes = 0
+        self._room = Room(_KEPT_BYTES)
         self._whole = self._seen_from(None)
         areas = np.ones(1) if masks is None else masks.mean(axis=(1, 2), dtype=np.float64)
         shares = (areas / areas.sum()).tolist()
@@ -188,8 +188,10 @@ class View:
             )
             for tap, parts in style.items()
         }
+        content_energies = scene.objective.energies(self._whole)
+        values = 3 * canvas[0] * canvas[1]
         self.weights: Weights = resolve_weights(
-            scene.options, scene.model, self._whole.content, energies, 3 * canvas[0] * canvas[1]
+            scene.options, scene.model, content_energies, energies, values
         )
 
     def evaluate(
@@ -229,9 +231,8 @@ class View:
         size = sum(features.nbytes for features in targets.content.values())
         if targets.guides is not None:  # all taps' guides have fewer values than the masks
             size += targets.guides.masks.nbytes
-        if self._kept_bytes + size <= _KEPT_BYTES:
+        if self._room.claim(size):
             self._kept[offset] = targets
-            self._kept_bytes += size
         return targets
 
     def _seen_from(self, offset: tuple[int, int] | None) -> Targets:
@@ -239,11 +240,10 @@ class View:
         if self._masks is not None:
             seen = self._window(self._masks[None], offset)[0]
             targets = replace(targets, guides=Guides(seen))
-        if self.content is not None:
-            pixels = np.ascontiguousarray(self._window(self.content, offset))
-            features = self._scene.objective.features(pixels, self._content_taps)
-            targets = replace(targets, content=features)
-        return targets
+        if self.content is None:
+            return targets
+        pixels = self._window(self.content, offset)
+        return self._scene.objective.seeing(targets, pixels, self._content_taps, self._room)
 
 
 def start_values(view: View, options: Options) -> Array:

@@ -7,7 +7,7 @@ by any worker that has the model, in any order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,8 @@ class Look:
     """Pass 1 of a tile: ``pixels`` [1, 3, h, w] is what it sees, ``guides`` are over the same.
 
     ``own`` says, for each tap wanted, which of the positions seen are the tile's own. Those of
-    ``style`` taps are summed into moments, those of ``content`` taps compared with these features.
+    ``style`` taps are summed into moments, those of ``content`` taps compared with the content's
+    features, which are over all that it sees.
     """
 
     pixels: Array
@@ -99,9 +100,11 @@ class TileWorker:
         check_interface(model, self._pullback, {"image", *inputs}, {"gradient"})
         self.provider: str = self._pullback.get_providers()[0]
 
-    def features(self, look: Look) -> dict[int, Array]:
-        """The tile's own features [1, C, h, w] of the taps."""
-        return {tap: found[(..., *look.own[tap])] for tap, found in self._maps(look).items()}
+    def maps(self, pixels: Array, taps: Iterable[int]) -> dict[int, Array]:
+        """The feature maps [1, C, h, w] over ``pixels``; raises ResourceError as ``observe``."""
+        names = {tap: f"tap_{tap}" for tap in taps}
+        found = _run(self._forward, list(names.values()), {"image": pixels})
+        return dict(zip(names, found, strict=True))
 
     def observe(self, look: Look) -> Seen:
         """Pass 1; raises ResourceError when memory runs out."""
@@ -109,7 +112,7 @@ class TileWorker:
         errors: dict[int, float] = {}
         positions: dict[int, int] = {}
         shapes: dict[int, tuple[int, int]] = {}
-        for tap, features in self._maps(look).items():
+        for tap, features in self.maps(look.pixels, look.own).items():
             own = features[(..., *look.own[tap])]
             shapes[tap] = (features.shape[2], features.shape[3])
             positions[tap] = own[0, 0].size
@@ -120,7 +123,7 @@ class TileWorker:
                 else:
                     moments[tap] = [sum_moments(own, g[look.own[tap]]) for g in guides]
             if tap in look.content:
-                difference = own - look.content[tap]
+                difference = own - look.content[tap][(..., *look.own[tap])]
                 errors[tap] = float(np.square(difference, out=difference).sum(dtype=np.float64))
         return Seen(moments, errors, positions, shapes)
 
@@ -140,11 +143,6 @@ class TileWorker:
         (gradient,) = _run(self._pullback, ["gradient"], feed)
         inside: Array = gradient[(..., *pull.inside)]
         return inside
-
-    def _maps(self, look: Look) -> dict[int, Array]:
-        names = {tap: f"tap_{tap}" for tap in look.own}
-        found = _run(self._forward, list(names.values()), {"image": look.pixels})
-        return dict(zip(names, found, strict=True))
 
     def _tap(self, index: int) -> Tap:
         return next(tap for tap in self.model.taps if tap.index == index)
