@@ -13,6 +13,7 @@ from .models import find_model
 from .options import Options
 from .result import Progress, Result
 from .scene import Evaluator, Scene, open_objective
+from .stored import Arrays
 from .styles import Mask, Styles, load_regions
 
 __all__ = ["invert", "iterate", "prepare", "texture", "transfer"]
@@ -52,10 +53,12 @@ def prepare(
     options: Options,
     masks: Sequence[Mask] = (),
     start: Array | None = None,
+    arrays: Arrays | None = None,
 ) -> Run:
     """A run on an ``objective`` that other runs may use before and after it, but not meanwhile.
 
     ``start``, normalised values [1, 3, H, W] of the first scale, stands in for the option ``init``.
+    ``arrays`` says where the run's state is; only the general objective bears files (stored.py).
     Raises as ``iterate``, but for models and providers.
     """
     styles = _several(style)
@@ -73,7 +76,7 @@ def prepare(
         for mask, part in masks
     ]
     regions = load_regions(guides, photo, paintings, most)
-    scene = Scene(objective, photo, Styles(paintings, options, regions), options)
+    scene = Scene(objective, photo, Styles(paintings, options, regions), options, arrays)
     return Run(scene, options, _by_role(photo, paintings, guides), start)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from .models import Model, Tap
 from .moments import Double, Moments
 from .objective import Losses, Room, Targets
 from .options import Provider
+from .stored import Field
 from .tile_work import Look, Pull, TapPull, TileWorker
 from .tiles import Tile, plan_tiles
 from .variation import variation, variation_slope
@@ -42,7 +44,7 @@ class Photo:
     They are kept as far as ``room`` has it, the last tile's always, and else computed anew.
     """
 
-    def __init__(self, pixels: Array, taps: tuple[int, ...], room: Room) -> None:
+    def __init__(self, pixels: Field, taps: tuple[int, ...], room: Room) -> None:
         self.pixels, self.taps, self._room = pixels, taps, room
         self._kept: dict[Tile, dict[int, Array]] = {}
         self._last: tuple[Tile, dict[int, Array]] | None = None
@@ -112,7 +114,7 @@ class GeneralObjective:
             _add(total, self._worker.observe(look).moments)
         return total
 
-    def seeing(self, targets: Targets, pixels: Array, taps: Iterable[int], room: Room) -> Targets:
+    def seeing(self, targets: Targets, pixels: Field, taps: Iterable[int], room: Room) -> Targets:
         """``targets`` with the features of the content ``pixels`` [1, 3, H, W] at those taps.
 
         As much of them as ``room`` allows is kept from call to call.
@@ -135,11 +137,10 @@ class GeneralObjective:
         """Sets what the next calls compare with."""
         self._targets, self._weights = targets, weights
 
-    def __call__(self, image: Array, gradient: Array | None = None) -> tuple[Losses, Array]:
+    def __call__(self, image: Field, into: Field | None = None) -> tuple[Losses, Any]:
         """Losses and their gradient, shaped as ``image``, [1, 3, H, W] normalised values.
 
-        It is written into ``gradient`` where that is given. Raises ResourceError when memory runs
-        out.
+        It is ``into``, if given, written tile by tile. Raises ResourceError when memory runs out.
         """
         targets = self._targets
         content_taps = () if targets.photo is None else targets.photo.taps
@@ -184,7 +185,7 @@ class GeneralObjective:
         scale = self._weights.tv
         if self._normalize:
             scale /= float(np.sqrt(slope)) or 1.0
-        gradient = np.empty_like(image) if gradient is None else gradient
+        gradient: Any = np.zeros(image.shape, np.float32) if into is None else into
         # Backwards: the last tile's content is still at hand.
         for index, tile in reversed(list(enumerate(tiles))):
             pixels = _pixels(tile, image)
@@ -202,7 +203,7 @@ class GeneralObjective:
         wanted = set(taps)
         return [tap for tap in self.model.taps if tap.index in wanted]
 
-    def _tiles(self, image: Array, taps: Sequence[Tap]) -> list[Tile]:
+    def _tiles(self, image: Field, taps: Sequence[Tap]) -> list[Tile]:
         height, width = image.shape[2:]
         return plan_tiles(height, width, self._tile, taps, self.model.smallest_side)
 
@@ -277,7 +278,7 @@ def _pull(
     )
 
 
-def _pixels(tile: Tile, image: Array) -> Array:
+def _pixels(tile: Tile, image: Field) -> Array:
     return np.ascontiguousarray(image[(..., *tile.seen)])
 
 

@@ -137,7 +137,7 @@ class Objective:
         """
         assert guides is None
         taps = tuple(taps)
-        key = (hashlib.blake2b(image.tobytes()).digest(), image.shape, taps)
+        key = (hashlib.blake2b(np.ascontiguousarray(image).data).digest(), image.shape, taps)
         found = self._seen.pop(key, None)
         if found is None:
             features = self.features(image, taps)
@@ -171,11 +171,12 @@ class Objective:
             feed[f"content_weight_{t}"] = np.array(weights.content.get(t, 0), np.float32)
         self._constant = feed
 
-    def __call__(self, image: Array) -> tuple[Losses, Array]:
+    def __call__(self, image: Array, into: Array | None = None) -> tuple[Losses, Array]:
         """Losses and their gradient, shaped as ``image``, [1, 3, H, W] normalised values.
 
-        Raises ResourceError when memory runs out.
+        It is copied to ``into``, if given. Raises ResourceError when memory runs out.
         """
+        image = np.ascontiguousarray(image)
         try:
             gradient, *found = self._session.run(
                 ["gradient", *self._loss_names], {"image": image, **self._constant}
@@ -183,6 +184,8 @@ class Objective:
         except Exception as error:
             explain(error, image)
             raise
+        if into is not None:
+            into[...] = gradient
         by_name = {n: float(v) for n, v in zip(self._loss_names, found, strict=True)}
         style = {
             tap.index: by_name[f"style_loss_{tap.index}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -121,7 +121,7 @@ class Styles:
         return size_at(self.images[index].size, self.side(index, side, smallest))
 
     def statistics(
-        self, observer: _Observer, taps: Iterable[int], side: int, like: Array | None = None
+        self, observer: _Observer, taps: Iterable[int], side: int, like: Any = None
     ) -> dict[int, list[Statistics]]:
         """By tap, the statistics that each region shall have; without regions those of the blend.
 
@@ -152,7 +152,7 @@ class Styles:
         return blend([(weight, found[0].statistics()) for weight, found in parts if found])
 
     def _moments(
-        self, observer: _Observer, taps: list[int], side: int, index: int, like: Array | None
+        self, observer: _Observer, taps: list[int], side: int, index: int, like: Any
     ) -> dict[int, list[Moments]]:
         """The moments of one style, for each of its regions (or, without any, as a whole)."""
         model = observer.model
@@ -168,7 +168,8 @@ class Styles:
                 white if part is None else mask_values(part, (width, height)) for part in parts
             ]
             guides = Guides(np.stack(masks))
-        found = observer.moments(normalize(image, model), taps, guides)
+        image = normalize(image, model)  # and the other is let go
+        found = observer.moments(image, taps, guides)
         if any(moments.mass <= 0 for regions in found.values() for moments in regions):
             raise PictureError(
                 f"a style mask leaves nothing of the style at {width} x {height} "
