@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from .errors import DivergedError, OptionError
-from .images import Array, Picture, Raster, load_picture
+from .images import Array, Picture, Raster, load_picture, read_header
 from .loop import Run
-from .models import find_model
+from .models import Model, find_model
 from .options import Options
+from .plan import Plan, plan_run
 from .result import Progress, Result
 from .scene import Evaluator, Scene, open_objective
 from .stored import Arrays
 from .styles import Mask, Styles, load_regions
 
-__all__ = ["invert", "iterate", "prepare", "texture", "transfer"]
+__all__ = ["invert", "iterate", "make_plan", "prepare", "texture", "transfer"]
 
 
 def iterate(
@@ -42,8 +43,33 @@ def iterate(
         options = Options.of(preset, **overrides)
     elif preset is not None or overrides:
         raise OptionError("give options, or preset and keywords, but not both.")
-    objective = open_objective(find_model(options.model), options, masked=len(masks) > 0)
-    return prepare(objective, content, style, options, masks)
+    model = find_model(options.model)
+    plan = make_plan(model, content, style, options, masks)
+    options = plan.applied(options)
+    objective = open_objective(model, options, masked=len(masks) > 0)
+    return prepare(objective, content, style, options, masks, plan=plan)
+
+
+def make_plan(
+    model: Model,
+    content: Picture | None,
+    style: Picture | Sequence[Picture] | None,
+    options: Options,
+    masks: Sequence[Mask] = (),
+    by_rows: bool = True,
+    files: bool = True,
+) -> Plan:
+    """How the run fits into the memory (plan.py), from the headers of its pictures."""
+    most = options.max_pixels
+    photo = None if content is None else read_header(content, most, "content image")
+    paintings = [read_header(picture, most, "style image") for picture in _several(style)]
+    regions = [
+        read_header(mask, most, role)
+        for pair in masks
+        for mask, role in zip(pair, ("content mask", "style mask"), strict=True)
+        if mask is not None
+    ]
+    return plan_run(model, options, photo, paintings, regions, by_rows, files)
 
 
 def prepare(
@@ -53,15 +79,16 @@ def prepare(
     options: Options,
     masks: Sequence[Mask] = (),
     start: Array | None = None,
-    arrays: Arrays | None = None,
+    plan: Plan | None = None,
 ) -> Run:
     """A run on an ``objective`` that other runs may use before and after it, but not meanwhile.
 
     ``start``, normalised values [1, 3, H, W] of the first scale, stands in for the option ``init``.
-    ``arrays`` says where the run's state is; only the general objective bears files (stored.py).
+    ``plan`` says where its state is; the options are those with its tiles.
     Raises as ``iterate``, but for models and providers.
     """
     styles = _several(style)
+    plan = Plan() if plan is None else plan
     if options.init is None:
         both = content is not None and len(styles) > 0
         options = dataclasses.replace(options, init="content" if both else "noise")
@@ -76,7 +103,10 @@ def prepare(
         for mask, part in masks
     ]
     regions = load_regions(guides, photo, paintings, most)
-    scene = Scene(objective, photo, Styles(paintings, options, regions), options, arrays)
+    arrays = Arrays(plan.folder)
+    if photo is not None and arrays.on_disk:
+        photo = dataclasses.replace(photo, pixels=arrays.spooled(photo.pixels))
+    scene = Scene(objective, photo, Styles(paintings, options, regions), options, arrays, plan.kept)
     return Run(scene, options, _by_role(photo, paintings, guides), start)
 
 

@@ -32,6 +32,7 @@ from .stored import Derived, Field, Rows, resample
 
 __all__ = [
     "Array",
+    "Header",
     "Levels",
     "Painting",
     "Picture",
@@ -44,6 +45,7 @@ __all__ = [
     "normalize",
     "normalize_planes",
     "open_picture",
+    "read_header",
     "shorter_side_to",
     "size_at",
     "to_levels",
@@ -154,6 +156,19 @@ class Painting:
         return to_levels(np.concatenate([colors, alpha], axis=2), depth)
 
 
+@dataclass(frozen=True)
+class Header:
+    """What is known of a picture before it is decoded: (width, height), and bytes.
+
+    ``decoding`` is what it takes to decode it, ``resident`` what stays of it.
+    """
+
+    role: str
+    size: tuple[int, int]
+    decoding: int
+    resident: int
+
+
 Picture = Union[str, "PathLike[str]", Image.Image, NDArray[Any], Raster]
 """A path, a PIL image, or an array [H, W], [H, W, 3] or [H, W, 4]: uint8, uint16, or floats in
 [0, 1]. 16 bits of a file are only read by path: Pillow's own images have 8 in colour."""
@@ -182,6 +197,38 @@ def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Ra
         samples = read_sixteen(image, lambda: Image.open(path, formats=_READABLE))
         found = _to_srgb(image, samples, role)
         return replace(found, source=Source(path, sha256_of(path)))
+
+
+def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Header:
+    """Of a picture that is a file, without decoding it. Raises PictureError as ``load_picture``."""
+    if isinstance(picture, np.ndarray):
+        size, own = (picture.shape[1], picture.shape[0]), picture.nbytes
+        return Header(role, size, 7 * size[0] * size[1] + own, 3 * size[0] * size[1])
+    if isinstance(picture, Raster):
+        return Header(role, picture.size, 0, 0)
+    if isinstance(picture, Image.Image):
+        return _header(picture, role)
+    with open_picture(picture, max_pixels, role) as (image, _):
+        return _header(image, role)
+
+
+def _header(image: Image.Image, role: str) -> Header:
+    """Pillow holds colours in 4 bytes; each conversion on the way holds them once more."""
+    width, height = image.size
+    wide = image.mode.startswith(("I", "F")) or len(_deep_modes(image)) > 0
+    turned = image.getexif().get(Base.Orientation, 1)
+    copies = 1 + (turned != 1) + (image.mode != "RGB") + ("icc_profile" in image.info)
+    pixel, kept = (4 * copies + 20, 6) if wide else (4 * copies + 3, 3)
+    alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    kept += kept // 3 * alpha
+    if turned in (5, 6, 7, 8):
+        width, height = height, width
+    return Header(role, (width, height), pixel * width * height, kept * width * height)
+
+
+def _deep_modes(image: Image.Image) -> list[str]:
+    """The raw modes of more than 8 bits in which it will be decoded."""
+    return [str(tile[3]) for tile in getattr(image, "tile", []) if "16" in str(tile[3])]
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ __all__ = ["Run"]
 
 _ELSEWHERE = {
     *("model", "provider", "threads", "max_pixels", "time_limit"),
-    *("depth", "settings", "keep_metadata"),
+    *("depth", "settings", "keep_metadata", "max_memory", "scratch", "tile"),
 }
 """Options that a checkpoint may differ in, or that it names by what they came to."""
 
@@ -381,9 +381,9 @@ class Run(Iterator[Progress]):
         """Goes on from a checkpoint of a run with the same pictures, model and options.
 
         The bytes of the result are those of a run that was never interrupted, on the same machine
-        with the same versions. ``time_limit``, ``max_pixels`` and how the picture is written
-        (``depth``, ``settings``, ``keep_metadata``) may be others. Raises CheckpointError, and
-        leaves the file as it is.
+        with the same versions. ``time_limit``, ``max_pixels``, ``scratch``, ``max_memory`` (where
+        it asks for the same tiles) and how the picture is written (``depth``, ``settings``,
+        ``keep_metadata``) may be others. Raises CheckpointError, and leaves the file as it is.
         """
         state, steps, snapshots = read_checkpoint(Path(path), self._identity, self._arrays)
         view = self._scene.at(self._stages[state.stage].side)
@@ -402,10 +402,11 @@ class Run(Iterator[Progress]):
     def _identity(self) -> dict[str, Any]:
         """All that decides the bytes of the result, by name."""
         options = dataclasses.asdict(self.options)
-        model = dataclasses.replace(self.model, folder=Path())
+        model = dataclasses.replace(self.model, folder=Path(), memory={})
         return {
             **{name: value for name, value in options.items() if name not in _ELSEWHERE},
             "provider": self._scene.objective.provider,
+            "tile": self.options.tile_side or "off",
             "threads": self.options.threads or available_cpus(),
             **self._scene.fingerprints(),
             "model": hashlib.sha256(repr(model).encode()).hexdigest(),

@@ -15,9 +15,9 @@ from .images import Levels, Painting
 from .metadata import has_tags, with_text
 from .profiles import srgb_profile
 from .sixteen import write_png, write_tiff
-from .stored import Rows
+from .stored import Rows, row_bands
 
-__all__ = ["holds_alpha", "output_depth", "picture_format", "save_picture"]
+__all__ = ["holds_alpha", "output_depth", "picture_format", "save_picture", "takes_rows"]
 
 _WRITABLE = {
     ".jpg": "JPEG",
@@ -76,6 +76,11 @@ def holds_alpha(path: Path) -> bool:
     return picture_format(path) in _ALPHA
 
 
+def takes_rows(path: Path) -> bool:
+    """Whether a picture in that format can be written without having all of it in memory."""
+    return picture_format(path) in _BY_ROWS
+
+
 def save_picture(
     painting: Painting,
     path: Path,
@@ -104,7 +109,7 @@ def save_picture(
         if form == "TIFF" or levels.dtype == np.uint16 or by_rows:
             _BY_ROWS[form](levels, stream, tags)
         else:
-            Image.fromarray(levels[:]).save(stream, form, **_SAVE.get(form, {}), **more)
+            Image.fromarray(levels.whole()).save(stream, form, **_SAVE.get(form, {}), **more)
 
 
 class _Levels:
@@ -117,3 +122,9 @@ class _Levels:
 
     def __getitem__(self, rows: slice) -> Levels:
         return self._painting.rows(rows).levels(self._depth)
+
+    def whole(self) -> Levels:
+        levels = np.empty(self.shape, self.dtype)
+        for rows in row_bands(self._painting.values):
+            levels[rows] = self[rows]
+        return levels

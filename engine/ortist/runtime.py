@@ -18,7 +18,7 @@ from .options import Provider
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["available_cpus", "load_onnxruntime", "open_session", "shrinking"]
+__all__ = ["available_cpus", "control_groups", "load_onnxruntime", "open_session", "shrinking"]
 
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 """In the order in which ``auto`` tries them."""
@@ -56,7 +56,7 @@ def available_cpus() -> int:
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    for folder in _control_groups():
+    for folder in control_groups():
         try:
             quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
             count = min(count, max(1, -(-int(quota) // int(period))))
@@ -65,7 +65,7 @@ def available_cpus() -> int:
     return count
 
 
-def _control_groups() -> list[Path]:
+def control_groups() -> list[Path]:
     """The folders of this process's control group (v2) and of those around it."""
     root = Path("/sys/fs/cgroup")
     try:

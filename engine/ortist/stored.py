@@ -239,6 +239,13 @@ class Arrays:
             return self.each(lambda *parts: (function(*parts),), *sources)[0]
         return Derived(function, *sources)
 
+    def spooled(self, pixels: Any) -> Rows:
+        """Pixels [H, W, C] copied into an array of their own."""
+        planes = self.zeros((1, pixels.shape[2], *pixels.shape[:2]), pixels.dtype)
+        for rows in row_bands(pixels):
+            planes[(..., rows, slice(None))] = pixels[rows].transpose(2, 0, 1)
+        return Rows(planes)
+
     def filled(self, shape: tuple[int, ...], make: Callable[[tuple[int, ...]], Block]) -> Any:
         """A new array of what ``make`` gives for one shape after the other, in C order."""
         if self.folder is None:

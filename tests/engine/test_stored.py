@@ -16,6 +16,7 @@ from ortist.general import GeneralObjective
 from ortist.images import load_picture
 from ortist.models import Model
 from ortist.options import Options
+from ortist.plan import Plan
 from ortist.stored import Arrays, Derived, Rows, Stored, bands, chunks, crop
 from PIL import Image
 
@@ -157,15 +158,15 @@ def test_a_run_in_files_paints_what_one_in_memory_does(
     options = Options(provider="cpu", tile=32, **given)
     objective = GeneralObjective(procedural, "cpu", None, 32, options.normalize_gradients)
     found = []
-    for name, place in (("memory", Arrays()), ("files", Arrays(tmp_path))):
+    for name, place in (("memory", None), ("files", tmp_path)):
         style = [STYLE, STYLE[::-1]] if masks else STYLE
-        run = prepare(objective, content, style, options, masks, arrays=place)
+        run = prepare(objective, content, style, options, masks, plan=Plan(32, place))
         for progress in run:
             if progress.iteration == 2:
                 break
         checkpoint = tmp_path / name
         run.save_checkpoint(checkpoint)
-        again = prepare(objective, content, style, options, masks, arrays=place)
+        again = prepare(objective, content, style, options, masks, plan=Plan(32, place))
         again.resume(checkpoint)
         for _ in again:
             pass
