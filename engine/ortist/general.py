@@ -55,7 +55,10 @@ class Photo:
             return self._kept[tile]
         if self._last is None or self._last[0] != tile:
             self._last = None  # before its successor comes
-            found = worker.maps(_pixels(tile, self.pixels), self.taps)
+            maps = worker.maps(_pixels(tile, self.pixels), self.taps)
+            # Copied out of ONNX Runtime's memory, which is in few pieces then.
+            found = {tap: features.copy() for tap, features in maps.items()}
+            del maps
             if self._room.claim(sum(features.nbytes for features in found.values())):
                 self._kept[tile] = found
                 return found
@@ -90,7 +93,8 @@ class GeneralObjective:
         """The feature maps [1, C, h, w] of the taps, put together from the tiles'."""
         chosen = self._chosen(taps)
         rows: dict[int, list[list[Array]]] = {tap.index: [] for tap in chosen}
-        for tile in self._tiles(image, chosen) if chosen else ():
+        tiles = self._tiles(image, chosen) if chosen else []
+        for tile in sorted(tiles, key=lambda tile: (tile.rows.begin, tile.columns.begin)):
             maps = self._worker.maps(_pixels(tile, image), tuple(rows))
             for tap in chosen:
                 if tile.columns.begin == 0:
@@ -132,6 +136,10 @@ class GeneralObjective:
             for tap, energy in _energies(tile, chosen, photo.features(tile, self._worker)).items():
                 total[tap] += energy
         return total
+
+    def release(self) -> None:
+        """Gives back what memory the calls before have left, for calls with other sizes."""
+        self._worker.release()
 
     def aim(self, targets: Targets, weights: Weights) -> None:
         """Sets what the next calls compare with."""
@@ -186,8 +194,7 @@ class GeneralObjective:
         if self._normalize:
             scale /= float(np.sqrt(slope)) or 1.0
         gradient: Any = np.zeros(image.shape, np.float32) if into is None else into
-        # Backwards: the last tile's content is still at hand.
-        for index, tile in reversed(list(enumerate(tiles))):
+        for index, tile in enumerate(tiles):
             pixels = _pixels(tile, image)
             pulled = variation_slope(pixels, *tile.inside_of_seen)
             pulled *= np.float32(scale)
@@ -204,8 +211,10 @@ class GeneralObjective:
         return [tap for tap in self.model.taps if tap.index in wanted]
 
     def _tiles(self, image: Field, taps: Sequence[Tap]) -> list[Tile]:
+        """The largest first: what ONNX Runtime takes for it serves the others too."""
         height, width = image.shape[2:]
-        return plan_tiles(height, width, self._tile, taps, self.model.smallest_side)
+        tiles = plan_tiles(height, width, self._tile, taps, self.model.smallest_side)
+        return sorted(tiles, key=_area, reverse=True)
 
     def _style(
         self, tap: Tap, regions: Sequence[Moments], positions: int
@@ -241,6 +250,11 @@ class GeneralObjective:
         if not self._normalize:
             return weight
         return weight / (2 * float(np.sqrt(max(error, _NEAR**2 * energy))) or 1.0)
+
+
+def _area(tile: Tile) -> int:
+    rows, columns = tile.rows, tile.columns
+    return (rows.last - rows.first) * (columns.last - columns.first)
 
 
 def _look(

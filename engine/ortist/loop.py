@@ -430,6 +430,7 @@ class Run(Iterator[Progress]):
             self.options.effective_jitter > 1 or self.options.effective_averaging > 0
         ):
             # The last evaluation was of a window of the last iterate, not of the picture.
+            self._scene.objective.release()
             final = self._view.evaluate(self._picture(state))[0]
         initial = steps[0].losses
         if state.stage > 0:  # that was at another scale, with other weights

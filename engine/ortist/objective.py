@@ -112,8 +112,11 @@ class Objective:
         self._constant: dict[str, Any] = {}
         self._seen: OrderedDict[tuple[object, ...], dict[int, list[Moments]]] = OrderedDict()
 
-    def features(self, image: Array, taps: Iterable[int]) -> dict[int, Array]:
-        """The feature maps [1, C, h, w] of the taps; raises ResourceError when memory runs out."""
+    def features(self, image: Array, taps: Iterable[int], shrink: bool = True) -> dict[int, Array]:
+        """The feature maps [1, C, h, w] of the taps; raises ResourceError when memory runs out.
+
+        With ``shrink`` the memory that other sizes left unused is given back.
+        """
         names = {tap: f"tap_{tap}" for tap in taps}
         if not names:
             return {}
@@ -121,12 +124,18 @@ class Objective:
             self._forward = open_session(self.model.read(FEATURES), *self._settings)
             outputs = {f"tap_{tap.index}" for tap in self.model.taps}
             check_interface(self.model, self._forward, {"image"}, outputs)
+        options = shrinking() if shrink else None
         try:
-            found = self._forward.run(list(names.values()), {"image": image}, shrinking())
+            found = self._forward.run(list(names.values()), {"image": image}, options)
         except Exception as error:
             explain(error, image)
             raise
         return dict(zip(names, found, strict=True))
+
+    def release(self) -> None:
+        """Gives back what memory the calls before have left, for calls with other sizes."""
+        side = self.model.smallest_side
+        self.features(np.zeros((1, 3, side, side), np.float32), [self.model.taps[0].index])
 
     def moments(
         self, image: Array, taps: Iterable[int], guides: Guides | None = None
@@ -148,8 +157,12 @@ class Objective:
         return found
 
     def seeing(self, targets: Targets, pixels: Array, taps: Iterable[int], room: Room) -> Targets:
-        """``targets`` with the features of the content ``pixels`` [1, 3, H, W] at those taps."""
-        return replace(targets, content=self.features(np.ascontiguousarray(pixels), taps))
+        """``targets`` with the features of the content ``pixels`` [1, 3, H, W] at those taps.
+
+        They are copied out of ONNX Runtime's memory, which is in few pieces then.
+        """
+        found = self.features(np.ascontiguousarray(pixels), taps, shrink=False)
+        return replace(targets, content={tap: features.copy() for tap, features in found.items()})
 
     def energies(self, targets: Targets) -> dict[int, float]:
         """||P||^2 of the content's features P, by tap."""

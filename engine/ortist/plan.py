@@ -34,7 +34,7 @@ from .tiles import plan_tiles
 
 __all__ = ["Plan", "least_memory", "plan_run"]
 
-_BASE = 100 * 10**6
+_BASE = 95 * 10**6
 """Interpreter, libraries and sessions."""
 _FILES = 60 * 10**6
 """Bands and strips of arrays in files, at once."""
@@ -247,7 +247,8 @@ class _Need:
     @property
     def features(self) -> int:
         """Bytes of content features over all windows, which may be kept."""
-        windows = self.options.effective_jitter**2 + 1
+        steps = plan_stages(self.options)[-1].iterations
+        windows = 1 + min(self.options.effective_jitter**2, steps)
         return int(windows * self._features * self._pixels)
 
     @property
@@ -274,7 +275,7 @@ class _Need:
             decoding = max(decoding, resident + picture.decoding)
             resident += picture.resident
         styles = max((self._style(header, tile) for header in self._styles), default=0)
-        step = self._graphs(tile) + (_FILES if on_disk else self._state())
+        step = self._graphs(tile) + (_FILES if on_disk else self._state(tile))
         ending = 0
         if on_disk and not self._by_rows:  # its levels, and Pillow's
             ending = self._graphs(tile) + 8 * self._pixels
@@ -308,7 +309,7 @@ class _Need:
         corner = plan_tiles(height, width, tile, taps, self._model.smallest_side)
         return max(_area(part.seen) for part in corner)
 
-    def _state(self) -> int:
+    def _state(self, tile: int | None) -> int:
         """Of the arrays of the state before and after a step, with its gradient, at once.
 
         Adam: values, gradient and two moments, twice; the average, twice; the content. L-BFGS: ten
@@ -317,6 +318,8 @@ class _Need:
         arrays = 9.0 if self.options.optimizer == "adam" else 29.0
         if self.options.effective_averaging:
             arrays += 2
+        if tile is not None:  # what tiles leave between them
+            arrays += 1.5
         masks = 4 * len([mask for mask in self._masks if mask.role == "content mask"])
         return int(self._pixels * (_ARRAY * arrays + masks))
 

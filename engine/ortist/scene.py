@@ -156,7 +156,9 @@ class Scene:
             content = normalize(photo, self.model)
             del photo
         masks = self._masks(canvas) if self.styles.regions else None
+        self.objective.release()
         style = self.styles.statistics(self.objective, self._style_taps, side, like)
+        self.objective.release()
         return View(self, canvas, content, self._content_taps, style, masks)
 
     def _masks(self, canvas: tuple[int, int]) -> Field:

@@ -53,7 +53,7 @@ def peak_of(folder: Path, side: int, words: list[str]) -> dict[str, Any]:
 
 
 def main(
-    sizes: Annotated[str, typer.Option(help="Shorter sides in pixels.")] = "256,512,768,1024,1536",
+    sizes: Annotated[str, typer.Option(help="Shorter sides in pixels.")] = "512,768,1024,1536,2048",
     modes: Annotated[str, typer.Option(help="Of whole, tiles and files.")] = "whole,tiles,files",
     iterations: Annotated[int, typer.Option(help="Steps of each.", min=0)] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
