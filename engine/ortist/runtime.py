@@ -82,10 +82,14 @@ def open_session(
     provider: Provider = "auto",
     threads: int | None = None,
     profile: str | None = None,
+    spinning: bool = True,
 ) -> onnxruntime.InferenceSession:
     """A session of ``model`` on ``provider`` with ``threads`` CPU threads (None: all it may use).
 
-    With ``profile`` the time of every op is recorded to a file whose name begins with it.
+    Between runs its threads spin for a while, so that the next one starts at once; without
+    ``spinning`` they leave the CPUs to others. With ``profile`` the time of every op is recorded to
+    a file whose name begins with it.
+
     Raises ProviderError where a provider that was named cannot be had, OptionError for more threads
     than there are, and ModelError for what ONNX Runtime cannot load. ``auto`` tries CUDA, then the
     CPU.
@@ -102,6 +106,7 @@ def open_session(
     # A plan of all buffers at once: 715 instead of 402 MiB at 512 px, and no faster.
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     # External data would escape the manifest's hashes: it is looked for where none is.
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", os.devnull

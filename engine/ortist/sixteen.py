@@ -11,6 +11,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,6 +22,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from .metadata import has_tags
 from .profiles import srgb_profile
+from .runtime import available_cpus
 
 __all__ = ["read_sixteen", "write_png", "write_tiff"]
 
@@ -30,6 +32,7 @@ _OTHER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 """By the last letter of Pillow's raw modes: the byte order that gives the low byte."""
 _PLANAR = 284  # the TIFF tag that tells whether channels lie in planes of their own
 _STRIP_BYTES = 2**20
+_STRIPS = 8
 
 
 def read_sixteen(image: Image.Image, again: Callable[[], Image.Image]) -> Samples | None:
@@ -158,13 +161,18 @@ def write_tiff(samples: Any, stream: BinaryIO, exif: Image.Exif) -> None:
 
     write_directory([0] * -(-height // rows))
     sizes = []
-    for top in range(0, height, rows):
-        part = samples[top : top + rows]
-        predicted = part.copy()  # section 14: every sample less the one of the pixel to the left
-        predicted[:, 1:] -= part[:, :-1]
-        strip = zlib.compress(predicted.astype(f"<u{size}", copy=False).tobytes(), 6)
-        sizes.append(len(strip))
-        stream.write(strip)
+    with ThreadPoolExecutor(available_cpus()) as threads:
+        for top in range(0, height, _STRIPS * rows):  # so many are compressed at once
+            tops = range(top, min(height, top + _STRIPS * rows), rows)
+            for strip in threads.map(_compressed, [samples[t : t + rows] for t in tops]):
+                sizes.append(len(strip))
+                stream.write(strip)
     end = stream.tell()
     write_directory(sizes)
     stream.seek(end)
+
+
+def _compressed(part: NDArray[Any]) -> bytes:
+    predicted = part.copy()  # section 14: every sample less the one of the pixel to the left
+    predicted[:, 1:] -= part[:, :-1]
+    return zlib.compress(predicted.astype(f"<u{part.dtype.itemsize}", copy=False).tobytes(), 6)

@@ -93,8 +93,8 @@ class TileWorker:
     def __init__(self, model: Model, provider: Provider, threads: int | None) -> None:
         self.model = model
         self._threads = ThreadPoolExecutor(threads or available_cpus())
-        self._forward = open_session(model.read(FEATURES), provider, threads)
-        self._pullback = open_session(model.read(PULLBACK), provider, threads)
+        self._forward = open_session(model.read(FEATURES), provider, threads, spinning=False)
+        self._pullback = open_session(model.read(PULLBACK), provider, threads, spinning=False)
         taps = [tap.index for tap in model.taps]
         check_interface(model, self._forward, {"image"}, {f"tap_{tap}" for tap in taps})
         names = ("mixing", "shift", "guides", "features", "content_weight")
