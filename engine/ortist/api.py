@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from .errors import DivergedError, OptionError
-from .images import Array, Picture, Raster, load_picture, read_header
+from .images import Array, Picture, Raster, load_picture, read_header, spool_picture
 from .loop import Run
 from .models import Model, find_model
 from .options import Options
@@ -93,7 +93,10 @@ def prepare(
         both = content is not None and len(styles) > 0
         options = dataclasses.replace(options, init="content" if both else "noise")
     most = options.max_pixels
-    photo = None if content is None else load_picture(content, most, "content image")
+    arrays = Arrays(plan.folder)
+    photo = None
+    if content is not None:
+        photo = spool_picture(content, most, arrays, "content image")
     paintings = [load_picture(picture, most, "style image") for picture in styles]
     guides = [
         (
@@ -103,9 +106,6 @@ def prepare(
         for mask, part in masks
     ]
     regions = load_regions(guides, photo, paintings, most)
-    arrays = Arrays(plan.folder)
-    if photo is not None and arrays.on_disk:
-        photo = dataclasses.replace(photo, pixels=arrays.spooled(photo.pixels))
     scene = Scene(objective, photo, Styles(paintings, options, regions), options, arrays, plan.kept)
     return Run(scene, options, _by_role(photo, paintings, guides), start)
 

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
+from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
@@ -22,13 +23,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from .errors import PictureError
+from .errors import OrtistError, PictureError
 from .files import sha256_of
 from .metadata import exif_of
 from .models import Model
 from .profiles import convert, to_srgb
 from .sixteen import read_sixteen
-from .stored import Derived, Field, Rows, resample
+from .stored import Arrays, Derived, Field, Rows, resample
+from .strips import strips_of
 
 __all__ = [
     "Array",
@@ -48,6 +50,7 @@ __all__ = [
     "read_header",
     "shorter_side_to",
     "size_at",
+    "spool_picture",
     "to_levels",
     "unit",
 ]
@@ -160,13 +163,15 @@ class Painting:
 class Header:
     """What is known of a picture before it is decoded: (width, height), and bytes.
 
-    ``decoding`` is what it takes to decode it, ``resident`` what stays of it.
+    ``decoding`` is what it takes to decode it, ``resident`` what stays of it; ``spooling`` what it
+    takes to read it strip by strip, 0 where it cannot be.
     """
 
     role: str
     size: tuple[int, int]
     decoding: int
     resident: int
+    spooling: int = 0
 
 
 Picture = Union[str, "PathLike[str]", Image.Image, NDArray[Any], Raster]
@@ -199,6 +204,26 @@ def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Ra
         return replace(found, source=Source(path, sha256_of(path)))
 
 
+def spool_picture(picture: Picture, max_pixels: int, arrays: Arrays, role: str) -> Raster:
+    """As ``load_picture``, with its pixels where ``arrays`` are.
+
+    A file that can be is read strip by strip (strips.py); another one is decoded in memory first.
+    """
+    if not arrays.on_disk:
+        return load_picture(picture, max_pixels, role)
+    if isinstance(picture, (str, PathLike)):
+        with open_picture(picture, max_pixels, role) as (image, role):
+            path = os.fsdecode(picture)
+            strips = strips_of(image, Path(path))
+            if strips is not None:
+                source = Source(path, sha256_of(path))
+                return Raster(arrays.spooled(strips), None, exif_of(image), source)
+    found = load_picture(picture, max_pixels, role)
+    if isinstance(found.pixels, Rows):
+        return found
+    return replace(found, pixels=arrays.spooled(found.pixels))
+
+
 def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Header:
     """Of a picture that is a file, without decoding it. Raises PictureError as ``load_picture``."""
     if isinstance(picture, np.ndarray):
@@ -209,7 +234,8 @@ def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Hea
     if isinstance(picture, Image.Image):
         return _header(picture, role)
     with open_picture(picture, max_pixels, role) as (image, _):
-        return _header(image, role)
+        strips = strips_of(image, Path(os.fsdecode(picture)))
+        return replace(_header(image, role), spooling=0 if strips is None else 3 * strips.row_bytes)
 
 
 def _header(image: Image.Image, role: str) -> Header:
@@ -260,7 +286,7 @@ def _decoding(role: str) -> Iterator[None]:
     try:
         with _pillow_quiet():
             yield
-    except PictureError:
+    except OrtistError:  # of the picture, or of a full disk that it is copied to
         raise
     except UnidentifiedImageError as error:
         known = ", ".join(_READABLE)

@@ -265,21 +265,23 @@ class _Need:
         """Bytes of all files at the largest scale: the last state and the next, the content."""
         arrays = {0: 2, 1: 6}.get(self.options.iterations, 10)
         masks = 4 * len([mask for mask in self._masks if mask.role == "content mask"])
-        return int(self._pixels * (_ARRAY * arrays + 4 + masks))
+        spooled = 0 if self._content is None else self._content.resident
+        return int(self._pixels * (_ARRAY * arrays + 4 + masks)) + spooled
 
     def peak(self, tile: int | None, on_disk: bool) -> int:
         """The most bytes that are resident at once."""
-        rasters = sum(picture.resident for picture in self._pictures())
         resident, decoding = 0, 0
         for picture in self._pictures():
-            decoding = max(decoding, resident + picture.decoding)
-            resident += picture.resident
+            spooled = on_disk and picture is self._content
+            own = picture.spooling if spooled and picture.spooling else picture.decoding
+            decoding = max(decoding, resident + own)
+            resident += 0 if spooled else picture.resident
         styles = max((self._style(header, tile) for header in self._styles), default=0)
         step = self._graphs(tile) + (_FILES if on_disk else self._state(tile))
         ending = 0
         if on_disk and not self._by_rows:  # its levels, and Pillow's
             ending = self._graphs(tile) + 8 * self._pixels
-        return _BASE + max(decoding, rasters + max(styles, step, ending))
+        return _BASE + max(decoding, resident + max(styles, step, ending))
 
     def _pictures(self) -> Iterator[Header]:
         if self._content is not None:

@@ -39,7 +39,7 @@ def test_the_plan_is_printed_and_nothing_made(
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "picture  1066 x 800 pixels, in tiles of 128 pixels"
-    assert lines[1].startswith("state    in files of 106 MB in ")
+    assert lines[1].startswith("state    in files of 107 MB in ")
     done = ortist("transfer", *PICTURES, *in_files, "--plan", "--json")
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["memory"]["predicted"] <= found["memory"]["budget"]

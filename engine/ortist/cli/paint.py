@@ -110,10 +110,11 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     from ..api import make_plan, prepare
     from ..checkpoint import remove_checkpoint
     from ..files import atomic_writer, check_writable
-    from ..images import Painting, load_picture
+    from ..images import Painting, load_picture, spool_picture
     from ..models import find_model
     from ..outputs import holds_alpha, output_depth, picture_format, save_picture, takes_rows
     from ..scene import open_objective
+    from ..stored import Arrays
 
     snapshots = {} if output is None else _snapshot_paths(output, files)
     painted = [p for p in (output, request.preview, *snapshots.values()) if p is not None]
@@ -151,7 +152,8 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     objective = open_objective(model, options, masked=len(pairs) > 0)
     photo = None
     if named.content is not None:
-        photo = load_picture(named.content, options.max_pixels, "content image")
+        where = Arrays(plan.folder)
+        photo = spool_picture(named.content, options.max_pixels, where, "content image")
     paintings = [load_picture(path, options.max_pixels, "style image") for path in named.styles]
     inputs = {}
     if sheet or report:
