@@ -226,7 +226,12 @@ def spool_picture(picture: Picture, max_pixels: int, arrays: Arrays, role: str) 
 
 def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Header:
     """Of a picture that is a file, without decoding it. Raises PictureError as ``load_picture``."""
+    if isinstance(picture, np.ndarray) and picture.ndim not in (2, 3):
+        return Header(role, (1, 1), 0, 0)  # decoding it will say what is wrong
+    if isinstance(picture, (Raster, Image.Image)):
+        _check_size(picture.size, max_pixels, role)
     if isinstance(picture, np.ndarray):
+        _check_size((picture.shape[1], picture.shape[0]), max_pixels, role)
         size, own = (picture.shape[1], picture.shape[0]), picture.nbytes
         return Header(role, size, 7 * size[0] * size[1] + own, 3 * size[0] * size[1])
     if isinstance(picture, Raster):

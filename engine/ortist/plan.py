@@ -116,6 +116,11 @@ def plan_run(
     """
     budget = options.max_memory or int(0.9 * available_memory())
     need = _Need(model, options, content, styles, masks, by_rows)
+    if need.canvas[0] * need.canvas[1] > options.max_pixels:
+        raise OptionError(
+            f"the picture would have {need.canvas[0]} x {need.canvas[1]} pixels, more than the "
+            f"limit of {options.max_pixels}; give a smaller --size or raise --max-pixels."
+        )
     ways = list(_ways(options, need, files))
     for tile, on_disk in ways:
         peak = need.peak(tile, on_disk)
