@@ -11,16 +11,27 @@ import numpy as np
 from PIL import Image
 
 from .errors import DivergedError, OptionError, PictureError
-from .images import Array, Picture, Raster, load_picture
+from .images import Array, Picture, Raster, load_picture, read_header, spool_picture
 from .loop import Run
-from .models import find_model
+from .models import Model, find_model
 from .options import STARTS, Options
+from .plan import Plan, plan_run
 from .result import Progress, Result
 from .scene import Evaluator, Scene, open_objective
-from .style_files import ExtractedStyle, Style, load_style
+from .stored import Arrays
+from .style_files import ExtractedStyle, Style, is_style_file, load_style
 from .styles import Mask, Styles, load_regions
 
-__all__ = ["invert", "iterate", "load_init", "prepare", "several", "texture", "transfer"]
+__all__ = [
+    "invert",
+    "iterate",
+    "load_init",
+    "make_plan",
+    "prepare",
+    "several",
+    "texture",
+    "transfer",
+]
 
 
 def iterate(
@@ -51,8 +62,40 @@ def iterate(
         options = Options.of(preset, **overrides)
     elif preset is not None or overrides:
         raise OptionError("give options, or preset and keywords, but not both.")
-    objective = open_objective(find_model(options.model), options, masked=len(masks) > 0)
-    return prepare(objective, content, style, options, masks, init=init)
+    model = find_model(options.model)
+    plan = make_plan(model, content, style, options, masks)
+    options = plan.applied(options)
+    objective = open_objective(model, options, masked=len(masks) > 0)
+    return prepare(objective, content, style, options, masks, init=init, plan=plan)
+
+
+def make_plan(
+    model: Model,
+    content: Picture | None,
+    style: Style | Sequence[Style] | None,
+    options: Options,
+    masks: Sequence[Mask] = (),
+    by_rows: bool = True,
+    files: bool = True,
+) -> Plan:
+    """How the run fits into the memory (plan.py), from the headers of its pictures.
+
+    A style file has no pixels to make room for.
+    """
+    most = options.max_pixels
+    photo = None if content is None else read_header(content, most, "content image")
+    paintings = [
+        read_header(cast(Picture, picture), most, "style image")
+        for picture in several(style)
+        if not is_style_file(picture)
+    ]
+    regions = [
+        read_header(mask, most, role)
+        for pair in masks
+        for mask, role in zip(pair, ("content mask", "style mask"), strict=True)
+        if mask is not None
+    ]
+    return plan_run(model, options, photo, paintings, regions, by_rows, files)
 
 
 def prepare(
@@ -63,19 +106,25 @@ def prepare(
     masks: Sequence[Mask] = (),
     start: Array | None = None,
     init: Picture | None = None,
+    plan: Plan | None = None,
 ) -> Run:
     """A run on an ``objective`` that other runs may use before and after it, but not meanwhile.
 
     ``init`` is the picture that the option calls "image". ``start``, normalised values [1, 3, H, W]
-    of the first scale, stands in for both. Raises as ``iterate``, but for models and providers.
+    of the first scale, stands in for both. ``plan`` says where its state is; the options are those
+    with its tiles. Raises as ``iterate``, but for models and providers.
     """
     styles = several(style)
+    plan = Plan() if plan is None else plan
     if options.init is None:
         both = content is not None and len(styles) > 0
         options = dataclasses.replace(options, init="content" if both else "noise")
     options, image = load_init(options, init)
     most = options.max_pixels
-    photo = None if content is None else load_picture(content, most, "content image")
+    arrays = Arrays(plan.folder)
+    photo = None
+    if content is not None:
+        photo = spool_picture(content, most, arrays, "content image")
     paintings = [load_style(picture, most) for picture in styles]
     for painting in paintings:
         if isinstance(painting, ExtractedStyle):
@@ -88,7 +137,8 @@ def prepare(
         for mask, part in masks
     ]
     regions = load_regions(guides, photo, paintings, most)
-    scene = Scene(objective, photo, Styles(paintings, options, regions), options, image)
+    own = Styles(paintings, options, regions)
+    scene = Scene(objective, photo, own, options, image, arrays, plan.kept)
     inputs = _by_role(photo, paintings, guides)
     return Run(scene, options, inputs if image is None else {**inputs, "init": image}, start)
 

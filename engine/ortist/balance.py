@@ -21,10 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from .errors import OptionError
-from .images import Array
 from .models import Model
 from .options import LayerWeights, Options
 
@@ -72,11 +69,11 @@ def _by_index(layers: LayerWeights, model: Model) -> dict[int, float | None]:
 def resolve_weights(
     options: Options,
     model: Model,
-    content_targets: Mapping[int, Array],
+    content_energies: Mapping[int, float],
     style_energies: Mapping[int, float],
     values: int,
 ) -> Weights:
-    """The weights for these features, these energies E_l and a picture of ``values`` values."""
+    """The weights for these ||P_l||^2, these energies E_l and a picture of ``values`` values."""
     _, wanted = chosen_taps(options, model)
     alike = options.normalize_gradients
     shares = {tap: model.recipe.style_shares.get(tap, 1.0) for tap in style_energies}
@@ -92,9 +89,9 @@ def resolve_weights(
     if not style or alike:
         energy = 1.0
     content = {}
-    for tap, features in content_targets.items():
-        share = model.recipe.content_share / options.strength / len(content_targets)
-        own = 1.0 if alike else float(np.square(features, dtype=np.float64).sum()) or 1.0
+    for tap, own in content_energies.items():
+        share = model.recipe.content_share / options.strength / len(content_energies)
+        own = 1.0 if alike else own or 1.0
         balanced = share * energy / own
         content[tap] = balanced if options.content_weight is None else options.content_weight
     tv = model.recipe.tv_share * energy / (1 if alike else values)

@@ -26,15 +26,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from .api import load_init, prepare
+from .api import load_init, make_plan, prepare
 from .errors import ModelError, OptionError, OrtistError, OutputError, PictureError, ResourceError
 from .gather import Found, find_pictures
 from .images import Source
 from .ledger import Ledger, file_sha256
-from .models import find_model
+from .machine import available_memory
+from .models import Model, find_model
 from .objective import Losses
 from .options import Options
-from .outputs import picture_format
+from .outputs import picture_format, takes_rows
 from .result import Result
 from .runtime import available_cpus
 from .scene import Evaluator, open_objective
@@ -43,7 +44,7 @@ from .styles import Styles
 
 __all__ = ["Batch", "Outcome", "Task", "batch", "paint", "plan_batch"]
 
-_NO_SETTINGS = ("threads", "max_pixels")
+_NO_SETTINGS = ("threads", "max_pixels", "max_memory", "scratch")
 """Options that do not make another picture (beyond rounding), so that it need not be made again."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -129,6 +130,9 @@ class Batch:
         written, and ResourceError where a worker was killed.
         """
         threads = self._threads_each(jobs, executor)
+        memory = self.tasks[0].options.max_memory
+        if jobs > 1:  # they share it
+            memory = (memory or int(0.9 * available_memory())) // jobs or None
         folders = {os.path.dirname(task.output) for task in self.tasks}
         with Ledger(self.folder, folders) as ledger, contextlib.ExitStack() as stack:
             missing: dict[str, Task] = {}
@@ -136,7 +140,10 @@ class Batch:
                 if ledger.holds(task.output, task.made_from(file_sha256(task.content))):
                     yield Outcome(task.content, task.style, task.output, "kept")
                 else:
-                    options = dataclasses.replace(task.options, threads=threads)
+                    scratch = task.options.scratch or os.path.dirname(task.output)
+                    options = dataclasses.replace(
+                        task.options, threads=threads, max_memory=memory, scratch=scratch
+                    )
                     missing[task.output] = dataclasses.replace(task, options=options)
             if executor is None and jobs > 1 and missing:
                 executor = stack.enter_context(_processes(min(jobs, len(missing))))
@@ -289,12 +296,17 @@ def paint(task: Task) -> Outcome:
     """One picture, wherever this runs. What goes wrong with it is in the outcome, not raised."""
     content_sha256 = file_sha256(task.content)
     try:
-        objective = _objective(task)
+        model = _model(task)
+        plan = make_plan(
+            model, task.content, task.style, task.options, by_rows=takes_rows(Path(task.output))
+        )
+        options = plan.applied(task.options)
+        objective = _objective(model, options)
         if file_sha256(task.style) != task.style_sha256:
             raise PictureError(f"the style image {task.style!r} changed since the batch began.")
         if task.init_sha256 and file_sha256(str(task.options.init)) != task.init_sha256:
             raise PictureError(f"the init image {task.options.init!r} changed since then.")
-        run = prepare(objective, task.content, task.style, task.options)
+        run = prepare(objective, task.content, task.style, options, plan=plan)
         picture_format(Path(task.output), run.canvas)
         for _ in run:
             pass
@@ -331,20 +343,24 @@ _kept = threading.local()
 """The objective that this thread used last: one is not for two runs at a time."""
 
 
-def _objective(task: Task) -> Evaluator:
-    options = task.options
-    key = (options, task.model_sha256)
+def _objective(model: Model, options: Options) -> Evaluator:
+    key = (dataclasses.replace(options, scratch=None), model.sha256)
     if getattr(_kept, "key", None) != key:
-        model = find_model(options.model)
-        if model.sha256 != task.model_sha256:
-            raise ModelError(
-                f"the model {model.name} is another one here than where the batch was started; "
-                "copy its folder here, or name one with --model."
-            )
+        _kept.__dict__.clear()  # before its successor comes
         _kept.objective = open_objective(model, options, masked=False)
         _kept.key = key
     found: Evaluator = _kept.objective
     return found
+
+
+def _model(task: Task) -> Model:
+    model = find_model(task.options.model)
+    if model.sha256 != task.model_sha256:
+        raise ModelError(
+            f"the model {model.name} is another one here than where the batch was started; "
+            "copy its folder here, or name one with --model."
+        )
+    return model
 
 
 def _failed(task: Task, error: BaseException) -> Outcome:

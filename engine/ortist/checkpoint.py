@@ -8,31 +8,32 @@ pictures, model and versions, by name.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
+import itertools
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import CheckpointError, OutputError
+from .errors import CheckpointError, OrtistError, OutputError
 from .files import atomic_writer
-from .images import Array
 from .lbfgs import LbfgsState
 from .objective import Losses
 from .optimizers import AdamState, Point, RunningAverage
 from .result import Progress, State
+from .stored import Arrays, Rows, chunks, row_bands
 
 __all__ = ["Saved", "read_checkpoint", "remove_checkpoint", "write_checkpoint"]
 
 _MAGIC = b"ortist checkpoint 1\n"
 _HASH = hashlib.sha256().digest_size
-
-Arrays = dict[str, NDArray[Any]]
 
 
 class Saved(NamedTuple):
@@ -40,7 +41,7 @@ class Saved(NamedTuple):
 
     state: State
     steps: list[Progress]
-    snapshots: dict[int, Array]
+    snapshots: dict[int, Any]
 
 
 def write_checkpoint(path: Path, saved: Saved, identity: Mapping[str, Any]) -> None:
@@ -49,16 +50,17 @@ def write_checkpoint(path: Path, saved: Saved, identity: Mapping[str, Any]) -> N
     What a killed process leaves of a temporary file is used again by the next.
     """
     state, arrays = _take_apart(saved)
-    listed = [[name, array.dtype.str, array.shape] for name, array in arrays.items()]
+    listed = [[name, np.dtype(array.dtype).str, array.shape] for name, array in arrays.items()]
     header = json.dumps({"identity": identity, "state": state, "arrays": listed}).encode()
-    parts: list[bytes | memoryview] = [len(header).to_bytes(8, "little"), header]
-    parts += [np.ascontiguousarray(array).data.cast("B") for array in arrays.values()]
     digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
     with atomic_writer(path, _scratch(path)) as stream:
-        for part in (_MAGIC, digest.digest(), *parts):
+        stream.write(_MAGIC + bytes(_HASH))
+        begin: list[bytes | memoryview] = [len(header).to_bytes(8, "little"), header]
+        for part in itertools.chain(begin, *map(chunks, arrays.values())):
+            digest.update(part)
             stream.write(part)
+        stream.seek(len(_MAGIC))
+        stream.write(digest.digest())
 
 
 def remove_checkpoint(path: Path) -> None:
@@ -80,47 +82,60 @@ def _scratch(path: Path) -> str:
     return f".{path.name}.part"
 
 
-def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Saved:
-    """What ``write_checkpoint`` wrote.
+def read_checkpoint(path: Path, identity: Mapping[str, Any], place: Arrays | None = None) -> Saved:
+    """What ``write_checkpoint`` wrote, with its arrays in ``place``.
 
     Raises CheckpointError for a file that is no checkpoint, is cut short or damaged, or belongs to
     another run; the file stays as it is.
     """
-    data = _read(path)
-    digest, rest = data[len(_MAGIC) :][:_HASH], memoryview(data)[len(_MAGIC) + _HASH :]
-    if hashlib.sha256(rest).digest() != digest:
-        raise CheckpointError(
-            f"the checkpoint {str(path)!r} is cut short or damaged; remove it to start anew."
-        )
-    try:
-        length = int.from_bytes(rest[:8], "little")
-        header = json.loads(bytes(rest[8 : 8 + length]))
-        _compare(path, header["identity"], json.loads(json.dumps(identity)))
-        return _put_together(header["state"], _arrays(header["arrays"], rest[8 + length :]))
-    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-        raise CheckpointError(
-            f"the checkpoint {str(path)!r} is not one that this Ortist wrote "
-            f"({type(error).__name__}); remove it to start anew."
-        ) from error
+    with _opened(path) as stream:
+        digest = stream.read(_HASH)
+        begin = stream.tell()
+        if _hashed(stream) != digest:
+            raise CheckpointError(
+                f"the checkpoint {str(path)!r} is cut short or damaged; remove it to start anew."
+            )
+        stream.seek(begin)
+        try:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+            _compare(path, header["identity"], json.loads(json.dumps(identity)))
+            arrays = _arrays(header["arrays"], stream, Arrays() if place is None else place)
+            return _put_together(header["state"], arrays)
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+            if isinstance(error, OrtistError):
+                raise
+            raise CheckpointError(
+                f"the checkpoint {str(path)!r} is not one that this Ortist wrote "
+                f"({type(error).__name__}); remove it to start anew."
+            ) from error
 
 
-def _read(path: Path) -> bytes:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file after its magic."""
     if not os.path.isfile(path):
         why = "is not a regular file" if os.path.exists(path) else "does not exist"
         raise CheckpointError(f"the checkpoint {str(path)!r} {why}; name another.")
     try:
         with path.open("rb") as stream:
-            start = stream.read(len(_MAGIC))
-            if start == _MAGIC:
-                return start + stream.read()
+            if stream.read(len(_MAGIC)) != _MAGIC:
+                raise CheckpointError(
+                    f"{str(path)!r} is not a checkpoint of this version of Ortist; name another "
+                    "file, or remove it to start anew."
+                )
+            yield stream
     except OSError as error:
         raise CheckpointError(
             f"cannot read the checkpoint {str(path)!r} ({error.strerror}); name another."
         ) from error
-    raise CheckpointError(
-        f"{str(path)!r} is not a checkpoint of this version of Ortist; name another file, or "
-        "remove it to start anew."
-    )
+
+
+def _hashed(stream: BinaryIO) -> bytes:
+    """The hash of the rest of it."""
+    digest = hashlib.sha256()
+    while block := stream.read(2**20):
+        digest.update(block)
+    return digest.digest()
 
 
 def _compare(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
@@ -138,22 +153,38 @@ def _compare(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> N
             )
 
 
-def _arrays(listed: list[Any], data: memoryview) -> Arrays:
-    found: Arrays = {}
-    begin = 0
+def _arrays(listed: list[Any], stream: BinaryIO, place: Arrays) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for name, dtype, shape in listed:
         kind = np.dtype(dtype)
-        if kind.kind not in "fu":
+        if kind.kind not in "fu" or not all(isinstance(side, int) for side in shape):
             raise ValueError(dtype)
-        end = begin + math.prod(shape) * kind.itemsize
-        found[name] = np.frombuffer(data[begin:end], kind).reshape(shape).copy()
-        begin = end
-    if begin != len(data):
-        raise ValueError(begin)
+        large = place.on_disk and len(shape) >= 3
+        if large and name.startswith("snapshot "):  # [H, W, 3]
+            planes = place.zeros((1, shape[2], *shape[:2]), kind)
+            found[name] = Rows(planes)
+            for rows in row_bands(found[name]):
+                part = _next(stream, kind, (rows.stop - rows.start, *shape[1:]))
+                planes[(..., rows, slice(None))] = part.transpose(2, 0, 1)
+        elif large:
+            found[name] = place.filled(tuple(shape), functools.partial(_next, stream, kind))
+        else:
+            found[name] = _next(stream, kind, tuple(shape))
+    if stream.read(1):
+        raise ValueError("more")
     return found
 
 
-def _take_apart(saved: Saved) -> tuple[dict[str, Any], Arrays]:
+def _next(stream: BinaryIO, kind: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The next values of the file, of which there must be as many."""
+    size = math.prod(shape) * kind.itemsize
+    data = stream.read(size)
+    if len(data) != size:
+        raise ValueError(size)
+    return np.frombuffer(bytearray(data), kind).reshape(shape)
+
+
+def _take_apart(saved: Saved) -> tuple[dict[str, Any], dict[str, Any]]:
     """What goes into the header, and the arrays by name."""
     state, steps, snapshots = saved
     values: dict[str, Any] = {
@@ -168,7 +199,7 @@ def _take_apart(saved: Saved) -> tuple[dict[str, Any], Arrays]:
         "losses": list(_flat(steps[-1].losses)),
     }
     columns = [[step.scale, step.seconds, *_flat(step.losses).values()] for step in steps]
-    arrays: Arrays = {
+    arrays: dict[str, Any] = {
         "steps": np.array(columns, "<f8"),
         "values": state.point.values,
         "gradient": state.point.gradient,
@@ -187,7 +218,7 @@ def _take_apart(saved: Saved) -> tuple[dict[str, Any], Arrays]:
     return values, arrays
 
 
-def _put_together(values: Mapping[str, Any], arrays: Arrays) -> Saved:
+def _put_together(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Saved:
     steps = [
         Progress(
             iteration,

@@ -1,7 +1,7 @@
 """Whose colours the picture has: the style's, or, in three ways, the content's.
 
-All functions are pure and take sRGB values [..., 3], float32 in [0, 1]. Statistics are computed in
-float64.
+All functions are pure and take sRGB values [H, W, 3], float32 in [0, 1]. Statistics are computed in
+float64; of the picture that colours are taken from to match affinely, rows suffice (``Rows``).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .stored import row_bands
 
 __all__ = ["colored_noise", "luminance_of", "match_affine", "match_histogram"]
 
@@ -38,7 +40,7 @@ def luminance_of(values: Array, content: Array) -> Array:
     return found
 
 
-def match_affine(values: Array, like: Array) -> Array:
+def match_affine(values: Array, like: Any) -> Array:
     """``values`` with the mean colour and the covariance of ``like``, then clipped to [0, 1].
 
     The affine map of Gatys et al. 2016, section 3; of the many that give the covariance, the
@@ -50,7 +52,7 @@ def match_affine(values: Array, like: Array) -> Array:
     return clipped
 
 
-def _affine(values: Array, like: Array) -> Array:
+def _affine(values: Array, like: Any) -> Array:
     mean, covariance = _moments(values)
     mean_like, covariance_like = _moments(like)
     root = _power(covariance, 0.5)
@@ -99,12 +101,17 @@ def _quantiles(plane: Array) -> NDArray[np.float64]:
     return found
 
 
-def _moments(values: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments(values: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean [3] and covariance [3, 3] of the colours."""
-    flat = values.reshape(-1, 3)
-    mean = flat.mean(0, dtype=np.float64)
-    centred = flat - mean
-    return mean, centred.T @ centred / len(flat)
+    count = values.shape[0] * values.shape[1]
+    total, product = np.zeros(3), np.zeros((3, 3))
+    for rows in row_bands(values):
+        total += values[rows].sum((0, 1), dtype=np.float64)
+    mean = total / count
+    for rows in row_bands(values):
+        centred = values[rows].reshape(-1, 3) - mean
+        product += centred.T @ centred
+    return mean, product / count
 
 
 def _power(matrix: NDArray[np.float64], power: float) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from PIL import Image
 from .errors import PictureError
 from .images import Array, Picture, Raster, load_picture
 from .models import Tap
+from .stored import Field, resample
 
 __all__ = ["Guides", "load_mask", "mask_values"]
 
@@ -47,15 +48,18 @@ def _named(role: str, mask: Picture) -> str:
 
 def mask_values(mask: Image.Image, size: tuple[int, int]) -> Array:
     """The mask at ``size`` (width, height) as weights in [0, 1], [height, width]."""
-    resized = mask.convert("F").resize(size, Image.Resampling.BILINEAR)
+    resized = resample(mask.convert("F"), size, Image.Resampling.BILINEAR)
     values: Array = np.asarray(resized, np.float32) / np.float32(255)
     return values
 
 
 class Guides:
-    """The guides of several masks, [R, height, width], made as they are asked for and kept."""
+    """The guides of several masks, [R, height, width], made as they are asked for and kept.
 
-    def __init__(self, masks: Array) -> None:
+    Those of masks in files are not kept: they would be as large in all.
+    """
+
+    def __init__(self, masks: Field) -> None:
         self.masks = masks
         self._kept: dict[tuple[int, int, int, int, int], Array] = {}
         self._parts: dict[tuple[int, int, int, int], Guides] = {}
@@ -66,6 +70,8 @@ class Guides:
         Cells beyond the cut differ from the whole's, but they belong to features that the tile does
         not see right either.
         """
+        if not isinstance(self.masks, np.ndarray):
+            return Guides(self.masks[(..., rows, columns)])
         key = (rows.start, rows.stop, columns.start, columns.stop)
         if key not in self._parts:
             self._parts[key] = Guides(self.masks[:, rows, columns])
@@ -75,7 +81,8 @@ class Guides:
         """The guides [R, h, w] of those positions of the tap."""
         key = (tap.index, rows.start, rows.stop, columns.start, columns.stop)
         if key not in self._kept:
-            found = _cell_means(self.masks.swapaxes(0, 1), tap, rows)  # [h, R, width]
+            masks: Array = self.masks[(..., slice(None), slice(None))]
+            found = _cell_means(masks.swapaxes(0, 1), tap, rows)  # [h, R, width]
             found = _cell_means(found.transpose(2, 1, 0), tap, columns)  # [w, R, h]
             self._kept[key] = np.ascontiguousarray(found.transpose(1, 2, 0))
         return self._kept[key]

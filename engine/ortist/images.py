@@ -9,28 +9,32 @@ is float32 again, and is rounded once, when it is written.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
+from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ExifTags import Base
 
-from .errors import PictureError
+from .errors import OrtistError, PictureError
 from .files import sha256_of
 from .metadata import exif_of
 from .models import Model
 from .profiles import convert, to_srgb
 from .sixteen import read_sixteen
+from .stored import Arrays, Derived, Field, Rows, resample
+from .strips import strips_of
 
 __all__ = [
     "Array",
+    "Header",
     "Levels",
     "Painting",
     "Picture",
@@ -38,14 +42,18 @@ __all__ = [
     "Source",
     "alpha_at",
     "denormalize",
+    "extremes",
     "fill",
     "load_picture",
     "normalize",
+    "normalize_planes",
     "open_picture",
-    "resize_values",
+    "read_header",
     "shorter_side_to",
     "size_at",
+    "spool_picture",
     "to_levels",
+    "unit",
 ]
 
 Array = NDArray[np.float32]
@@ -66,12 +74,12 @@ class Raster:
     """A picture that was read.
 
     ``pixels`` is upright sRGB, [H, W, 3], transparency laid over white; ``alpha`` is [H, W] of the
-    same type, None for an opaque picture. ``exif`` is what a painting of it may carry
-    (metadata.py).
+    same type, None for an opaque picture. Both may be ``Rows`` (stored.py), not NumPy arrays.
+    ``exif`` is what a painting of it may carry (metadata.py).
     """
 
-    pixels: Levels
-    alpha: Levels | None = None
+    pixels: Any
+    alpha: Any = None
     exif: bytes = b""
     source: Source | None = None
 
@@ -83,7 +91,25 @@ class Raster:
     @property
     def image(self) -> Image.Image:
         """As an 8-bit RGB image."""
-        return Image.fromarray(_in_depth(self.pixels, 8))
+        return Image.fromarray(_in_depth(self.pixels[:], 8))
+
+    def planes(self) -> Field:
+        """The pixels as [1, 3, H, W]: levels, or, of more than 8 bits, values in [0, 1]."""
+        return _planes(self.pixels)
+
+    def alpha_planes(self) -> Field | None:
+        """The same of the alpha, [1, 1, H, W]."""
+        return None if self.alpha is None else _planes(self.alpha)
+
+
+def _planes(levels: Levels | Rows) -> Field:
+    planes = levels.planes if isinstance(levels, Rows) else _planar(levels[:])
+    return planes if planes.dtype == np.uint8 else Derived(unit, planes)
+
+
+def _planar(levels: Levels) -> Levels:
+    """[H, W, C] or [H, W] -> [1, C, H, W], a view."""
+    return levels.reshape(*levels.shape[:2], -1).transpose(2, 0, 1)[None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,21 +117,33 @@ class Painting:
     """A picture to write: ``values`` [H, W, 3], sRGB in [0, 1], as they look on white.
 
     ``alpha``, [H, W] in [0, 1], None where it is opaque, is how much of it is not that white: no
-    value is below 1 - alpha.
+    value is below 1 - alpha. Both may be ``Rows`` (stored.py) instead of NumPy arrays.
     """
 
-    values: Array
-    alpha: Array | None = None
+    values: Any
+    alpha: Any = None
 
     @classmethod
     def of(cls, image: Image.Image) -> Painting:
         """An 8-bit RGB image as a painting."""
-        return cls(_unit(np.asarray(image)))
+        return cls(unit(np.asarray(image)))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.values.shape[1], self.values.shape[0]
+
+    def rows(self, rows: slice) -> Painting:
+        """A part of it, in memory."""
+        alpha = None if self.alpha is None else self.alpha[rows]
+        return Painting(
+            self.values[rows], alpha if alpha is None else alpha.reshape(alpha.shape[:2])
+        )
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
         """uint8 [H, W, 3], on white."""
-        return to_levels(self.values, 8)
+        return to_levels(self.values[:], 8)
 
     @property
     def image(self) -> Image.Image:
@@ -115,11 +153,26 @@ class Painting:
     def levels(self, depth: int) -> Levels:
         """uint8 or uint16, [H, W, 3] or, with alpha, [H, W, 4], colours not multiplied by it."""
         if self.alpha is None:
-            return to_levels(self.values, depth)
+            return to_levels(self.values[:], depth)
         # The rounded alpha is what the colours will be multiplied by.
-        alpha = _unit(to_levels(self.alpha, depth))[..., None]
-        colors = 1 - (1 - self.values) / np.where(alpha > 0, alpha, 1)
+        alpha = unit(to_levels(self.alpha[:], depth)).reshape(*self.values.shape[:2], 1)
+        colors = 1 - (1 - self.values[:]) / np.where(alpha > 0, alpha, 1)
         return to_levels(np.concatenate([colors, alpha], axis=2), depth)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of a picture before it is decoded: (width, height), and bytes.
+
+    ``decoding`` is what it takes to decode it, ``resident`` what stays of it; ``spooling`` what it
+    takes to read it strip by strip, 0 where it cannot be.
+    """
+
+    role: str
+    size: tuple[int, int]
+    decoding: int
+    resident: int
+    spooling: int = 0
 
 
 Picture = Union[str, "PathLike[str]", Image.Image, NDArray[Any], Raster]
@@ -152,6 +205,64 @@ def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Ra
         return replace(found, source=Source(path, sha256_of(path)))
 
 
+def spool_picture(picture: Picture, max_pixels: int, arrays: Arrays, role: str) -> Raster:
+    """As ``load_picture``, with its pixels where ``arrays`` are.
+
+    A file that can be is read strip by strip (strips.py); another one is decoded in memory first.
+    """
+    if not arrays.on_disk:
+        return load_picture(picture, max_pixels, role)
+    if isinstance(picture, (str, PathLike)):
+        with open_picture(picture, max_pixels, role) as (image, role):
+            path = os.fsdecode(picture)
+            strips = strips_of(image, Path(path))
+            if strips is not None:
+                source = Source(path, sha256_of(path))
+                return Raster(arrays.spooled(strips), None, exif_of(image), source)
+    found = load_picture(picture, max_pixels, role)
+    if isinstance(found.pixels, Rows):
+        return found
+    return replace(found, pixels=arrays.spooled(found.pixels))
+
+
+def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Header:
+    """Of a picture that is a file, without decoding it. Raises PictureError as ``load_picture``."""
+    if isinstance(picture, np.ndarray) and picture.ndim not in (2, 3):
+        return Header(role, (1, 1), 0, 0)  # decoding it will say what is wrong
+    if isinstance(picture, (Raster, Image.Image)):
+        _check_size(picture.size, max_pixels, role)
+    if isinstance(picture, np.ndarray):
+        _check_size((picture.shape[1], picture.shape[0]), max_pixels, role)
+        size, own = (picture.shape[1], picture.shape[0]), picture.nbytes
+        return Header(role, size, 7 * size[0] * size[1] + own, 3 * size[0] * size[1])
+    if isinstance(picture, Raster):
+        return Header(role, picture.size, 0, 0)
+    if isinstance(picture, Image.Image):
+        return _header(picture, role)
+    with open_picture(picture, max_pixels, role) as (image, _):
+        strips = strips_of(image, Path(os.fsdecode(picture)))
+        return replace(_header(image, role), spooling=0 if strips is None else 3 * strips.row_bytes)
+
+
+def _header(image: Image.Image, role: str) -> Header:
+    """Pillow holds colours in 4 bytes; each conversion on the way holds them once more."""
+    width, height = image.size
+    wide = image.mode.startswith(("I", "F")) or len(_deep_modes(image)) > 0
+    turned = image.getexif().get(Base.Orientation, 1)
+    copies = 1 + (turned != 1) + (image.mode != "RGB") + ("icc_profile" in image.info)
+    pixel, kept = (4 * copies + 20, 6) if wide else (4 * copies + 3, 3)
+    alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    kept += kept // 3 * alpha
+    if turned in (5, 6, 7, 8):
+        width, height = height, width
+    return Header(role, (width, height), pixel * width * height, kept * width * height)
+
+
+def _deep_modes(image: Image.Image) -> list[str]:
+    """The raw modes of more than 8 bits in which it will be decoded."""
+    return [str(tile[3]) for tile in getattr(image, "tile", []) if "16" in str(tile[3])]
+
+
 @contextlib.contextmanager
 def open_picture(
     picture: str | PathLike[str], max_pixels: int, role: str
@@ -181,7 +292,7 @@ def _decoding(role: str) -> Iterator[None]:
     try:
         with _pillow_quiet():
             yield
-    except PictureError:
+    except OrtistError:  # of the picture, or of a full disk that it is copied to
         raise
     except UnidentifiedImageError as error:
         known = ", ".join(_READABLE)
@@ -242,7 +353,7 @@ def _to_srgb(image: Image.Image, samples: NDArray[np.uint16] | None, role: str) 
     image.load()
     profile = image.info.get("icc_profile")
     exif = exif_of(image)
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if samples is None and image.mode.startswith(("I", "F")):
         samples = _gray_samples(image, role)[..., None]
     if samples is not None:
@@ -253,17 +364,29 @@ def _to_srgb(image: Image.Image, samples: NDArray[np.uint16] | None, role: str) 
     alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
     if alpha is not None and alpha.getextrema()[0] == 255:
         alpha = None
-    colors = image.convert("L" if image.mode in ("LA", "1") else image.mode)
+    colors = _in_mode(image, "L" if image.mode in ("LA", "1") else image.mode)
     if colors.mode not in ("L", "CMYK", "RGB"):
         colors = colors.convert("RGB")
     if profile:
         colors = convert(colors, profile)
-    colors = colors.convert("RGB")
+    colors = _in_mode(colors, "RGB")
     if alpha is not None:
         white = Image.new("RGB", colors.size, "white")
         white.paste(colors, mask=alpha)
         colors = white
     return Raster(np.asarray(colors), None if alpha is None else np.asarray(alpha), exif)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF data say; Pillow's own way copies it where they say nothing, too."""
+    if image.getexif().get(Base.Orientation, 1) == 1:
+        return image
+    return ImageOps.exif_transpose(image)
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Converted, where that changes anything: else Pillow copies it."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _gray_samples(image: Image.Image, role: str) -> NDArray[np.uint16]:
@@ -292,36 +415,43 @@ def _from_samples(samples: NDArray[np.uint16], profile: bytes | None, key: Any) 
     if alpha is not None and alpha.min() == 65535:
         alpha = None
     if profile or alpha is not None:
-        values = _unit(colors)
+        values = unit(colors)
         if profile and to_srgb(values, profile) is None:
             eight = _in_depth(colors, 8)
             image = Image.fromarray(eight[..., 0] if channels == 1 else eight)
             converted = convert(image, profile)
             if converted is not image:
-                values = _unit(np.asarray(converted.convert("RGB")))
+                values = unit(np.asarray(converted.convert("RGB")))
         if alpha is not None:
-            values = 1 - (1 - values) * _unit(alpha)[..., None]
+            values = 1 - (1 - values) * unit(alpha)[..., None]
         colors = to_levels(values, 16)
     if colors.shape[2] == 1:
         colors = colors.repeat(3, axis=2)
     return Raster(np.ascontiguousarray(colors), None if alpha is None else alpha.copy())
 
 
-def _unit(levels: Levels) -> Array:
-    """Levels -> float32 in [0, 1]."""
-    return levels.astype(np.float32) / np.float32(np.iinfo(levels.dtype).max)
+def unit(levels: Levels) -> Array:
+    """Levels -> float32 in [0, 1]; what is that already stays as it is."""
+    if levels.dtype == np.float32:
+        return levels
+    values = levels.astype(np.float32)
+    values /= np.float32(np.iinfo(levels.dtype).max)
+    return values
 
 
 def to_levels(values: NDArray[np.floating[Any]], depth: int) -> Levels:
     """Values in [0, 1], clipped, -> the nearest of 2^``depth`` levels, uint8 or uint16."""
     top = 2**depth - 1
-    found: Levels = (np.clip(values, 0, 1) * top + 0.5).astype(f"uint{depth}", order="C")
+    scaled = np.clip(values, 0, 1)
+    scaled *= top
+    scaled += 0.5
+    found: Levels = scaled.astype(f"uint{depth}", order="C")
     return found
 
 
 def _in_depth(levels: Levels, depth: int) -> Levels:
     same = levels.dtype.itemsize * 8 == depth
-    return levels if same else to_levels(_unit(levels), depth)
+    return levels if same else to_levels(unit(levels), depth)
 
 
 def shorter_side_to(picture: Raster, side: int) -> Array:
@@ -330,30 +460,30 @@ def shorter_side_to(picture: Raster, side: int) -> Array:
     Bilinear, the longer side rounded down, as the CS231n assignment does it, and as there in 8 bits
     if the picture has 8.
     """
-    return _resized(picture.pixels, size_at(picture.size, side))
+    return _resized(picture.pixels[:], size_at(picture.size, side))
 
 
 def fill(picture: Raster, size: tuple[int, int]) -> Array:
     """[height, width, 3] in [0, 1] for ``size`` (width, height), whatever the picture's aspect."""
-    return _resized(picture.pixels, size)
+    return _resized(picture.pixels[:], size)
 
 
 def alpha_at(picture: Raster, side: int) -> Array | None:
     """The alpha [H, W] in [0, 1] of ``shorter_side_to``'s picture, None where it is opaque."""
     if picture.alpha is None:
         return None
-    return _resized(picture.alpha, size_at(picture.size, side))
+    return _resized(picture.alpha[:], size_at(picture.size, side))
 
 
 def _resized(levels: Levels, size: tuple[int, int]) -> Array:
     if size == levels.shape[1::-1]:
-        return _unit(levels)
+        return unit(levels)
     how = Image.Resampling.BILINEAR
     if levels.dtype == np.uint8:
-        return _unit(np.asarray(Image.fromarray(levels).resize(size, how)))
+        return unit(np.asarray(resample(Image.fromarray(levels), size, how)))
     planes = levels.reshape(*levels.shape[:2], -1)
-    images = [Image.fromarray(_unit(planes[..., i])) for i in range(planes.shape[2])]
-    found = np.stack([np.asarray(image.resize(size, how)) for image in images], axis=2)
+    images = [Image.fromarray(unit(planes[..., i])) for i in range(planes.shape[2])]
+    found = np.stack([np.asarray(resample(image, size, how)) for image in images], axis=2)
     return found.reshape(*found.shape[:2], *levels.shape[2:])
 
 
@@ -364,40 +494,43 @@ def size_at(size: tuple[int, int], side: int) -> tuple[int, int]:
     return int(width * side / shorter), int(height * side / shorter)
 
 
-def resize_values(
-    values: Array, size: tuple[int, int], how: Image.Resampling, wraps: bool = False
-) -> Array:
-    """Float values [1, C, H, W] -> [1, C, height, width] for ``size`` (width, height).
-
-    With ``wraps`` what lies beyond an edge is taken from the opposite one.
-    """
-    height, width = values.shape[2:]
-    box = None
-    if wraps:  # a bicubic weight reaches two pixels, of the result where that has fewer
-        margin = 2 * math.ceil(max(1, height / size[1], width / size[0])) + 1
-        values = np.pad(values, ((0, 0), (0, 0), (margin, margin), (margin, margin)), "wrap")
-        box = (margin, margin, margin + width, margin + height)
-    planes = [np.asarray(Image.fromarray(plane).resize(size, how, box)) for plane in values[0]]
-    return np.stack(planes)[None]
-
-
 def normalize(values: Array, model: Model) -> Array:
     """[H, W, 3] in [0, 1] -> normalised values [1, 3, H, W]."""
-    values = values - np.array(model.mean, np.float32)
-    values /= np.array(model.std, np.float32)
-    return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
+    return normalize_planes(values.transpose(2, 0, 1)[None], model)
 
 
-def denormalize(values: Array, model: Model, rescale: bool = False) -> Array:
+def normalize_planes(values: Array, model: Model) -> Array:
+    """[1, 3, H, W] in [0, 1] -> normalised values, a new array in C order."""
+    mean, std = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (model.mean, model.std))
+    found = np.empty(values.shape, np.float32)
+    np.subtract(values, mean, out=found)
+    found /= std
+    return found
+
+
+def denormalize(
+    values: Array, model: Model, stretched: tuple[np.float32, np.float32] | None = None
+) -> Array:
     """Normalised values [1, 3, H, W] -> [H, W, 3] in [0, 1].
 
-    What no display can show is clipped; with ``rescale`` the whole range from the least to the
-    greatest value is stretched over [0, 1] instead, as the assignment's ``deprocess`` does.
+    What no display can show is clipped; with ``stretched`` the range from that least to that
+    greatest value of sRGB is stretched over [0, 1] instead, as the assignment's ``deprocess`` does.
     """
+    pixels = _displayed(values, model)
+    if stretched is not None:
+        low, high = stretched
+        pixels -= low
+        pixels /= max(high - low, np.float32(1e-12))
+    return np.clip(pixels, 0, 1, out=pixels)
+
+
+def extremes(values: Array, model: Model) -> tuple[np.float32, np.float32]:
+    """The least and the greatest value of sRGB in a picture of normalised values."""
+    pixels = _displayed(values, model)
+    return pixels.min(), pixels.max()
+
+
+def _displayed(values: Array, model: Model) -> Array:
     pixels = values[0].transpose(1, 2, 0) * np.array(model.std, np.float32)
     pixels += np.array(model.mean, np.float32)
-    if rescale:
-        low, high = pixels.min(), pixels.max()
-        pixels = (pixels - low) / max(high - low, np.float32(1e-12))
-    clipped: Array = np.clip(pixels, 0, 1)
-    return clipped
+    return np.ascontiguousarray(pixels)

@@ -111,7 +111,8 @@ def _free(point: Point, bounds: Bounds | None) -> Values:
     low, high = bounds
     held = (point.values <= low) & (point.gradient > 0)
     held |= (point.values >= high) & (point.gradient < 0)
-    return (~held).astype(point.values.dtype)
+    free: Values = (~held).astype(point.values.dtype)
+    return free
 
 
 def _dot(a: Values, b: Values) -> float:

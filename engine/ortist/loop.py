@@ -20,22 +20,23 @@ from . import __version__
 from .checkpoint import Saved, read_checkpoint, write_checkpoint
 from .colors import luminance_of, match_histogram
 from .errors import CheckpointError, DivergedError, OptionError
-from .images import Array, Painting, Raster, denormalize, resize_values
+from .images import Array, Painting, Raster, denormalize, extremes
 from .lbfgs import LbfgsState, lbfgs_init, lbfgs_step
 from .models import Model
-from .optimizers import AdamState, Point, RunningAverage, adam_init, adam_step
+from .optimizers import AdamState, Point, RunningAverage, adam_step
 from .options import Options
 from .pace import Pace
 from .result import Progress, Result, State
 from .runtime import available_cpus, load_onnxruntime
 from .scene import Scene, Stage, View, plan_stages, start_values
+from .stored import Arrays, Derived, Field, Rows, bands
 from .style_files import ExtractedStyle
 
 __all__ = ["Run"]
 
 _ELSEWHERE = {
     *("model", "provider", "threads", "max_pixels", "time_limit"),
-    *("depth", "settings", "keep_metadata"),
+    *("depth", "settings", "keep_metadata", "max_memory", "scratch", "tile"),
 }
 """Options that a checkpoint may differ in, or that it names by what they came to."""
 
@@ -54,7 +55,7 @@ class Run(Iterator[Progress]):
         scene: Scene,
         options: Options,
         inputs: Mapping[str, Raster | ExtractedStyle],
-        start: Array | None = None,
+        start: Field | None = None,
     ) -> None:
         self.options = options
         self.state: State | None = None
@@ -63,7 +64,7 @@ class Run(Iterator[Progress]):
         self._inputs = inputs
         self._stages = plan_stages(options)
         self._view = scene.at(self._stages[0].side)
-        self._start = start_values(self._view, options) if start is None else start
+        self._start = start_values(self._view, options, scene.arrays) if start is None else start
         self._jitter = np.random.default_rng([options.seed, 1])
         self._steps: list[Progress] = []  # these two may be ahead of the state by a step
         self._snapshots: dict[int, Painting] = {}
@@ -90,6 +91,10 @@ class Run(Iterator[Progress]):
         """Sentences on what is used in another way than was asked for: sizes of style files."""
         sides = [stage.side for stage in self._stages]
         return self._scene.styles.notes(sides, self.model.smallest_side)
+
+    @property
+    def _arrays(self) -> Arrays:
+        return self._scene.arrays
 
     @property
     def iteration(self) -> int:
@@ -159,7 +164,7 @@ class Run(Iterator[Progress]):
         )
         self._steps[state.iteration :] = [progress]
         if state.iteration in self.options.snapshots:
-            self._snapshots[state.iteration] = self._painting(state.picture)
+            self._snapshots[state.iteration] = self._painting(self._picture(state))
         self._view, self.state = view, state
         return progress
 
@@ -170,7 +175,7 @@ class Run(Iterator[Progress]):
             stage=0,
             began=0,
             point=Point(self._start, losses.total, gradient, losses),
-            optimizer=lbfgs_init() if self._uses_lbfgs else adam_init(self._start),
+            optimizer=lbfgs_init() if self._uses_lbfgs else self._adam_init(self._start),
             average=RunningAverage(self.options.effective_averaging),
             jitter=self._jitter.bit_generator.state,
         )
@@ -183,25 +188,25 @@ class Run(Iterator[Progress]):
         options, done, point = self.options, state.iteration, state.point
         self._jitter.bit_generator.state = state.jitter
 
-        def evaluate(values: Array) -> Point:
+        def evaluate(values: Field) -> Point:
             return self._evaluate(view, values)
 
         bounded = options.iterations - options.free_iterations
-        if done == 0 and bounded > 0:
+        if done == 0 and bounded > 0 and not self._inside(point.values):
             # Iteration 0 was of the picture as given; the first step starts from inside the box.
-            inside = np.clip(point.values, *self._limits)
-            if not np.array_equal(inside, point.values):
-                point = evaluate(inside)
+            (inside,) = self._arrays.each(lambda v: (np.clip(v, *self._limits),), point.values)
+            point = evaluate(inside)
         within = self._limits if options.free_iterations == 0 or done + 1 < bounded else None
         converged = False
         optimizer: AdamState | LbfgsState
         if isinstance(state.optimizer, LbfgsState):
             found, optimizer = lbfgs_step(point, state.optimizer, evaluate, within)
             converged = found is point and not state.optimizer.pairs
+            average = state.average.including(found.values)
         else:
-            values, optimizer = self._adam_step(done, point, state.optimizer)
-            if within:
-                np.clip(values, *within, out=values)
+            values, optimizer, average = self._adam_step(
+                done, point, state.optimizer, state.average, within
+            )
             found = evaluate(values)
         return State(
             iteration=done + 1,
@@ -209,28 +214,63 @@ class Run(Iterator[Progress]):
             began=state.began,
             point=found,
             optimizer=optimizer,
-            average=state.average.including(found.values),
+            average=average,
             jitter=self._jitter.bit_generator.state,
             converged=converged,
             hurried=state.hurried,
         )
 
-    def _adam_step(self, done: int, point: Point, state: AdamState) -> tuple[Array, AdamState]:
-        """Adam's, with the options' rate, or the last phase's, which begins with fresh moments."""
+    def _inside(self, values: Field) -> bool:
+        """Whether all of ``values`` are in the box."""
+        low, high = self._limits
+        parts = (values[(..., rows, slice(None))] for rows in bands(values))
+        return all(bool(((part >= low) & (part <= high)).all()) for part in parts)
+
+    def _adam_init(self, values: Field) -> AdamState:
+        first, second = (self._arrays.zeros(values.shape) for _ in range(2))
+        return AdamState(0, first, second)
+
+    def _adam_step(
+        self,
+        done: int,
+        point: Point,
+        state: AdamState,
+        average: RunningAverage,
+        within: tuple[Array, Array] | None,
+    ) -> tuple[Field, AdamState, RunningAverage]:
+        """Adam's, with the options' rate, or the last phase's, which begins with fresh moments.
+
+        Then the clamp to the box ``within``, and the average; all of it band by band.
+        """
         options = self.options
         last_phase = max(0, options.iterations - options.final_iterations)
         rate = self._learning_rate()
         if done >= last_phase:
             rate = options.final_learning_rate
             if done == last_phase:
-                state = adam_init(point.values)
+                state = self._adam_init(point.values)
+
+        def step(
+            values: Array, gradient: Array, first: Array, second: Array, total: Array | None = None
+        ) -> tuple[Array, ...]:
+            own = AdamState(state.steps, first, second)
+            values, own = adam_step(values, gradient, own, rate, beta2=options.beta2)
+            if within:
+                np.clip(values, *within, out=values)
+            averaged = average._replace(total=total).including(values).total
+            return (values, own.first, own.second, *(() if averaged is None else (averaged,)))
+
+        sources = [point.values, point.gradient, state.first, state.second]
+        sources += [] if average.total is None else [average.total]
         try:
             with np.errstate(over="raise"):  # else an infinite mean of squares stops all pixels
-                return adam_step(point.values, point.gradient, state, rate, beta2=options.beta2)
+                values, first, second, *total = self._arrays.each(step, *sources)
         except FloatingPointError as error:
             raise self._diverged("the gradient left float32", done + 1) from error
+        average = average.followed_by(total[0]) if total else average
+        return values, AdamState(state.steps + 1, first, second), average
 
-    def _evaluate(self, view: View, values: Array) -> Point:
+    def _evaluate(self, view: View, values: Field) -> Point:
         losses, gradient = view.evaluate(values, self._offset())
         return Point(values, losses.total, gradient, losses)
 
@@ -248,32 +288,27 @@ class Run(Iterator[Progress]):
         positive, bilinearly; the count of steps is kept (crowsonkb/style-transfer-pytorch).
         """
         view = self._scene.at(self._stages[stage].side)
-        picture = self._resized(state.picture, view.canvas)
+        arrays, canvas, wraps = self._arrays, view.canvas, self.options.seamless
+        picture = arrays.resized(self._picture(state), canvas, Image.Resampling.BICUBIC, wraps)
+        (picture,) = arrays.each(lambda v: (np.clip(v, *self._limits),), picture)
         self._jitter.bit_generator.state = state.jitter
         optimizer: AdamState | LbfgsState = lbfgs_init()
         if isinstance(state.optimizer, AdamState):
             steps, first, second = state.optimizer
-            first = self._resized(first, view.canvas)
-            second = self._resized(second, view.canvas, Image.Resampling.BILINEAR)
-            optimizer = AdamState(steps, first, np.maximum(second, 0))
+            first = arrays.resized(first, canvas, Image.Resampling.BICUBIC, wraps)
+            second = arrays.resized(second, canvas, Image.Resampling.BILINEAR, wraps)
+            (second,) = arrays.each(lambda v: (np.maximum(v, 0),), second)
+            optimizer = AdamState(steps, first, second)
         return view, State(
             iteration=state.iteration,
             stage=stage,
             began=state.iteration,
-            point=self._evaluate(view, np.clip(picture, *self._limits)),
+            point=self._evaluate(view, picture),
             optimizer=optimizer,
             average=RunningAverage(self.options.effective_averaging),
             jitter=self._jitter.bit_generator.state,
             hurried=state.hurried,
         )
-
-    def _resized(
-        self,
-        values: Array,
-        size: tuple[int, int],
-        how: Image.Resampling = Image.Resampling.BICUBIC,
-    ) -> Array:
-        return resize_values(values, size, how, wraps=self.options.seamless)
 
     def _learning_rate(self) -> float:
         rate = self.options.learning_rate
@@ -285,23 +320,60 @@ class Run(Iterator[Progress]):
 
     def painting(self) -> Painting:
         """The same with its colours as asked for, before rounding, and with the content's alpha."""
-        return self._painting(self._start if self.state is None else self.state.picture)
+        return self._painting(self._start if self.state is None else self._picture(self.state))
 
-    def _painting(self, picture: Array) -> Painting:
+    def _picture(self, state: State) -> Field:
+        """The running average where there is one, else the iterate, [1, 3, H, W] normalised."""
+        average = state.average
+        if average.total is None:
+            values: Field = state.point.values
+            return values
+        weight = np.float32(average.weight)
+        picture: Field = self._arrays.derived(lambda total: total / weight, average.total)
+        return picture
+
+    def _painting(self, picture: Field) -> Painting:
         if picture.shape[:1:-1] != self.canvas:
-            picture = self._resized(picture, self.canvas)
-        values = denormalize(picture, self.model, self.options.rescale)
+            how = Image.Resampling.BICUBIC
+            picture = self._arrays.resized(picture, self.canvas, how, self.options.seamless)
+        stretched = None
+        if self.options.rescale:
+            parts = [
+                extremes(picture[(..., rows, slice(None))], self.model) for rows in bands(picture)
+            ]
+            stretched = min(low for low, _ in parts), max(high for _, high in parts)
+        colors = self.options.colors
         content, alpha = self._content
-        if self.options.colors in ("content-luminance", "content-histogram"):
-            assert content is not None
-            match = luminance_of if self.options.colors == "content-luminance" else match_histogram
-            values = match(values, content)
-        if alpha is not None:  # laid over white, nothing is darker than the white behind lets it be
-            values = np.maximum(values, 1 - alpha[..., None])
-        return Painting(values, alpha)
+        kept = content if colors in ("content-luminance", "content-histogram") else None
+
+        def displayed(values: Array, content: Array | None, alpha: Array | None) -> Array:
+            values = denormalize(values, self.model, stretched)
+            if content is not None:
+                match = luminance_of if colors == "content-luminance" else match_histogram
+                values = match(values, content)
+            if alpha is not None:  # over white, nothing is darker than the white behind lets it be
+                values = np.maximum(values, 1 - alpha.reshape(*values.shape[:2], 1))
+            return values
+
+        if not self._arrays.on_disk:
+            assert isinstance(picture, np.ndarray)
+            return Painting(displayed(picture, kept, alpha), alpha)
+
+        def planes(values: Array, *others: Array) -> Array:
+            """The same of [1, C, h, w]."""
+            pixels = [part[0].transpose(1, 2, 0) for part in others]
+            found = displayed(
+                values,
+                None if kept is None else pixels[0],
+                None if alpha is None else pixels[-1],
+            )
+            return found.transpose(2, 0, 1)[None]
+
+        others = [part.planes for part in (kept, alpha) if part is not None]
+        return Painting(Rows(Derived(planes, picture, *others)), alpha)
 
     @functools.cached_property
-    def _content(self) -> tuple[Array | None, Array | None]:
+    def _content(self) -> tuple[Any, Any]:
         """The content at the picture's full size, and its alpha."""
         return self._scene.content_at(self.options.size)
 
@@ -331,11 +403,11 @@ class Run(Iterator[Progress]):
         """Goes on from a checkpoint of a run with the same pictures, model and options.
 
         The bytes of the result are those of a run that was never interrupted, on the same machine
-        with the same versions. ``time_limit``, ``max_pixels`` and how the picture is written
-        (``depth``, ``settings``, ``keep_metadata``) may be others. Raises CheckpointError, and
-        leaves the file as it is.
+        with the same versions. ``time_limit``, ``max_pixels``, ``scratch``, ``max_memory`` (where
+        it asks for the same tiles) and how the picture is written (``depth``, ``settings``,
+        ``keep_metadata``) may be others. Raises CheckpointError, and leaves the file as it is.
         """
-        state, steps, snapshots = read_checkpoint(Path(path), self._identity)
+        state, steps, snapshots = read_checkpoint(Path(path), self._identity, self._arrays)
         view = self._scene.at(self._stages[state.stage].side)
         if state.point.values.shape[:1:-1] != view.canvas:
             raise CheckpointError(
@@ -352,10 +424,11 @@ class Run(Iterator[Progress]):
     def _identity(self) -> dict[str, Any]:
         """All that decides the bytes of the result, by name."""
         options = dataclasses.asdict(self.options)
-        model = dataclasses.replace(self.model, folder=Path())
+        model = dataclasses.replace(self.model, folder=Path(), memory={})
         return {
             **{name: value for name, value in options.items() if name not in _ELSEWHERE},
             "provider": self._scene.objective.provider,
+            "tile": self.options.tile_side or "off",
             "threads": self.options.threads or available_cpus(),
             "scales": [[stage.side, stage.iterations] for stage in self._stages],
             **self._scene.fingerprints(),
@@ -380,10 +453,12 @@ class Run(Iterator[Progress]):
             self.options.effective_jitter > 1 or self.options.effective_averaging > 0
         ):
             # The last evaluation was of a window of the last iterate, not of the picture.
-            final = self._view.evaluate(state.picture)[0]
+            self._scene.objective.release()
+            final = self._view.evaluate(self._picture(state))[0]
         initial = steps[0].losses
         if state.stage > 0:  # that was at another scale, with other weights
-            initial = self._view.evaluate(start_values(self._view, self.options))[0]
+            start = start_values(self._view, self.options, self._arrays)
+            initial = self._view.evaluate(start)[0]
         stopped = self._ended or "cancelled"
         if self.finished:
             stopped = "converged" if state.converged else "iterations"

@@ -33,6 +33,9 @@ __all__ = [
 _SIZE_LIMIT = 64 * 2**20
 """Bytes of one file of a bundle; SqueezeNet's are 1 to 6 MB."""
 
+_MEMORY = 1000
+"""Bytes a pixel that a graph is taken to need where the manifest, an older one, does not say."""
+
 
 @dataclass(frozen=True)
 class Tap:
@@ -67,7 +70,8 @@ class Model:
 
     ``mean`` and ``std`` are of sRGB in [0, 1], by channel; ``smallest_side`` is in pixels;
     ``layers[i]`` names the backbone's ``features[i]``, tapped or not; ``source`` and ``license``
-    are of the weights; ``pooling`` is ``max`` or ``avg``.
+    are of the weights; ``pooling`` is ``max`` or ``avg``. ``memory`` is what each graph takes, in
+    bytes for each pixel of the image.
     """
 
     folder: Path
@@ -83,6 +87,7 @@ class Model:
     source: str
     license: str
     pooling: str
+    memory: Mapping[str, int]
 
     @property
     def sha256(self) -> str:
@@ -240,6 +245,9 @@ def _parse(folder: Path, raw: Any) -> Model:
     pooling = raw.get("pooling", "max")  # which all models had before there was a choice
     if pooling not in ("max", "avg"):
         raise ValueError(f"pooling {pooling!r}")
+    memory = {file: int(raw.get("memory", {}).get(file, _MEMORY)) for file in hashes}
+    if not all(0 < size < 10**6 for size in memory.values()):
+        raise ValueError(f"memory {raw['memory']!r}")
     words = [raw["name"], raw["backbone"], *raw["layers"], *raw["weights"].values()]
     if not all(isinstance(word, str) and word.isprintable() for word in words):
         raise ValueError("a name in it is not printable text")
@@ -265,4 +273,5 @@ def _parse(folder: Path, raw: Any) -> Model:
         source=str(raw["weights"]["source"]),
         license=str(raw["weights"]["license"]),
         pooling=pooling,
+        memory=memory,
     )

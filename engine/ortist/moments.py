@@ -33,7 +33,8 @@ __all__ = [
 Double = NDArray[np.float64]
 
 _BLOCK = 8192
-"""Positions that one float32 product adds up; the sums of blocks are added in float64."""
+"""Positions that one float32 product adds up at most (or one row of them); the sums of such blocks
+are added in float64. A block stays in the processor's cache."""
 
 
 class Statistics(NamedTuple):
@@ -60,21 +61,20 @@ class Moments:
 
 def sum_moments(features: Array, guide: NDArray[Any] | None = None) -> Moments:
     """The moments of ``features`` [1, C, h, w] with weights ``guide`` [h, w] (None: all 1)."""
-    channels = features.shape[1]
-    matrix = features.reshape(channels, -1)
-    weights = None if guide is None else np.asarray(guide, np.float32).reshape(-1)
+    channels, height, width = features.shape[1:]
     second, first = np.zeros((channels, channels)), np.zeros(channels)
-    for begin in range(0, matrix.shape[1], _BLOCK):
-        block = matrix[:, begin : begin + _BLOCK]
-        if weights is None:
+    step = max(1, _BLOCK // width)
+    for top in range(0, height, step):
+        block = features[0, :, top : top + step].reshape(channels, -1)
+        if guide is None:
             first += block.sum(axis=1)
         else:
             # T F F^T as (sqrt(T) F) (sqrt(T) F)^T, which BLAS knows to be symmetric.
-            root = np.sqrt(weights[begin : begin + _BLOCK])
+            root = np.sqrt(np.asarray(guide[top : top + step], np.float32)).reshape(-1)
             block = block * root
             first += block @ root
         second += block @ block.T
-    mass = float(matrix.shape[1]) if weights is None else float(weights.sum(dtype=np.float64))
+    mass = float(height * width) if guide is None else float(guide.sum(dtype=np.float64))
     return Moments(second, first, mass)
 
 

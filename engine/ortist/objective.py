@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,9 @@ from .total_variation import total_variation
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["Losses", "Objective", "Targets", "check_interface", "explain", "gram_matrix"]
+    from .general import Photo
+
+__all__ = ["Losses", "Objective", "Room", "Targets", "check_interface", "explain", "gram_matrix"]
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,30 @@ class Losses:
 class Targets:
     """What an image is compared with, by tap.
 
-    ``content``: features [1, C, h, w]. The style is one of two: for ``Objective`` the Gram matrices
-    [C, C] in ``style``; for ``GeneralObjective`` (general.py) a loss for each region in ``losses``,
-    with the regions' guides, or with None one region that is everywhere.
+    For ``Objective`` the features [1, C, h, w] in ``content`` and the Gram matrices [C, C] in
+    ``style``. For ``GeneralObjective`` (general.py) the content as ``photo``, and a loss for each
+    region in ``losses``, with the regions' guides, or with None one region that is everywhere.
     """
 
     content: Mapping[int, Array] = field(default_factory=dict)
     style: Mapping[int, Array] = field(default_factory=dict)
+    photo: Photo | None = None
     losses: Mapping[int, Sequence[StyleLoss]] = field(default_factory=dict)
     guides: Guides | None = None
+
+
+class Room:
+    """How many more bytes may be kept, by those who could also compute them anew."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def claim(self, size: int) -> bool:
+        """Whether there is room for so many; then they are taken."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
 
 
 def gram_matrix(features: Array) -> Array:
@@ -108,8 +125,11 @@ class Objective:
         self._constant: dict[str, Any] = {}
         self._seen: OrderedDict[tuple[object, ...], dict[int, list[Moments]]] = OrderedDict()
 
-    def features(self, image: Array, taps: Iterable[int]) -> dict[int, Array]:
-        """The feature maps [1, C, h, w] of the taps; raises ResourceError when memory runs out."""
+    def features(self, image: Array, taps: Iterable[int], shrink: bool = True) -> dict[int, Array]:
+        """The feature maps [1, C, h, w] of the taps; raises ResourceError when memory runs out.
+
+        With ``shrink`` the memory that other sizes left unused is given back.
+        """
         names = {tap: f"tap_{tap}" for tap in taps}
         if not names:
             return {}
@@ -117,12 +137,18 @@ class Objective:
             self._forward = open_session(self.model.read(FEATURES), *self._settings)
             outputs = {f"tap_{tap.index}" for tap in self.model.taps}
             check_interface(self.model, self._forward, {"image"}, outputs)
+        options = shrinking() if shrink else None
         try:
-            found = self._forward.run(list(names.values()), {"image": image}, shrinking())
+            found = self._forward.run(list(names.values()), {"image": image}, options)
         except Exception as error:
             explain(error, image)
             raise
         return dict(zip(names, found, strict=True))
+
+    def release(self) -> None:
+        """Gives back what memory the calls before have left, for calls with other sizes."""
+        side = self.model.smallest_side
+        self.features(np.zeros((1, 3, side, side), np.float32), [self.model.taps[0].index])
 
     def moments(
         self, image: Array, taps: Iterable[int], guides: Guides | None = None
@@ -133,7 +159,7 @@ class Objective:
         """
         assert guides is None
         taps = tuple(taps)
-        key = (hashlib.blake2b(image.tobytes()).digest(), image.shape, taps)
+        key = (hashlib.blake2b(np.ascontiguousarray(image).data).digest(), image.shape, taps)
         found = self._seen.pop(key, None)
         if found is None:
             features = self.features(image, taps)
@@ -142,6 +168,21 @@ class Objective:
         if len(self._seen) > _KEPT_MOMENTS:
             self._seen.popitem(last=False)
         return found
+
+    def seeing(self, targets: Targets, pixels: Array, taps: Iterable[int], room: Room) -> Targets:
+        """``targets`` with the features of the content ``pixels`` [1, 3, H, W] at those taps.
+
+        They are copied out of ONNX Runtime's memory, which is in few pieces then.
+        """
+        found = self.features(np.ascontiguousarray(pixels), taps, shrink=False)
+        return replace(targets, content={tap: features.copy() for tap, features in found.items()})
+
+    def energies(self, targets: Targets) -> dict[int, float]:
+        """||P||^2 of the content's features P, by tap."""
+        return {
+            tap: float(np.square(features, dtype=np.float64).sum())
+            for tap, features in targets.content.items()
+        }
 
     def aim(self, targets: Targets, weights: Weights) -> None:
         """Sets what the next calls compare with."""
@@ -160,11 +201,12 @@ class Objective:
             feed[f"content_weight_{t}"] = np.array(weights.content.get(t, 0), np.float32)
         self._constant = feed
 
-    def __call__(self, image: Array) -> tuple[Losses, Array]:
+    def __call__(self, image: Array, into: Array | None = None) -> tuple[Losses, Array]:
         """Losses and their gradient, shaped as ``image``, [1, 3, H, W] normalised values.
 
-        Raises ResourceError when memory runs out.
+        It is copied to ``into``, if given. Raises ResourceError when memory runs out.
         """
+        image = np.ascontiguousarray(image)
         try:
             gradient, *found = self._session.run(
                 ["gradient", *self._loss_names], {"image": image, **self._constant}
@@ -185,6 +227,8 @@ class Objective:
             loss, slope = total_variation(image, self._tv_loss)
             tv = self._tv_weight * loss
             gradient += np.float32(self._tv_weight) * slope
+        if into is not None:
+            into[...] = gradient
         return Losses(content, style, tv), gradient
 
     def end_profiling(self) -> str:

@@ -15,15 +15,19 @@ from .images import Array
 __all__ = ["AdamState", "Point", "RunningAverage", "Values", "adam_init", "adam_step"]
 
 Values = NDArray[Any]
-"""float32 in the engine; tests prove the algorithms in float64."""
+"""float32 in the engine; tests prove the algorithms in float64.
+
+Steps are functions of NumPy arrays; what a state holds may also lie in files (stored.py), of which
+the loop gives them a band at a time.
+"""
 
 
 class Point(NamedTuple):
     """Where an optimiser is: values x, loss f(x), its gradient, and what else f returned."""
 
-    values: Values
+    values: Any
     loss: float
-    gradient: Values
+    gradient: Any
     detail: Any = None
 
 
@@ -31,8 +35,8 @@ class AdamState(NamedTuple):
     """``steps`` steps done (t); running means of the gradient (m) and of its square (v)."""
 
     steps: int
-    first: Array
-    second: Array
+    first: Any
+    second: Any
 
 
 def adam_init(values: Array) -> AdamState:
@@ -73,7 +77,7 @@ class RunningAverage(NamedTuple):
     """The mean of the iterates x_1 … x_t with weights decay^(t - i) (Polyak averaging, decayed)."""
 
     decay: float
-    total: Array | None = None
+    total: Any = None
     weight: float = 0.0
 
     def including(self, values: Array) -> RunningAverage:
@@ -83,6 +87,10 @@ class RunningAverage(NamedTuple):
         total = values * share
         if self.total is not None:
             total += self.total * np.float32(self.decay)
+        return self.followed_by(total)
+
+    def followed_by(self, total: Any) -> RunningAverage:
+        """The next average, whose weighted sum is ``total``."""
         return RunningAverage(self.decay, total, self.decay * self.weight + 1 - self.decay)
 
     def value(self, without: Array) -> Array:

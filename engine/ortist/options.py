@@ -19,7 +19,16 @@ from typing import Any, Literal, get_args
 from .errors import OptionError
 from .presets import PRESETS
 
-__all__ = ["STARTS", "Layer", "LayerWeights", "Options", "parse_duration", "parse_layers"]
+__all__ = [
+    "STARTS",
+    "Layer",
+    "LayerWeights",
+    "Options",
+    "parse_duration",
+    "parse_layers",
+    "parse_size",
+    "size_in_words",
+]
 
 Layer = int | str
 """A tap: torchvision's index into ``features`` or its name (``fire2``)."""
@@ -47,6 +56,7 @@ _CHOICES = {
 }
 _HEAVIEST = 10**12
 """The largest weight: beyond it the gradient's square leaves float32."""
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGTkmgt]?)(i?)[Bb]?", re.ASCII)
 _DURATION = re.compile(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?|([\d.]+)", re.ASCII)
 
 
@@ -248,8 +258,20 @@ class Options:
     )
     tile: int | str = _option(
         "auto",
-        "Compute in tiles of N pixels a side, for less memory and the same picture; off for none "
-        "(auto, for now, is off).",
+        "Compute in tiles of N pixels a side, for less memory and the same picture; off for none. "
+        "auto takes them where --max-memory asks for it.",
+    )
+    max_memory: int | None = _option(
+        None,
+        "Memory that the run may take, as in 2GB or 800MB. Without it, what is free, less a tenth.",
+        16_000_000,
+        unset="auto",
+    )
+    scratch: str | None = _option(
+        None,
+        "Folder for the state of pictures that are too large for the memory. Without it, the "
+        "picture's.",
+        unset="auto",
     )
     max_pixels: int = _option(
         89_478_485, "Refuse pictures with more pixels than this, from their header.", 1
@@ -353,6 +375,24 @@ def parse_duration(text: str) -> float:
     return 3600 * hours + 60 * minutes + seconds + plain
 
 
+def parse_size(text: str) -> int:
+    """``"2GB"``, ``"1.5GiB"``, ``"800M"``, ``"800000000"`` -> bytes.
+
+    Raises OptionError for anything else.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise OptionError(f"cannot read the memory {text!r}; write bytes, or as in 2GB or 800MB.")
+    number, prefix, binary = found.groups()
+    power = " KMGT".index((prefix or " ").upper())
+    return int(float(number) * (1024 if binary else 1000) ** power)
+
+
+def size_in_words(size: float) -> str:
+    """1.25 GB for 1250000000 bytes."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
 def parse_layers(value: Any) -> LayerWeights:
     """``"1:300000,fire3"``, ``[1, 4]`` or ``{1: 300000, "fire3": 1000}`` -> (layer, weight) pairs.
 
@@ -425,6 +465,8 @@ def _normalised(name: str, kinds: list[str], value: Any) -> Any:
     """The one form in which each option is kept, from the forms in which it may be given."""
     if name == "time_limit" and isinstance(value, str):
         return parse_duration(value)
+    if name == "max_memory" and isinstance(value, str):
+        return parse_size(value)
     if name in ("content_layers", "style_layers"):
         pairs = None if value is None else parse_layers(value)
         if name == "content_layers" and pairs and pairs[0][1] is not None:
@@ -446,7 +488,7 @@ def _normalised(name: str, kinds: list[str], value: Any) -> Any:
         return _style_weights(value)
     if name == "tile":
         return _tile(value)
-    if name in ("model", "init") and isinstance(value, os.PathLike):
+    if name in ("model", "init", "scratch") and isinstance(value, os.PathLike):
         value = os.fspath(value)
     if name == "init" and value is not None and not (isinstance(value, str) and value):
         raise OptionError(

@@ -11,12 +11,13 @@ from PIL import Image
 
 from .errors import OptionError
 from .files import atomic_writer
-from .images import Painting
+from .images import Levels, Painting
 from .metadata import has_tags, with_text
 from .profiles import srgb_profile
 from .sixteen import write_png, write_tiff
+from .stored import Rows, row_bands
 
-__all__ = ["holds_alpha", "output_depth", "picture_format", "save_picture"]
+__all__ = ["holds_alpha", "output_depth", "picture_format", "save_picture", "takes_rows"]
 
 _WRITABLE = {
     ".jpg": "JPEG",
@@ -29,7 +30,8 @@ _WRITABLE = {
 }
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
 _ALPHA = ("PNG", "TIFF", "WEBP")
-_SIXTEEN = {"PNG": write_png, "TIFF": write_tiff}
+_BY_ROWS = {"PNG": write_png, "TIFF": write_tiff}
+"""The formats of 16 bits, and those whose pixels need not be in memory all at once."""
 _SAVE: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
     "WEBP": {"lossless": True},
@@ -62,7 +64,7 @@ def output_depth(path: Path, asked: int | None) -> int:
     Raises OptionError for 16 in a format that holds 8.
     """
     form = picture_format(path)
-    if asked == 16 and form not in _SIXTEEN:
+    if asked == 16 and form not in _BY_ROWS:
         raise OptionError(
             f"{form} holds 8 bits per channel; for depth 16, end {path.name!r} in .png or .tif."
         )
@@ -72,6 +74,11 @@ def output_depth(path: Path, asked: int | None) -> int:
 def holds_alpha(path: Path) -> bool:
     """Whether the format keeps transparency; without it, the picture is laid over white."""
     return picture_format(path) in _ALPHA
+
+
+def takes_rows(path: Path) -> bool:
+    """Whether a picture in that format can be written without having all of it in memory."""
+    return picture_format(path) in _BY_ROWS
 
 
 def save_picture(
@@ -87,11 +94,11 @@ def save_picture(
     UserComment, where the format holds it: BMP holds none, nor a profile. Raises OptionError or
     OutputError.
     """
-    height, width = painting.values.shape[:2]
-    form = picture_format(path, (width, height))
+    form = picture_format(path, painting.size)
     if form not in _ALPHA:
         painting = replace(painting, alpha=None)
-    levels = painting.levels(output_depth(path, depth))
+    levels = _Levels(painting, output_depth(path, depth))
+    by_rows = form in _BY_ROWS and isinstance(painting.values, Rows)
     tags = with_text(exif, text)
     more: dict[str, Any] = {}
     if form != "BMP":
@@ -99,7 +106,25 @@ def save_picture(
         if has_tags(tags):
             more["exif"] = tags.tobytes()
     with atomic_writer(path) as stream:
-        if form == "TIFF" or levels.dtype == np.uint16:
-            _SIXTEEN[form](levels, stream, tags)
+        if form == "TIFF" or levels.dtype == np.uint16 or by_rows:
+            _BY_ROWS[form](levels, stream, tags)
         else:
-            Image.fromarray(levels).save(stream, form, **_SAVE.get(form, {}), **more)
+            Image.fromarray(levels.whole()).save(stream, form, **_SAVE.get(form, {}), **more)
+
+
+class _Levels:
+    """A painting's levels, [H, W, 3 or 4], made as rows of them are asked for."""
+
+    def __init__(self, painting: Painting, depth: int) -> None:
+        self._painting, self._depth = painting, depth
+        self.dtype = np.dtype(f"uint{depth}")
+        self.shape = (*painting.size[::-1], 3 if painting.alpha is None else 4)
+
+    def __getitem__(self, rows: slice) -> Levels:
+        return self._painting.rows(rows).levels(self._depth)
+
+    def whole(self) -> Levels:
+        levels = np.empty(self.shape, self.dtype)
+        for rows in row_bands(self._painting.values):
+            levels[rows] = self[rows]
+        return levels

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .balance import Weights
-from .images import Array, Painting, Source
+from .images import Painting, Source
 from .lbfgs import LbfgsState
 from .models import Model
 from .objective import Losses
@@ -44,11 +44,6 @@ class State:
     jitter: Mapping[str, Any]
     converged: bool = False
     hurried: bool = False
-
-    @property
-    def picture(self) -> Array:
-        """The running average where there is one, else the iterate, [1, 3, H, W] normalised."""
-        return self.average.value(self.point.values)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .options import Provider
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["available_cpus", "load_onnxruntime", "open_session", "shrinking"]
+__all__ = ["available_cpus", "control_groups", "load_onnxruntime", "open_session", "shrinking"]
 
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 """In the order in which ``auto`` tries them."""
@@ -56,7 +56,7 @@ def available_cpus() -> int:
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    for folder in _control_groups():
+    for folder in control_groups():
         try:
             quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
             count = min(count, max(1, -(-int(quota) // int(period))))
@@ -65,7 +65,7 @@ def available_cpus() -> int:
     return count
 
 
-def _control_groups() -> list[Path]:
+def control_groups() -> list[Path]:
     """The folders of this process's control group (v2) and of those around it."""
     root = Path("/sys/fs/cgroup")
     try:
@@ -82,10 +82,14 @@ def open_session(
     provider: Provider = "auto",
     threads: int | None = None,
     profile: str | None = None,
+    spinning: bool = True,
 ) -> onnxruntime.InferenceSession:
     """A session of ``model`` on ``provider`` with ``threads`` CPU threads (None: all it may use).
 
-    With ``profile`` the time of every op is recorded to a file whose name begins with it.
+    Between runs its threads spin for a while, so that the next one starts at once; without
+    ``spinning`` they leave the CPUs to others. With ``profile`` the time of every op is recorded to
+    a file whose name begins with it.
+
     Raises ProviderError where a provider that was named cannot be had, OptionError for more threads
     than there are, and ModelError for what ONNX Runtime cannot load. ``auto`` tries CUDA, then the
     CPU.
@@ -102,6 +106,7 @@ def open_session(
     # A plan of all buffers at once: 715 instead of 402 MiB at 512 px, and no faster.
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     # External data would escape the manifest's hashes: it is looked for where none is.
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", os.devnull

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,24 +14,44 @@ from .colors import colored_noise
 from .errors import OptionError
 from .general import GeneralObjective
 from .guides import Guides, mask_values
-from .images import Array, Raster, alpha_at, fill, normalize, shorter_side_to, size_at
+from .images import (
+    Array,
+    Raster,
+    alpha_at,
+    fill,
+    normalize,
+    normalize_planes,
+    shorter_side_to,
+    size_at,
+    unit,
+)
 from .models import Model
 from .moments import Statistics
-from .objective import Losses, Objective, Targets
+from .objective import Losses, Objective, Room, Targets
 from .options import Options
+from .stored import Arrays, Derived, Field, Rows, Stored, bands, chunks, crop
 from .style_files import ExtractedStyle
 from .style_losses import STYLE_LOSSES, StyleLoss, energy, scaled
 from .styles import Styles
 
-__all__ = ["Evaluator", "Scene", "Stage", "View", "open_objective", "plan_stages", "start_values"]
+__all__ = [
+    "KEPT_BYTES",
+    "Evaluator",
+    "Scene",
+    "Stage",
+    "View",
+    "open_objective",
+    "plan_stages",
+    "start_values",
+]
 
 Evaluator = Objective | GeneralObjective
 
 _STRIDE = 16
 """A multiple of the strides of all taps that there are."""
 
-_KEPT_BYTES = 256 * 2**20
-"""Content features of shifted windows are kept up to this size, then computed at every step."""
+KEPT_BYTES = 256 * 2**20
+"""Content features are kept up to this size, then computed at every step."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,8 @@ class Scene:
         styles: Styles,
         options: Options,
         init: Raster | None = None,
+        arrays: Arrays | None = None,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
         if content is None and not styles.images:
             raise OptionError("there is neither a content image nor a style image.")
@@ -108,6 +131,8 @@ class Scene:
         self.options = options
         self.styles = styles
         self._init = init
+        self.arrays = Arrays() if arrays is None else arrays
+        self.kept_bytes = kept_bytes
         self._content = content
         self._content_taps, self._style_taps = chosen_taps(options, objective.model)
         for stage in plan_stages(options):
@@ -137,24 +162,40 @@ class Scene:
             pictures |= {f"style mask {number}": region.part}
         return {name: _hash(picture) for name, picture in pictures.items() if picture is not None}
 
-    def content_at(self, side: int) -> tuple[Array | None, Array | None]:
-        """The content [H, W, 3] and its alpha [H, W], in [0, 1], if there are such."""
+    def content_at(self, side: int) -> tuple[Any, Any]:
+        """The content [H, W, 3] and its alpha [H, W], in [0, 1], if there are such.
+
+        ``Rows`` of them where arrays are in files.
+        """
         if self._content is None:
             return None, None
-        return shorter_side_to(self._content, side), alpha_at(self._content, side)
+        if not self.arrays.on_disk:
+            return shorter_side_to(self._content, side), alpha_at(self._content, side)
+        alpha = self._content.alpha_planes()
+        parts = (self._content.planes(), alpha)
+        found = [None if part is None else Rows(self._at_size(part, side)) for part in parts]
+        return found[0], found[1]
+
+    def _at_size(self, planes: Field, side: int) -> Field:
+        """Levels of the content, [1, C, H, W], as values in [0, 1] at that scale."""
+        levels = self.arrays.resized(planes, self.canvas(side), Image.Resampling.BILINEAR)
+        return Derived(unit, levels)
 
     def at(self, side: int) -> View:
         """The scene with pictures whose shorter side has ``side`` pixels."""
-        content, masks, like = None, None, None
         canvas = self.canvas(side)
-        if self._content is not None:
-            photo = shorter_side_to(self._content, side)
+        content: Any = None
+        photo, _ = self.content_at(side)
+        like = photo if self.options.colors == "style-matched" else None
+        if isinstance(photo, Rows):
+            content = Derived(lambda values: normalize_planes(values, self.model), photo.planes)
+        elif photo is not None:
             content = normalize(photo, self.model)
-            like = photo if self.options.colors == "style-matched" else None
-        if self.styles.regions:
-            found = [mask_values(region.content, canvas) for region in self.styles.regions]
-            masks = np.stack(found)
+            del photo
+        masks = self._masks(canvas) if self.styles.regions else None
+        self.objective.release()
         style = self.styles.statistics(self.objective, self._style_taps, side, like)
+        self.objective.release()
         return View(self, canvas, content, self._content_taps, style, masks)
 
     def init_at(self, side: int) -> Array:
@@ -166,6 +207,22 @@ class Scene:
         """The statistics of the style's colours, sRGB in [0, 1]."""
         like = self.content_at(side)[0] if self.options.colors == "style-matched" else None
         return self.styles.colors(side, self.model.smallest_side, like)
+
+    def _masks(self, canvas: tuple[int, int]) -> Field:
+        """The regions' masks [R, H, W] in [0, 1]."""
+        regions = self.styles.regions
+        if not self.arrays.on_disk:
+            return np.stack([mask_values(region.content, canvas) for region in regions])
+        masks: Stored = self.arrays.zeros((len(regions), canvas[1], canvas[0]))
+        for index, region in enumerate(regions):
+            levels = np.asarray(region.content)[None, None]
+            planes = Derived(lambda part: part.astype(np.float32), levels)
+            found = self.arrays.resized(planes, canvas, Image.Resampling.BILINEAR)
+            own = masks.plane(index)
+            for rows in bands(found):
+                key = (..., rows, slice(None))
+                own[key] = found[key][0, 0] / np.float32(255)
+        return masks
 
     def canvas(self, side: int) -> tuple[int, int]:
         """(width, height) of the picture at that scale: the content's aspect, or square."""
@@ -202,10 +259,10 @@ class View:
         self,
         scene: Scene,
         canvas: tuple[int, int],
-        content: Array | None,
+        content: Field | None,
         content_taps: list[int],
         style: dict[int, list[Statistics]],
-        masks: Array | None,
+        masks: Field | None,
     ) -> None:
         self.canvas = canvas
         self.content = content
@@ -222,9 +279,9 @@ class View:
         )
         self._masks = masks
         self._kept: dict[tuple[int, int], Targets] = {}
-        self._kept_bytes = 0
+        self._room = Room(scene.kept_bytes)
         self._whole = self._seen_from(None)
-        areas = np.ones(1) if masks is None else masks.mean(axis=(1, 2), dtype=np.float64)
+        areas = np.ones(1) if masks is None else _areas(masks)
         shares = (areas / areas.sum()).tolist()
         energies = {
             tap: sum(
@@ -233,13 +290,15 @@ class View:
             )
             for tap, parts in style.items()
         }
+        content_energies = scene.objective.energies(self._whole)
+        values = 3 * canvas[0] * canvas[1]
         self.weights: Weights = resolve_weights(
-            scene.options, scene.model, self._whole.content, energies, 3 * canvas[0] * canvas[1]
+            scene.options, scene.model, content_energies, energies, values
         )
 
     def evaluate(
-        self, values: Array, offset: tuple[int, int] | None = None
-    ) -> tuple[Losses, Array]:
+        self, values: Field, offset: tuple[int, int] | None = None
+    ) -> tuple[Losses, Field]:
         """Losses and gradient of ``values``, [1, 3, H, W] normalised.
 
         With ``offset`` only a window is seen, ``jitter`` - 1 pixels smaller each way and shifted
@@ -248,53 +307,51 @@ class View:
         (as in Olah et al., "Feature Visualization", Distill 2017, but by a window: rolling the
         picture would carry one border onto the other). A seamless one has no border, and is rolled.
         """
-        objective = self._scene.objective
+        objective, arrays = self._scene.objective, self._scene.arrays
         targets = self._whole if offset is None else self._targets(offset)
         objective.aim(targets, self.weights)
         if self._scene.options.seamless and offset is not None:
-            losses, rolled = objective(np.roll(values, (-offset[0], -offset[1]), (2, 3)))
+            rolled: Any = np.roll(np.asarray(values), (-offset[0], -offset[1]), (2, 3))
+            losses, rolled = objective(rolled)
             return losses, np.roll(rolled, offset, (2, 3))
-        losses, seen = objective(np.ascontiguousarray(self._window(values, offset)))
-        if offset is None:
-            return losses, seen
-        gradient = np.zeros_like(values)
-        self._window(gradient, offset)[...] = seen
+        seen: Any = self._window(values, offset)
+        if offset is None and not arrays.on_disk:
+            return objective(seen)
+        gradient: Field = arrays.zeros(values.shape)
+        losses, _ = objective(seen, self._window(gradient, offset))
         return losses, gradient
 
-    def _window(self, values: Array, offset: tuple[int, int] | None) -> Array:
-        """A view of ``values``."""
+    def _window(self, values: Field, offset: tuple[int, int] | None) -> Any:
+        """A part of ``values``, not a copy."""
         if offset is None:
             return values
         down, right = offset
         less = self._scene.options.effective_jitter - 1
-        height, width = values.shape[2] - less, values.shape[3] - less
-        return values[:, :, down : down + height, right : right + width]
+        height, width = values.shape[-2] - less, values.shape[-1] - less
+        return crop(values, slice(down, down + height), slice(right, right + width))
 
     def _targets(self, offset: tuple[int, int]) -> Targets:
         if offset in self._kept:
             return self._kept[offset]
         targets = self._seen_from(offset)
         size = sum(features.nbytes for features in targets.content.values())
-        if targets.guides is not None:  # all taps' guides have fewer values than the masks
-            size += targets.guides.masks.nbytes
-        if self._kept_bytes + size <= _KEPT_BYTES:
+        if targets.guides is not None and not self._scene.arrays.on_disk:
+            size += targets.guides.masks.nbytes  # all taps' guides have fewer values than these
+        if self._room.claim(size):
             self._kept[offset] = targets
-            self._kept_bytes += size
         return targets
 
     def _seen_from(self, offset: tuple[int, int] | None) -> Targets:
         targets = self._style
         if self._masks is not None:
-            seen = self._window(self._masks[None], offset)[0]
-            targets = replace(targets, guides=Guides(seen))
-        if self.content is not None:
-            pixels = np.ascontiguousarray(self._window(self.content, offset))
-            features = self._scene.objective.features(pixels, self._content_taps)
-            targets = replace(targets, content=features)
-        return targets
+            targets = replace(targets, guides=Guides(self._window(self._masks, offset)))
+        if self.content is None:
+            return targets
+        pixels = self._window(self.content, offset)
+        return self._scene.objective.seeing(targets, pixels, self._content_taps, self._room)
 
 
-def start_values(view: View, options: Options) -> Array:
+def start_values(view: View, options: Options, arrays: Arrays) -> Field:
     """The picture before the first step, [1, 3, H, W] in normalised units.
 
     Gray is the mean of the training images, zero after normalisation; noise is uniform in [0, 1) in
@@ -302,24 +359,27 @@ def start_values(view: View, options: Options) -> Array:
     calls noise ratio: start = (1 - ratio) start + ratio noise.
     """
     width, height = view.canvas
+    arrays, shape = view._scene.arrays, (1, 3, height, width)
     ratio = np.float32(options.init_noise)
     start = None if ratio == 1 or options.init == "noise" else _plain_start(view, options)
     if ratio == 0 and start is not None:
         return start
     generator = np.random.default_rng(options.seed)
-    noise = generator.random((1, 3, height, width), dtype=np.float32)
+    noise: Field = arrays.filled(shape, lambda part: generator.random(part, dtype=np.float32))
     if start is None:
         return noise
-    mixed: Array = (1 - ratio) * start + ratio * noise
-    return mixed
+    (mixed,) = arrays.each(lambda a, b: ((1 - ratio) * a + ratio * b,), start, noise)
+    found: Field = mixed
+    return found
 
 
-def _plain_start(view: View, options: Options) -> Array:
+def _plain_start(view: View, options: Options) -> Field:
     """Without noise mixed in."""
     width, height = view.canvas
     scene, side = view._scene, min(view.canvas)
     if options.init == "gray":
-        return np.zeros((1, 3, height, width), np.float32)
+        gray: Field = scene.arrays.zeros((1, 3, height, width))
+        return gray
     if options.init == "style":
         second, mean = scene.style_colors(side)
         generator = np.random.default_rng([options.seed, 2])
@@ -334,13 +394,25 @@ def _plain_start(view: View, options: Options) -> Array:
     return view.content
 
 
+def _areas(masks: Field) -> Any:
+    """The mean of each mask, in float64."""
+    total = np.zeros(masks.shape[0])
+    for rows in bands(masks):
+        total += masks[(..., rows, slice(None))].sum(axis=(1, 2), dtype=np.float64)
+    return total / (masks.shape[1] * masks.shape[2])
+
+
 def _hash(picture: Raster | ExtractedStyle | Image.Image) -> str:
     """The SHA-256 of its pixels, size and type; of a style file, of its contents."""
     if isinstance(picture, ExtractedStyle):
         return picture.sha256
     found = hashlib.sha256()
-    levels = (picture.pixels, picture.alpha) if isinstance(picture, Raster) else (picture,)
-    for array in map(np.asarray, (part for part in levels if part is not None)):
-        found.update(f"{array.dtype} {array.shape} ".encode())
-        found.update(np.ascontiguousarray(array).data)
+    levels: tuple[Any, ...] = (np.asarray(picture),) if isinstance(picture, Image.Image) else ()
+    if isinstance(picture, Raster):
+        levels = (picture.pixels, picture.alpha)
+    for array in (part for part in levels if part is not None):
+        shape = array.shape[:2] if array is levels[-1] and len(levels) == 2 else array.shape
+        found.update(f"{array.dtype} {shape} ".encode())
+        for part in chunks(array):
+            found.update(part)
     return found.hexdigest()

@@ -48,7 +48,7 @@ Schedule = tuple[tuple[int, int], ...]
 
 _LIMIT, _LONGEST_PATH = 32_768, 4096
 """Characters of JSON: JPEG holds 64 KiB of EXIF data."""
-_LEFT_OUT = {"snapshots", "settings", "max_pixels", "time_limit"}
+_LEFT_OUT = {"snapshots", "settings", "max_pixels", "time_limit", "max_memory", "scratch"}
 _COMMANDS = {(True, True): "transfer", (True, False): "invert", (False, True): "texture"}
 """By whether there is a content image, and a style image."""
 _ROLE = re.compile(r"content|style|init|(style|content mask|style mask) [1-9][0-9]{0,2}", re.ASCII)

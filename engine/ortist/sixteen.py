@@ -11,6 +11,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,6 +22,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from .metadata import has_tags
 from .profiles import srgb_profile
+from .runtime import available_cpus
 
 __all__ = ["read_sixteen", "write_png", "write_tiff"]
 
@@ -30,6 +32,7 @@ _OTHER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 """By the last letter of Pillow's raw modes: the byte order that gives the low byte."""
 _PLANAR = 284  # the TIFF tag that tells whether channels lie in planes of their own
 _STRIP_BYTES = 2**20
+_STRIPS = 8
 
 
 def read_sixteen(image: Image.Image, again: Callable[[], Image.Image]) -> Samples | None:
@@ -79,23 +82,27 @@ def _planes(image: Image.Image) -> bool:
     return bool(getattr(image, "tag_v2", {}).get(_PLANAR, 1) != 1)
 
 
-def write_png(samples: Samples, stream: BinaryIO, exif: Image.Exif) -> None:
-    """``samples``, [H, W, 3 or 4], as a PNG of 16 bits (W3C PNG, third edition), in sRGB."""
+def write_png(samples: Any, stream: BinaryIO, exif: Image.Exif) -> None:
+    """``samples``, uint8 or uint16 [H, W, 3 or 4], as a PNG (W3C PNG, third edition), in sRGB.
+
+    They may be anything with a shape and a type of which rows can be had.
+    """
     height, width, channels = samples.shape
+    size = samples.dtype.itemsize
     kind = {3: 2, 4: 6}[channels]
     stream.write(b"\x89PNG\r\n\x1a\n")
-    _chunk(stream, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
+    _chunk(stream, b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * size, kind, 0, 0, 0))
     _chunk(stream, b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile()))
     if has_tags(exif):
         _chunk(stream, b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
     pack = zlib.compressobj(6)
-    rows = max(1, _STRIP_BYTES // (2 * channels * width))
+    rows = max(1, _STRIP_BYTES // (size * channels * width))
     for top in range(0, height, rows):
-        part = samples[top : top + rows].astype(">u2").view(np.uint8)
-        part = part.reshape(len(part), width, 2 * channels)
+        part = samples[top : top + rows].astype(f">u{size}").view(np.uint8)
+        part = part.reshape(len(part), width, size * channels)
         filtered = part.copy()  # filter 1: every byte less the one of the pixel to the left
         filtered[:, 1:] -= part[:, :-1]
-        lines = np.ones((len(part), 1 + 2 * channels * width), np.uint8)
+        lines = np.ones((len(part), 1 + size * channels * width), np.uint8)
         lines[:, 1:] = filtered.reshape(len(part), -1)
         if data := pack.compress(lines.tobytes()):
             _chunk(stream, b"IDAT", data)
@@ -108,21 +115,16 @@ def _chunk(stream: BinaryIO, name: bytes, data: bytes) -> None:
     stream.write(struct.pack(">I", zlib.crc32(name + data)))
 
 
-def write_tiff(samples: NDArray[Any], stream: BinaryIO, exif: Image.Exif) -> None:
+def write_tiff(samples: Any, stream: BinaryIO, exif: Image.Exif) -> None:
     """``samples``, uint8 or uint16 [H, W, 3 or 4], as a TIFF 6.0, deflated, in sRGB.
 
-    8 bits too: Pillow's own way to deflate refuses some EXIF data.
+    8 bits too: Pillow's own way to deflate refuses some EXIF data. As for ``write_png`` rows of
+    them suffice; strips are written as they are made, between two versions of the directory, which
+    stands before them and holds their sizes.
     """
     height, width, channels = samples.shape
     size = samples.dtype.itemsize
     rows = max(1, _STRIP_BYTES // (size * channels * width))
-    strips = []
-    for top in range(0, height, rows):
-        part = samples[top : top + rows]
-        predicted = part.copy()  # section 14: every sample less the one of the pixel to the left
-        predicted[:, 1:] -= part[:, :-1]
-        strips.append(zlib.compress(predicted.astype(f"<u{size}").tobytes(), 6))
-    sizes = [len(strip) for strip in strips]
     directory = ImageFileDirectory_v2(b"II\x2a\x00\x00\x00\x00\x00")
     for tag, value in exif.items():
         directory[tag] = value
@@ -135,10 +137,8 @@ def write_tiff(samples: NDArray[Any], stream: BinaryIO, exif: Image.Exif) -> Non
         258: (8 * size,) * channels,
         259: 8,  # deflate
         262: 2,  # RGB
-        273: tuple(int(offset) for offset in np.cumsum([0, *sizes[:-1]])),
         277: channels,
         278: rows,
-        279: tuple(sizes),
         _PLANAR: 1,
         317: 2,
         339: (1,) * channels,  # unsigned
@@ -151,6 +151,28 @@ def write_tiff(samples: NDArray[Any], stream: BinaryIO, exif: Image.Exif) -> Non
     for tag in (273, 279):
         directory.tagtype[tag] = 4
     directory.tagtype[34675] = 7
-    directory.save(stream)  # makes the strips' offsets count from its own end
-    for strip in strips:
-        stream.write(strip)
+    begin = stream.tell()
+
+    def write_directory(sizes: list[int]) -> None:
+        stream.seek(begin)
+        directory[273] = tuple(int(offset) for offset in np.cumsum([0, *sizes[:-1]]))
+        directory[279] = tuple(sizes)
+        directory.save(stream)  # makes the strips' offsets count from its own end
+
+    write_directory([0] * -(-height // rows))
+    sizes = []
+    with ThreadPoolExecutor(available_cpus()) as threads:
+        for top in range(0, height, _STRIPS * rows):  # so many are compressed at once
+            tops = range(top, min(height, top + _STRIPS * rows), rows)
+            for strip in threads.map(_compressed, [samples[t : t + rows] for t in tops]):
+                sizes.append(len(strip))
+                stream.write(strip)
+    end = stream.tell()
+    write_directory(sizes)
+    stream.seek(end)
+
+
+def _compressed(part: NDArray[Any]) -> bytes:
+    predicted = part.copy()  # section 14: every sample less the one of the pixel to the left
+    predicted[:, 1:] -= part[:, :-1]
+    return zlib.compress(predicted.astype(f"<u{part.dtype.itemsize}", copy=False).tobytes(), 6)

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ __all__ = [
     "Painted",
     "Style",
     "backbone_sha256",
+    "is_style_file",
     "load_style",
     "read_style",
 ]
@@ -208,18 +209,21 @@ def load_style(style: Style, max_pixels: int) -> Raster | ExtractedStyle:
     """
     if isinstance(style, ExtractedStyle):
         return style
-    if isinstance(style, (str, PathLike)) and _is_style_file(style):
-        return read_style(style)
+    if is_style_file(style):
+        return read_style(cast(str | PathLike[str], style))
     return load_picture(style, max_pixels, "style image")
 
 
-def _is_style_file(path: str | PathLike[str]) -> bool:
-    if os.path.splitext(os.fsdecode(path))[1].lower() == SUFFIX:
+def is_style_file(style: Style) -> bool:
+    """Whether it is a style file, or what was read from one, and no picture."""
+    if not isinstance(style, (str, PathLike)):
+        return isinstance(style, ExtractedStyle)
+    if os.path.splitext(os.fsdecode(style))[1].lower() == SUFFIX:
         return True
     try:
-        if not os.path.isfile(path):
+        if not os.path.isfile(style):
             return False
-        with open(path, "rb") as stream:
+        with open(style, "rb") as stream:
             return stream.read(len(_MAGIC)) == _MAGIC
     except OSError:
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -148,7 +148,7 @@ class Styles:
         return (own, own) if isinstance(image, ExtractedStyle) else size_at(image.size, own)
 
     def statistics(
-        self, observer: _Observer, taps: Iterable[int], side: int, like: Array | None = None
+        self, observer: _Observer, taps: Iterable[int], side: int, like: Any = None
     ) -> dict[int, list[Statistics]]:
         """By tap, the statistics that each region shall have; without regions those of the blend.
 
@@ -194,7 +194,7 @@ class Styles:
         return rounded(blend([(weight, found) for weight, found in parts if found is not None]))
 
     def _statistics(
-        self, observer: _Observer, taps: list[int], side: int, index: int, like: Array | None
+        self, observer: _Observer, taps: list[int], side: int, index: int, like: Any
     ) -> dict[int, list[Statistics]]:
         """The statistics of one style, for each of its regions (or, without any, as a whole).
 
@@ -216,7 +216,8 @@ class Styles:
                 white if part is None else mask_values(part, (width, height)) for part in parts
             ]
             guides = Guides(np.stack(masks))
-        found = observer.moments(normalize(pixels, model), taps, guides)
+        pixels = normalize(pixels, model)  # and the other is let go
+        found = observer.moments(pixels, taps, guides)
         if any(moments.mass <= 0 for regions in found.values() for moments in regions):
             raise PictureError(
                 f"a style mask leaves nothing of the style at {width} x {height} "

@@ -7,7 +7,8 @@ by any worker that has the model, in any order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from .models import Model, Tap
 from .moments import Moments, sum_moments
 from .objective import check_interface, explain
 from .options import Provider
-from .runtime import open_session
+from .runtime import available_cpus, open_session, shrinking
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -35,7 +36,8 @@ class Look:
     """Pass 1 of a tile: ``pixels`` [1, 3, h, w] is what it sees, ``guides`` are over the same.
 
     ``own`` says, for each tap wanted, which of the positions seen are the tile's own. Those of
-    ``style`` taps are summed into moments, those of ``content`` taps compared with these features.
+    ``style`` taps are summed into moments, those of ``content`` taps compared with the content's
+    features, which are over all that it sees.
     """
 
     pixels: Array
@@ -90,8 +92,9 @@ class TileWorker:
 
     def __init__(self, model: Model, provider: Provider, threads: int | None) -> None:
         self.model = model
-        self._forward = open_session(model.read(FEATURES), provider, threads)
-        self._pullback = open_session(model.read(PULLBACK), provider, threads)
+        self._threads = ThreadPoolExecutor(threads or available_cpus())
+        self._forward = open_session(model.read(FEATURES), provider, threads, spinning=False)
+        self._pullback = open_session(model.read(PULLBACK), provider, threads, spinning=False)
         taps = [tap.index for tap in model.taps]
         check_interface(model, self._forward, {"image"}, {f"tap_{tap}" for tap in taps})
         names = ("mixing", "shift", "guides", "features", "content_weight")
@@ -99,30 +102,52 @@ class TileWorker:
         check_interface(model, self._pullback, {"image", *inputs}, {"gradient"})
         self.provider: str = self._pullback.get_providers()[0]
 
-    def features(self, look: Look) -> dict[int, Array]:
-        """The tile's own features [1, C, h, w] of the taps."""
-        return {tap: found[(..., *look.own[tap])] for tap, found in self._maps(look).items()}
+    def maps(self, pixels: Array, taps: Iterable[int]) -> dict[int, Array]:
+        """The feature maps [1, C, h, w] over ``pixels``; raises ResourceError as ``observe``."""
+        names = {tap: f"tap_{tap}" for tap in taps}
+        found = _run(self._forward, list(names.values()), {"image": pixels})
+        return dict(zip(names, found, strict=True))
+
+    def release(self) -> None:
+        """Gives back what memory the calls before have left, for calls with other sizes."""
+        side = self.model.smallest_side
+        image = np.zeros((1, 3, side, side), np.float32)
+        self._forward.run([f"tap_{self.model.taps[0].index}"], {"image": image}, shrinking())
 
     def observe(self, look: Look) -> Seen:
         """Pass 1; raises ResourceError when memory runs out."""
+        maps = self.maps(look.pixels, look.own)
+        found = self._threads.map(lambda tap: self._observed(look, tap, maps[tap]), maps)
         moments: dict[int, list[Moments]] = {}
         errors: dict[int, float] = {}
         positions: dict[int, int] = {}
-        shapes: dict[int, tuple[int, int]] = {}
-        for tap, features in self._maps(look).items():
-            own = features[(..., *look.own[tap])]
-            shapes[tap] = (features.shape[2], features.shape[3])
-            positions[tap] = own[0, 0].size
-            if tap in look.style:
-                guides = _guides(look.guides, self._tap(tap), shapes[tap])
-                if guides is None:
-                    moments[tap] = [sum_moments(own)]
-                else:
-                    moments[tap] = [sum_moments(own, g[look.own[tap]]) for g in guides]
-            if tap in look.content:
-                difference = own - look.content[tap]
-                errors[tap] = float(np.square(difference, out=difference).sum(dtype=np.float64))
+        for tap, (own_moments, error, count) in zip(maps, found, strict=True):
+            positions[tap] = count
+            if own_moments:
+                moments[tap] = own_moments
+            if error is not None:
+                errors[tap] = error
+        shapes = {tap: (features.shape[2], features.shape[3]) for tap, features in maps.items()}
         return Seen(moments, errors, positions, shapes)
+
+    def _observed(
+        self, look: Look, tap: int, features: Array
+    ) -> tuple[list[Moments], float | None, int]:
+        """The moments of one tap, ||F - P||^2 and the number of positions."""
+        own = features[(..., *look.own[tap])]
+        moments: list[Moments] = []
+        if tap in look.style:
+            shape = features.shape[2], features.shape[3]
+            guides = _guides(look.guides, self._tap(tap), shape)
+            if guides is None:
+                moments = [sum_moments(own)]
+            else:
+                moments = [sum_moments(own, g[look.own[tap]]) for g in guides]
+        error = None
+        if tap in look.content:
+            difference = own - look.content[tap][(..., *look.own[tap])]
+            error = float(np.square(difference, out=difference).sum(dtype=np.float64))
+        return moments, error, own[0, 0].size
 
     def pull(self, pull: Pull) -> Array:
         """Pass 2: the gradient [1, 3, h, w] of the inside; raises ResourceError as ``observe``."""
@@ -140,11 +165,6 @@ class TileWorker:
         (gradient,) = _run(self._pullback, ["gradient"], feed)
         inside: Array = gradient[(..., *pull.inside)]
         return inside
-
-    def _maps(self, look: Look) -> dict[int, Array]:
-        names = {tap: f"tap_{tap}" for tap in look.own}
-        found = _run(self._forward, list(names.values()), {"image": look.pixels})
-        return dict(zip(names, found, strict=True))
 
     def _tap(self, index: int) -> Tap:
         return next(tap for tap in self.model.taps if tap.index == index)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["total_variation"]
+__all__ = ["total_variation", "variation", "variation_slope"]
 
 _PAIRS: Mapping[str, list[tuple[tuple[int, int], float]]] = {
     "squares": [((1, 0), 1.0), ((0, 1), 1.0)],
@@ -34,30 +34,56 @@ def total_variation(
 
     With ``wraps`` pixels at opposite edges are neighbours.
     """
-    gradient = np.zeros_like(image)
+    height, width = image.shape[2:]
+    begin = 1 if wraps else 0
+    if wraps:
+        image = np.pad(image, ((0, 0), (0, 0), (1, 1), (1, 1)), "wrap")
+    inside = slice(begin, begin + height), slice(begin, begin + width)
+    return variation(image, form, *inside), variation_slope(image, form, *inside)
+
+
+def variation(pixels: NDArray[Any], form: str, rows: slice, columns: slice) -> float:
+    """The loss of the inside ``rows`` x ``columns`` of ``pixels`` [1, C, h, w], in float64.
+
+    A pair belongs to the one of its pixels that ``_PAIRS`` starts from, so that each is counted
+    once when the insides of tiles cover a picture; ``pixels`` must hold the neighbours.
+    """
     loss = 0.0
-    for plane, slope in zip(image[0], gradient[0], strict=True):
-        for (down, right), weight in _PAIRS[form]:
-            if wraps:
-                difference = np.roll(plane, (-down, -right), (0, 1)) - plane
-                loss += weight * float(np.square(difference).sum(dtype=np.float64))
-                difference *= 2 * weight
-                slope += np.roll(difference, (down, right), (0, 1))
-                slope -= difference
-                continue
-            there, here = _pairs(plane, down, right)
+    for plane in pixels[0]:
+        for offset, weight in _PAIRS[form]:
+            there, here = _pairs(plane, *offset, rows, columns)
+            loss += weight * float(np.square(there - here).sum(dtype=np.float64))
+    return loss
+
+
+def variation_slope(pixels: NDArray[Any], form: str, rows: slice, columns: slice) -> NDArray[Any]:
+    """The loss's gradient at the inside, [1, C, rows, columns]."""
+    top, left = max(0, rows.start - 1), max(0, columns.start - 1)
+    around = pixels[0, :, top : rows.stop + 1, left : columns.stop + 1]
+    everything = slice(0, around.shape[1]), slice(0, around.shape[2])
+    slope = np.zeros_like(around)
+    for plane, own in zip(around, slope, strict=True):
+        for offset, weight in _PAIRS[form]:
+            there, here = _pairs(plane, *offset, *everything)
             difference = there - here
-            loss += weight * float(np.square(difference).sum(dtype=np.float64))
             difference *= 2 * weight
-            there, here = _pairs(slope, down, right)
+            there, here = _pairs(own, *offset, *everything)
             there += difference
             here -= difference
-    return loss, gradient
+    inside = (
+        slice(rows.start - top, rows.stop - top),
+        slice(columns.start - left, columns.stop - left),
+    )
+    found: NDArray[Any] = slope[(None, slice(None), *inside)]
+    return found
 
 
-def _pairs(plane: NDArray[Any], down: int, right: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Views [H - down, W - |right|]: the neighbours, and what they are neighbours of."""
+def _pairs(
+    plane: NDArray[Any], down: int, right: int, rows: slice, columns: slice
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Views of one shape: the neighbours, and those in ``rows`` x ``columns`` that have them."""
     height, width = plane.shape
-    left, most = max(right, 0), width + min(right, 0)
-    there = plane[down:, left:most]
-    return there, plane[: height - down, left - right : most - right]
+    top, bottom = rows.start, min(rows.stop, height - down)
+    first, last = max(columns.start, -right), min(columns.stop, width - right)
+    there = plane[top + down : bottom + down, first + right : last + right]
+    return there, plane[top:bottom, first:last]

@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .api import load_init, prepare
+from .api import load_init, make_plan, prepare
 from .errors import InputError, OptionError
 from .images import Array, Painting, denormalize, normalize, size_at
 from .models import find_model
 from .objective import Losses
 from .options import Options
-from .scene import open_objective
+from .scene import Evaluator, open_objective
 from .style_files import Style, load_style
 from .y4m import read_frame, read_header, write_frame, write_header
 
@@ -90,7 +90,8 @@ class Painter:
         self._options, self._init = load_init(options)
         self._iterations = iterations
         self._blend = blend
-        self._objective = open_objective(find_model(options.model), options, masked=False)
+        self._model = find_model(options.model)
+        self._objective: Evaluator | None = None
         self._content: Array | None = None
         self._painted: Array | None = None
 
@@ -101,7 +102,7 @@ class Painter:
         size = frame_size(width, height, self._options)
         image = Image.fromarray(frame)
         image = image if image.size == size else image.resize(size, Image.Resampling.BOX)
-        model = self._objective.model
+        model = self._model
         content = normalize(Painting.of(image).values, model)
         # Rescaled by its own darkest and brightest value, each frame would be lit anew.
         options = dataclasses.replace(self._options, size=min(size), rescale=False)
@@ -112,6 +113,11 @@ class Painter:
                 options = self._following(options)
                 start = self._painted + (content - self._content)
                 still = np.exp(-np.square(change * (255 / _SAME)).sum(1, keepdims=True))
+        if self._objective is None:  # its memory is planned when the size is known
+            plan = make_plan(model, image, self._style, options, files=False)
+            self._options = plan.applied(self._options)
+            self._objective = open_objective(model, self._options, masked=False)
+            options = plan.applied(options)
         pixels = np.asarray(image)
         run = prepare(self._objective, pixels, self._style, options, start=start, init=self._init)
         for _ in run:
@@ -134,7 +140,7 @@ class Painter:
         """Those of a frame that follows another: no pyramid, few and smaller steps."""
         rate = options.learning_rate
         if rate is None:
-            rate = self._objective.model.recipe.learning_rate
+            rate = self._model.recipe.learning_rate
         return dataclasses.replace(
             options,
             iterations=self._iterations,

@@ -19,6 +19,7 @@ from torch import nn
 
 from .backbones import Backbone, Pooling, Taps
 from .errors import ExportError, ExportUsageError
+from .footprint import measure_footprint
 from .forward import forward_model
 from .geometry import windows
 from .objective import objective_model
@@ -26,7 +27,7 @@ from .pullback import pullback_model
 from .recipes import recipe
 from .weights import Weights, load_weights
 
-__all__ = ["NORMALIZATION", "export_bundle"]
+__all__ = ["NORMALIZATION", "export_bundle", "measure_bundle"]
 
 NORMALIZATION = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 """torchvision's ImageNet statistics: normalised = (sRGB in [0, 1] - mean) / std."""
@@ -68,6 +69,36 @@ def export_bundle(
     return parent / name
 
 
+def measure_bundle(folder: Path) -> dict[str, int]:
+    """Measures a bundle's memory on this machine and writes it into its manifest.
+
+    Raises ExportError for a folder without a manifest, or one that cannot be written.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        files = {file: (folder / file).read_bytes() for file in manifest["files"]}
+        manifest["memory"] = found = measure_footprint(files)
+        _replace_file(path, (json.dumps(manifest, indent=2) + "\n").encode())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExportError(f"cannot measure the model in {str(folder)!r} ({error}).") from error
+    return found
+
+
+def _replace_file(path: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(prefix=".manifest-", dir=path.parent)
+    try:
+        with open(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, path.stat().st_mode)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
 def _manifest(
     backbone: Backbone,
     pooling: Pooling,
@@ -101,6 +132,7 @@ def _manifest(
             for tap in module.taps
         ],
         "recipe": recipe(name, module.taps),
+        "memory": measure_footprint(files),
         "files": {
             file: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
             for file, data in files.items()

@@ -15,7 +15,7 @@ import typer
 from ortist_models import SHIPPED, model_home
 
 from .backbones import BACKBONES, Backbone, Pooling, parse_taps
-from .bundle import export_bundle
+from .bundle import export_bundle, measure_bundle
 from .check import TOLERANCE, check_bundle, read_picture
 from .errors import ExportError, ExportUsageError
 from .training import TEXTURES, train
@@ -125,6 +125,26 @@ def train_command(
 
 @app.command()
 @_reported
+def measure(
+    name: Annotated[str, typer.Argument(help="A model's name, or the path of its folder.")],
+) -> None:
+    """Measure the memory that a model takes for each pixel here, into its manifest."""
+    found = measure_bundle(_folder(name))
+    print(", ".join(f"{file} {size}" for file, size in found.items()), "bytes per pixel")
+
+
+def _folder(name: str) -> Path:
+    folders = [model_home() / name, SHIPPED / name, Path(name)]
+    folder = next((f for f in folders if f.is_dir()), None)
+    if folder is None:
+        raise ExportError(
+            f"there is no model {name!r}; `ortist models list` shows those there are."
+        )
+    return folder
+
+
+@app.command()
+@_reported
 def check(
     name: Annotated[str, typer.Argument(help="A model's name, or the path of its folder.")],
     weights: Annotated[
@@ -137,12 +157,7 @@ def check(
     ] = None,
 ) -> None:
     """Compare features, losses and pixel gradient with torch autograd, in float32 and float64."""
-    folders = [model_home() / name, SHIPPED / name, Path(name)]
-    folder = next((f for f in folders if f.is_dir()), None)
-    if folder is None:
-        raise ExportError(
-            f"there is no model {name!r}; `ortist models list` shows those there are."
-        )
+    folder = _folder(name)
     extra = {path.name: read_picture(path) for path in image or []}
     errors: list[float] = []
     print(

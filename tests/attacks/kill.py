@@ -68,7 +68,7 @@ def _start(out: Path, jobs: int) -> subprocess.Popen[bytes]:
 def _pictures(folder: Path) -> dict[str, bytes]:
     """Name -> bytes of every finished picture; each is decoded."""
     found = {}
-    for path in folder.glob("[!.]*.png"):  # pathlib takes hidden ones, too: a killed writer's
+    for path in folder.glob("[!.]*.png"):  # not what it was writing when it was killed
         found[path.name] = path.read_bytes()
         with Image.open(path) as image:
             image.load()

@@ -109,7 +109,7 @@ class GeneralStep(OrtistStep):
         import numpy as np
         from ortist.balance import Weights
         from ortist.general import GeneralObjective
-        from ortist.objective import Targets
+        from ortist.objective import Room, Targets
         from ortist.optimizers import adam_init, adam_step
         from ortist.style_losses import STYLE_LOSSES
 
@@ -122,7 +122,7 @@ class GeneralStep(OrtistStep):
             for tap, regions in objective.moments(style, taps).items()
         }
         weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
-        objective.aim(Targets(objective.features(content, (3,)), losses=losses), weights)
+        objective.aim(objective.seeing(Targets(losses=losses), content, (3,), Room(2**28)), weights)
         self._objective = objective  # type: ignore[assignment]
         self._values, self._state = np.clip(content, *_BOX), adam_init(content)
         self._adam, self._clip = adam_step, np.clip

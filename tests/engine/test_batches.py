@@ -218,9 +218,9 @@ def test_the_style_is_looked_at_once(
     sizes = []
     real = Objective.features
 
-    def features(self: Objective, image: Any, taps: Any) -> Any:
+    def features(self: Objective, image: Any, taps: Any, **more: Any) -> Any:
         sizes.append(image.shape[2:])
-        return real(self, image, taps)
+        return real(self, image, taps, **more)
 
     monkeypatch.setattr(Objective, "features", features)
     ortist.batch(photos, STYLE, tmp_path / "out", OPTIONS)

@@ -159,6 +159,6 @@ def test_every_nullable_option_has_its_word() -> None:
         assert (word is not None) == ("None" in str(field.type)), field.name
         if word:
             assert Options.check(field.name, word) is None
-            if field.name not in ("model", "init", "content_layers", "style_layers"):
+            if field.name not in ("model", "init", "content_layers", "style_layers", "scratch"):
                 with pytest.raises(OptionError):
                     Options.check(field.name, "neither")

@@ -18,6 +18,7 @@ from ortist.errors import PictureError
 from ortist.images import (
     Raster,
     denormalize,
+    extremes,
     load_picture,
     normalize,
     shorter_side_to,
@@ -45,7 +46,7 @@ def test_normalising_and_back_is_exact(procedural: Model) -> None:
 
 def test_rescaling_stretches_to_the_whole_range(procedural: Model) -> None:
     values = np.random.default_rng(0).standard_normal((1, 3, 8, 8), np.float32) * 9
-    pixels = denormalize(values, procedural, rescale=True)
+    pixels = denormalize(values, procedural, extremes(values, procedural))
     assert (pixels.min(), pixels.max()) == (0, 1)
 
 

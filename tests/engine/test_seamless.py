@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from ortist.balance import Weights
 from ortist.errors import OptionError
 from ortist.general import GeneralObjective
-from ortist.images import Array, resize_values
+from ortist.images import Array
 from ortist.models import find_model
 from ortist.objective import Targets
 from ortist.options import Options
 from ortist.scene import plan_stages
+from ortist.stored import Arrays
 from ortist.style_losses import STYLE_LOSSES
 from PIL import Image
 
@@ -112,11 +113,11 @@ def test_opposite_edges_match_within_noise() -> None:
 def test_what_is_resized_wraps(how: Image.Resampling) -> None:
     image = picture(20, 24)
     for size, factor in (((48, 40), 2.0), ((12, 10), 0.5)):
-        found = resize_values(image, size, how, wraps=True)
-        rolled = resize_values(np.roll(image, (6, 8), (2, 3)), size, how, wraps=True)
+        found = Arrays().resized(image, size, how, wraps=True)
+        rolled = Arrays().resized(np.roll(image, (6, 8), (2, 3)), size, how, wraps=True)
         shift = (int(6 * factor), int(8 * factor))
         np.testing.assert_allclose(rolled, np.roll(found, shift, (2, 3)), atol=1e-6)
-        inside = resize_values(image, size, how)
+        inside = Arrays().resized(image, size, how)
         np.testing.assert_allclose(found[..., 5:-5, 5:-5], inside[..., 5:-5, 5:-5], atol=1e-6)
 
 

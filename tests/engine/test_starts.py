@@ -27,7 +27,8 @@ LEFT[:, :32] = 255
 
 
 def start(init: Any, style: Any = STYLE, **options: Any) -> NDArray[np.float32]:
-    return ortist.transfer(CONTENT, style, init=init, **{**START, **options}).painting.values
+    found = ortist.transfer(CONTENT, style, init=init, **{**START, **options}).painting.values
+    return np.asarray(found)
 
 
 def test_content_gray_and_noise() -> None:

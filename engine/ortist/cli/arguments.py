@@ -86,7 +86,8 @@ def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
 
 def _read(field: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
     """Numbers from the command line's text; what is made of other text, Options knows itself."""
-    if kind not in (int, float) or value == field.metadata["unset"] or field.name == "time_limit":
+    words = field.name in ("time_limit", "max_memory")
+    if kind not in (int, float) or value == field.metadata["unset"] or words:
         return value
     try:
         return kind(value)
@@ -109,6 +110,7 @@ def _metavar(field: dataclasses.Field[Any], kind: Any) -> str | None:
     listed = {"snapshots": "N,N,…", "time_limit": "TIME", "model": "MODEL"}
     listed |= {"init": "content|noise|gray|style|FILE"}
     listed |= {"style_weights": "W,W,…", "tile": "N|auto|off"}
+    listed |= {"max_memory": "SIZE", "scratch": "FOLDER"}
     words = {int: "N", float: "X", bool: None, LayerWeights: "LAYERS"}
     found = listed.get(field.name, words.get(kind))
     if get_origin(kind) is Literal:

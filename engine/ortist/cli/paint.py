@@ -102,7 +102,8 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     if (sheet or report) and not files:
         middle, last = options.iterations // 2, options.iterations
         options = dataclasses.replace(options, snapshots=(0, middle, last))
-    if not (output or sheet or report or request.json) and options.iterations > 0:
+    wanted = output or sheet or report or request.json or request.plan
+    if not wanted and options.iterations > 0:
         raise OptionError("there is no place for the picture; name one with -o FILE.")
     preview = request.preview or output
     if request.preview_every and not preview:
@@ -110,11 +111,14 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     if request.preview and not request.preview_every:
         raise OptionError("--preview FILE needs --preview-every N, which says how often.")
     # Here, not above: these take half a second that the checks before need not wait for.
-    from ..api import iterate
+    from ..api import make_plan, prepare
     from ..checkpoint import remove_checkpoint
     from ..files import atomic_writer, check_writable
-    from ..images import Painting, load_picture
-    from ..outputs import holds_alpha, output_depth, picture_format, save_picture
+    from ..images import Painting, spool_picture
+    from ..models import find_model
+    from ..outputs import holds_alpha, output_depth, picture_format, save_picture, takes_rows
+    from ..scene import open_objective
+    from ..stored import Arrays
     from ..style_files import load_style
 
     snapshots = {} if output is None else _snapshot_paths(output, files)
@@ -136,15 +140,35 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     early = [preview] if request.preview_every else []
     early += [output] if request.checkpoint else []
     _check_inputs(needed, [*others, *(path for path in early if path is not None)])
+    pairs = [(mask, None if part == "-" else part) for mask, part in named.masks]
+    if output and options.scratch is None:
+        options = dataclasses.replace(options, scratch=str(output.parent))
+    model = find_model(options.model)
+    by_rows = all(takes_rows(path) for path in painted)
+    plan = make_plan(model, named.content, named.styles or None, options, pairs, by_rows)
+    if request.plan:
+        print(json.dumps(plan.as_json()) if request.json else plan)
+        return
+    if plan.folder and (sheet or report):
+        raise OptionError(
+            "--sheet and --report hold pictures in memory, where this one has no room; leave them "
+            "out, or give more by --max-memory."
+        )
+    options = plan.applied(options)
+    objective = open_objective(model, options, masked=len(pairs) > 0)
     photo = None
     if named.content is not None:
-        photo = load_picture(named.content, options.max_pixels, "content image")
+        where = Arrays(plan.folder)
+        photo = spool_picture(named.content, options.max_pixels, where, "content image")
     paintings = [load_style(path, options.max_pixels) for path in named.styles]
-    inputs = {} if photo is None else {"content": photo.image}
-    for number, painting in enumerate(paintings, 1):
-        inputs["style" if len(paintings) == 1 else f"style {number}"] = painting.image
-    pairs = [(mask, None if part == "-" else part) for mask, part in named.masks]
-    run = iterate(photo, paintings or None, options, masks=pairs)
+    inputs = {}
+    if sheet or report:
+        inputs = {} if photo is None else {"content": photo.image}
+        for number, painting in enumerate(paintings, 1):
+            inputs["style" if len(paintings) == 1 else f"style {number}"] = painting.image
+    has_alpha = photo is not None and photo.alpha is not None
+    run = prepare(objective, photo, paintings or None, options, pairs, plan=plan)
+    del photo, paintings
     end = None
     if settings and not (settings.schedule and _PLAN & set(given)):
         end = settings.iteration
@@ -159,7 +183,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
         )
     for remark in run.notes:
         note(remark)
-    if photo is not None and photo.alpha is not None and output and not holds_alpha(output):
+    if has_alpha and output and not holds_alpha(output):
         note(f"{output.suffix} holds no transparency; {str(output)!r} is laid over white.")
     checkpoint = request.checkpoint
     if checkpoint and checkpoint.exists():
@@ -250,7 +274,7 @@ def _snapshot_paths(output: Path, iterations: Sequence[int]) -> dict[int, Path]:
 
 
 def _summary(result: Result, request: Request, snapshots: dict[int, Path]) -> dict[str, Any]:
-    height, width = result.pixels.shape[:2]
+    width, height = result.painting.size
     return {
         "output": None if request.output is None else str(request.output),
         "size": [width, height],

@@ -42,6 +42,13 @@ class Request:
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the options as such a file, and stop.")
     ] = False
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Print how the picture will fit into the memory (tiles, files), and stop.",
+        ),
+    ] = False
     sheet: Annotated[
         Path | None,
         typer.Option(

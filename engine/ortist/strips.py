@@ -1,0 +1,126 @@
+"""TIFFs that are read strip by strip, or tile by tile: pictures that need not be in memory.
+
+Of the many kinds those that large pictures come in, and that Ortist writes (TIFF 6.0): RGB of 8 or
+16 bits, the channels of a pixel side by side, uncompressed or deflated, upright. The others are
+decoded whole, by Pillow, which has opened the file here too and read its directory.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .profiles import srgb_profile
+
+__all__ = ["Strips", "strips_of"]
+
+_PLAIN, _DEFLATE = (1,), (8, 32946)
+_LARGEST = 2**28
+"""Bytes of one row of strips or tiles: a file of one strip is better decoded whole."""
+
+
+class Strips:
+    """The pixels [H, W, 3] of such a file; ``strips[top:bottom]`` reads what it needs of it.
+
+    Raises ValueError or OSError where the file is damaged or cut short.
+    """
+
+    def __init__(self, path: Path, tags: Any, dtype: np.dtype[Any]) -> None:
+        self._path, self._kind = path, dtype
+        self.shape = (int(tags[257]), int(tags[256]), 3)
+        self.dtype = np.dtype(f"u{dtype.itemsize}")
+        self.nbytes = self.shape[0] * self.shape[1] * 3 * dtype.itemsize
+        tiled = 324 in tags
+        self._high = int(tags[323] if tiled else min(tags.get(278, self.shape[0]), self.shape[0]))
+        self._wide = int(tags[322]) if tiled else self.shape[1]
+        self._tiled = tiled
+        self._places = list(
+            zip(tags[324 if tiled else 273], tags[325 if tiled else 279], strict=True)
+        )
+        self._deflated = tags.get(259, 1) in _DEFLATE
+        self._predicted = tags.get(317, 1) == 2
+        self._last: tuple[int, NDArray[Any]] | None = None
+        across, down = -(-self.shape[1] // self._wide), -(-self.shape[0] // self._high)
+        if len(self._places) != across * down:
+            raise ValueError(f"{len(self._places)} strips or tiles instead of {across * down}")
+        self._across = across
+
+    @property
+    def row_bytes(self) -> int:
+        """Of one row of strips or tiles."""
+        return self._across * self._wide * self._high * 3 * self._kind.itemsize
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        found = np.empty((rows.stop - rows.start, *self.shape[1:]), self.dtype)
+        for row in range(rows.start // self._high, -(-rows.stop // self._high)):
+            top = row * self._high
+            block = self._row(row)
+            begin, end = max(rows.start, top), min(rows.stop, top + len(block))
+            found[begin - rows.start : end - rows.start] = block[begin - top : end - top]
+        return found
+
+    def _row(self, row: int) -> NDArray[Any]:
+        """Pixels of a row of strips or tiles, of which the last is kept."""
+        if self._last is None or self._last[0] != row:
+            self._last = None
+            high = min(self._high, self.shape[0] - row * self._high)
+            block = np.empty((high, *self.shape[1:]), self.dtype)
+            with self._path.open("rb") as stream:
+                for column in range(self._across):
+                    left = column * self._wide
+                    part = self._part(stream, row * self._across + column, high)
+                    width = min(self._wide, self.shape[1] - left)
+                    block[:, left : left + width] = part[:high, :width]
+            self._last = row, block
+        return self._last[1]
+
+    def _part(self, stream: Any, index: int, high: int) -> NDArray[Any]:
+        offset, count = self._places[index]
+        stream.seek(offset)
+        high = self._high if self._tiled else high
+        size = high * self._wide * 3 * self._kind.itemsize
+        data = stream.read(count)
+        if self._deflated:
+            data = zlib.decompressobj().decompress(data, size)
+        if len(data) < size:
+            raise ValueError(f"strip or tile {index} is cut short")
+        part = np.frombuffer(data, self._kind, size // self._kind.itemsize)
+        part = part.reshape(high, self._wide, 3).astype(self.dtype)
+        if self._predicted:  # section 14: differences along the row, modulo the type's range
+            part = np.cumsum(part, axis=1, dtype=self.dtype)
+        return part
+
+
+def strips_of(image: Image.Image, path: Path) -> Strips | None:
+    """The strips of a file that Pillow has opened; None where it is not of those kinds."""
+    tags: Any = getattr(image, "tag_v2", None)
+    if image.format != "TIFF" or tags is None:
+        return None
+    bits = tuple(tags.get(258, ()))
+    places = (324, 325, 322, 323) if 324 in tags else (273, 279)
+    compression = tags.get(259, 1)
+    plain = (
+        bits in ((8, 8, 8), (16, 16, 16))
+        and tags.get(262) == 2
+        and tags.get(277) == 3
+        and tags.get(284, 1) == 1
+        and tags.get(274, 1) == 1
+        and set(tags.get(339, (1,))) == {1}
+        and compression in (*_PLAIN, *_DEFLATE)
+        and tags.get(317, 1) in ((1, 2) if compression in _DEFLATE else (1,))
+        and image.info.get("icc_profile") in (None, srgb_profile())
+        and all(place in tags for place in places)
+    )
+    if not plain or getattr(image, "n_frames", 1) != 1:
+        return None
+    order = "<" if tags.prefix == b"II" else ">"
+    try:
+        found = Strips(path, tags, np.dtype(f"{order}u{bits[0] // 8}"))
+    except (ValueError, TypeError, ZeroDivisionError):
+        return None
+    return found if found.row_bytes <= _LARGEST else None
