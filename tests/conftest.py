@@ -7,6 +7,7 @@ absent the tests that need them are skipped, saying so, unless ORTIST_REQUIRE_AL
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -19,12 +20,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from ortist.models import Model, load_model
-from ortist_models import SHIPPED
+from ortist_models import MANIFEST, SHIPPED
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("ORTIST_TEST_SHARED") or ROOT.parent / "shared")
 SAMPLES = ROOT / "docs" / "samples"
+_RECIPE = json.loads((SHIPPED / "squeezenet1_1-procedural" / MANIFEST).read_text())["recipe"]
+SHIPPED_STYLE_TAPS = frozenset(_RECIPE["style_shares"])
+"""The taps, as words, whose style the shipped model's own recipe matches."""
 
 Ortist = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -74,11 +74,12 @@ def test_the_200_steps_end_where_pytorch_ends(
     """Against the notebook's loop with autograd and torch.optim.Adam on the same weights.
 
     Steps of 3.0 make the run chaotic: a change of the start by 1e-6, or another rounding, moves the
-    last loss by up to 2.5 %. So the medians of three starts are compared.
+    last loss by a standard deviation of 1.7 %. So the means of seven starts are compared, whose
+    difference has one of 0.9 %.
     """
     start = scene.start_values
     ours, theirs = [], []
-    for seed in range(3):
+    for seed in range(7):
         nudge = partial(_nudged, seed)
         monkeypatch.setattr(loop, "start_values", lambda *where, n=nudge: n(start(*where)))
         result = api.transfer(
@@ -90,7 +91,7 @@ def test_the_200_steps_end_where_pytorch_ends(
         assert result.iterations == 200
         ours.append(result.final.total)
         theirs.append(notebook_loss(nudge))
-    assert np.median(ours) == pytest.approx(np.median(theirs), rel=0.03)
+    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.03)
 
 
 def _nudged(seed: int, values: NDArray[np.float32]) -> NDArray[np.float32]:

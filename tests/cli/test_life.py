@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import Ortist
+from tests.conftest import SHIPPED_STYLE_TAPS, Ortist
 from tests.kills import killed_and_gone_on
 
 ENDLESS = ("--size", 64, "--smallest-size", 32, "--iterations", 1_000_000)
@@ -69,7 +69,7 @@ def test_a_stopped_run_goes_on(ortist: Ortist, line: tuple[object, ...], tmp_pat
     steps = [json.loads(text) for text in trace.read_text().splitlines()]
     assert [step["iteration"] for step in steps] == list(range(301))
     assert set(steps[9]) == {"iteration", "scale", "losses", "seconds"}
-    assert set(steps[9]["losses"]["style_by_layer"]) == set("1234567")
+    assert set(steps[9]["losses"]["style_by_layer"]) == SHIPPED_STYLE_TAPS
     assert steps[9]["losses"]["content_by_layer"] == {"3": steps[9]["losses"]["content"]}
     seconds = [step["seconds"] for step in steps]
     assert seconds == sorted(seconds)
@@ -204,7 +204,8 @@ def test_the_report_is_one_harmless_file(
         "iteration 3",
     ]
     curves = [attributes for tag, attributes in page.tags if tag == "polyline"]
-    assert len(curves) == 13  # total, content, style, tv, seven layers' style, two layers' content
+    # total, content, style, tv; the layers of style, and two of content
+    assert len(curves) == 4 + len(SHIPPED_STYLE_TAPS) + 2
     assert all(len((curve["points"] or "").split()) == 7 for curve in curves)
     for word in ("learning_rate", "0.04", "ms a step", "sha256", "layer 7"):
         assert word in page.text
