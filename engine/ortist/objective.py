@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ortist_models import FEATURES, OBJECTIVE
 
 from .balance import Weights
+from .binding import Binding
 from .errors import ModelError, ResourceError
 from .guides import Guides
 from .images import Array
@@ -122,6 +123,7 @@ class Objective:
         outputs = {"gradient", *self._loss_names}
         check_interface(model, self._session, self._inputs(), outputs)
         self.provider: str = self._session.get_providers()[0]
+        self._binding = Binding(self._session)
         self._constant: dict[str, Any] = {}
         self._seen: OrderedDict[tuple[object, ...], dict[int, list[Moments]]] = OrderedDict()
 
@@ -200,6 +202,7 @@ class Objective:
             feed[f"style_weight_{t}"] = np.array(weights.style.get(t, 0), np.float32)
             feed[f"content_weight_{t}"] = np.array(weights.content.get(t, 0), np.float32)
         self._constant = feed
+        self._binding.hold(feed)
 
     def __call__(self, image: Array, into: Array | None = None) -> tuple[Losses, Array]:
         """Losses and their gradient, shaped as ``image``, [1, 3, H, W] normalised values.
@@ -208,13 +211,11 @@ class Objective:
         """
         image = np.ascontiguousarray(image)
         try:
-            gradient, *found = self._session.run(
-                ["gradient", *self._loss_names], {"image": image, **self._constant}
-            )
+            gradient, found = self._binding.run(image, "gradient", self._loss_names)
         except Exception as error:
             explain(error, image)
             raise
-        by_name = {n: float(v) for n, v in zip(self._loss_names, found, strict=True)}
+        by_name = dict(zip(self._loss_names, found, strict=True))
 
         def by_layer(term: str, target: str) -> dict[int, float]:
             taps = [tap.index for tap in self.model.taps]

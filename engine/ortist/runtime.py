@@ -23,6 +23,14 @@ __all__ = ["available_cpus", "control_groups", "load_onnxruntime", "open_session
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 """In the order in which ``auto`` tries them."""
 
+_SETTINGS: dict[str, dict[str, str]] = {
+    # By default cuDNN tries every algorithm for every new size; and the pool doubles when full.
+    "CUDAExecutionProvider": {
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "arena_extend_strategy": "kSameAsRequested",
+    }
+}
+
 
 def load_onnxruntime() -> ModuleType:
     """Imports onnxruntime with its telemetry off, which must be said before the import."""
@@ -122,7 +130,8 @@ def open_session(
         try:
             # Without enable_fallback=0, ONNX Runtime turns to the CPU by itself and says so on
             # stdout.
-            session = runtime.InferenceSession(model, options, providers=[name], enable_fallback=0)
+            chosen = [(name, _SETTINGS.get(name, {}))]
+            session = runtime.InferenceSession(model, options, providers=chosen, enable_fallback=0)
         except Exception as error:  # its exceptions share no base class
             reason = str(error).strip().splitlines()[0]
             if name == _PROVIDERS["cpu"]:
