@@ -14,7 +14,7 @@ import pytest
 from ortist_models import SHIPPED
 from PIL import Image
 
-from tests.conftest import ROOT, SAMPLES
+from tests.conftest import ROOT, SAMPLES, shared
 
 
 def race(*words: str) -> Any:
@@ -38,8 +38,11 @@ def test_memory_and_cold_start() -> None:
     assert race("tests.benchmarks.coldstart", "--rounds", "1")["ratio"] > 1
 
 
-def test_convergence() -> None:
-    found = race("tests.benchmarks.convergence", "--rounds", "1")
+def test_convergence(imagenet_folder: Path) -> None:
+    pictures = ["--content", shared("images/tubingen.jpg")]
+    pictures += ["--style", shared("images/starry_night.jpg")]
+    words = map(str, ["--model", imagenet_folder, *pictures])
+    found = race("tests.benchmarks.convergence", "--rounds", "1", *words)
     assert 0 < found["ortist_steps"] <= 1000
     assert found["ratio"] > 0
 
@@ -68,7 +71,7 @@ def test_tiles() -> None:
 def test_batch_and_flicker() -> None:
     words = ("--pictures", "2", "--size", "48", "--iterations", "2")
     assert race("tests.benchmarks.batch", *words)["ratio"] > 0
-    words = ("--frames", "3", "--size", "48", "--iterations", "20")
+    words = ("--frames", "5", "--size", "96", "--iterations", "60")  # as in README
     still = race("tests.benchmarks.flicker", *words)["still camera"]
     assert still["blend 0.5"]["difference"] < still["independent"]["difference"]
 

@@ -35,8 +35,9 @@ def notebook_loop(model: str | None, pictures: tuple[Path, Path]) -> tuple[float
 
 
 def lbfgs_loop(model: str | None, pictures: tuple[Path, Path], loss: float) -> dict[str, Any]:
-    """Seconds and steps until the loss is reached; RuntimeError where 1000 do not suffice."""
+    """Seconds and steps until the loss is reached; ModelError where 1000 do not suffice."""
     import ortist
+    from ortist.errors import ModelError
 
     options: dict[str, Any] = {"model": model, "optimizer": "lbfgs", "free_iterations": 0}
     options["iterations"] = 1000
@@ -45,7 +46,11 @@ def lbfgs_loop(model: str | None, pictures: tuple[Path, Path], loss: float) -> d
     for progress in run:
         if progress.losses.total <= loss:
             return {"seconds": time.perf_counter() - began, "steps": progress.iteration}
-    raise RuntimeError(f"{run.iteration} steps of L-BFGS did not reach {loss}")
+    raise ModelError(
+        f"{run.iteration} steps of L-BFGS, in the box of the preset, do not reach the loss of "
+        f"{loss:.4g} that the notebook's unclamped last steps do with the model {run.model.name}; "
+        "the preset was made for ImageNet's weights, so name such a --model."
+    )
 
 
 def main(
