@@ -183,9 +183,11 @@ def test_exporting_twice_gives_the_same_bytes(random_weights: Path, tmp_path: Pa
     for file in (FEATURES, OBJECTIVE, PULLBACK):
         assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
     first, second = (json.loads((folder / MANIFEST).read_text()) for folder in folders[:2])
-    measured, again = first.pop("memory"), second.pop("memory")
+    # Measured, and so not the same twice; tests/benchmarks/budget.py is about its accuracy.
+    for memory in (first.pop("memory"), second.pop("memory")):
+        assert memory.keys() == {FEATURES, OBJECTIVE, PULLBACK}
+        assert all(3 * 4 <= size < 10_000 for size in memory.values())  # the image, at the least
     assert first == second
-    assert all(0.7 < size / again[file] < 1.4 for file, size in measured.items())
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["twice"]
 
 
