@@ -25,7 +25,7 @@ from .files import sha256_of, unwritable
 __all__ = ["LEDGER", "Ledger", "file_sha256"]
 
 LEDGER = ".ortist-batch.jsonl"
-_TEMPORARY = re.compile(r"\.ortist-[0-9a-f]{16}")
+_TEMPORARY = re.compile(r"\.ortist-[0-9a-f]{16}(\.\w+)?")
 
 
 def file_sha256(path: str | PathLike[str]) -> str:
