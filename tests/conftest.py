@@ -105,3 +105,14 @@ def small_pictures(side: int = 48) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
         with Image.open(SAMPLES / name) as image:
             found.append(np.asarray(image.resize((side * 4 // 3, side))))
     return found[0], found[1]
+
+
+def refused(ortist: Ortist, code: int, said: str, *words: object) -> None:
+    """The command says so in one sentence, with that exit code, and writes nothing."""
+    before = sorted(os.listdir())
+    done = ortist(*words)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("ortist: ")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+    assert sorted(os.listdir()) == before

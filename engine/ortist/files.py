@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,17 @@ from typing import BinaryIO
 
 from .errors import OutputError
 
-__all__ = ["atomic_path", "atomic_writer", "check_writable", "sha256_of", "unwritable"]
+__all__ = [
+    "atomic_path",
+    "atomic_writer",
+    "check_writable",
+    "is_temporary",
+    "sha256_of",
+    "unwritable",
+]
+
+_TEMPORARY = re.compile(r"\.ortist-[0-9a-f]{16}(\.\w+)?")
+"""The names that ``_temporary`` gives."""
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
@@ -77,6 +88,11 @@ def atomic_path(path: Path, scratch: str | None = None) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise unwritable(path, error) from error
         raise
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of that name is what a writer that was killed has left."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def _temporary(path: Path, scratch: str | None = None) -> tuple[int, str]:

@@ -13,19 +13,17 @@ import errno
 import io
 import json
 import os
-import re
 from collections.abc import Iterable
 from os import PathLike
 from types import TracebackType
 from typing import Any
 
 from .errors import OptionError
-from .files import sha256_of, unwritable
+from .files import is_temporary, sha256_of, unwritable
 
 __all__ = ["LEDGER", "Ledger", "file_sha256"]
 
 LEDGER = ".ortist-batch.jsonl"
-_TEMPORARY = re.compile(r"\.ortist-[0-9a-f]{16}(\.\w+)?")
 
 
 def file_sha256(path: str | PathLike[str]) -> str:
@@ -119,7 +117,7 @@ class Ledger:
         """Removes what killed processes were writing; the folders are this batch's alone."""
         for folder in self._folders:
             for name in os.listdir(folder):
-                if _TEMPORARY.fullmatch(name):
+                if is_temporary(name):
                     with contextlib.suppress(OSError):
                         os.unlink(os.path.join(folder, name))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import Ortist
+from tests.conftest import Ortist, refused
 
 QUICK = ("--size", 48, "--iterations", 6)
 
@@ -25,16 +25,6 @@ def _folder(
     shutil.copy(style_file, "style.jpg")
     with Image.open("style.jpg") as image:
         image.rotate(90).resize((50, 50)).save("start.png")
-
-
-def refused(ortist: Ortist, code: int, said: str, *words: object) -> None:
-    before = sorted(os.listdir())
-    done = ortist(*words)
-    assert done.returncode == code, done.stderr
-    assert done.stderr.startswith("ortist: ")
-    assert done.stderr.count("\n") == 1
-    assert said in done.stderr
-    assert sorted(os.listdir()) == before
 
 
 def test_any_start_repeats_itself(ortist: Ortist) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import SAMPLES, Ortist
+from tests.conftest import SAMPLES, Ortist, refused
 
 QUICK = ("--size", 48, "--smallest-size", 32, "--iterations", 6)
 SIZES = QUICK[:4]
@@ -33,16 +33,6 @@ def style(ortist: Ortist, folder: Path) -> str:
     done = ortist("style", "extract", "style.jpg", "-o", "a.ostyle", *SIZES)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     return "a.ostyle"
-
-
-def refused(ortist: Ortist, code: int, said: str, *words: object) -> None:
-    before = sorted(os.listdir())
-    done = ortist(*words)
-    assert done.returncode == code, done.stderr
-    assert done.stderr.startswith("ortist: ")
-    assert done.stderr.count("\n") == 1
-    assert said in done.stderr
-    assert sorted(os.listdir()) == before
 
 
 def test_it_stands_for_the_painting(ortist: Ortist, style: str) -> None:
