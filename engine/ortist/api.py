@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from .models import Model, find_model
 from .options import STARTS, Options
 from .plan import Plan, plan_run
 from .result import Progress, Result
+from .runtime import available_cpus
 from .scene import Evaluator, Scene, open_objective
 from .stored import Arrays
 from .style_files import ExtractedStyle, Style, is_style_file, load_style
@@ -34,6 +36,10 @@ __all__ = [
 ]
 
 
+_SHARED_TILE = 512
+"""The side, in pixels, of tiles that an executor's workers share, where no other is given."""
+
+
 def iterate(
     content: Picture | None,
     style: Style | Sequence[Style] | None,
@@ -41,6 +47,7 @@ def iterate(
     *,
     masks: Sequence[Mask] = (),
     preset: str | None = None,
+    executor: Executor | None = None,
     **overrides: Any,
 ) -> Run:
     """Sets a run up and returns it: an iterator of Progress with ``pixels()`` and ``result()``.
@@ -52,7 +59,10 @@ def iterate(
     content, mask of the style or None for all of it), white where they count: of one style any
     number, of several styles one each, in their order. Options come from ``options``, or from
     ``preset``, ``config`` (a TOML file) and keywords, each over the one before (see Options).
-    ``init`` may be a picture in any form. Raises OptionError, PictureError, StyleFileError,
+    ``init`` may be a picture in any form. With ``executor`` the picture is done in tiles, wherever
+    that runs things: its workers must have Ortist and the model, and use ``threads`` threads each.
+    What is sent are pixels and matrices, no paths; the result is that of the same tiles and threads
+    here. Raises OptionError, PictureError, StyleFileError,
     ModelError, ProviderError or ResourceError.
     """
     init = None
@@ -63,10 +73,24 @@ def iterate(
     elif preset is not None or overrides:
         raise OptionError("give options, or preset and keywords, but not both.")
     model = find_model(options.model)
+    if executor is not None:
+        options = _in_tiles(options)
     plan = make_plan(model, content, style, options, masks)
     options = plan.applied(options)
-    objective = open_objective(model, options, masked=len(masks) > 0)
+    if executor is not None:  # what is kept here would have to be sent at every step
+        plan = dataclasses.replace(plan, kept=0)
+    objective = open_objective(model, options, len(masks) > 0, executor)
     return prepare(objective, content, style, options, masks, init=init, plan=plan)
+
+
+def _in_tiles(options: Options) -> Options:
+    """``options`` with tiles, for workers to share."""
+    if options.tile == "off":
+        raise OptionError(
+            "an executor's workers share a picture's tiles, and tile is 'off'; leave it out, or "
+            "give the side of the tiles."
+        )
+    return options if options.tile_side else dataclasses.replace(options, tile=_SHARED_TILE)
 
 
 def make_plan(
@@ -121,7 +145,7 @@ def prepare(
         options = dataclasses.replace(options, init="content" if both else "noise")
     options, image = load_init(options, init)
     most = options.max_pixels
-    arrays = Arrays(plan.folder)
+    arrays = Arrays(plan.folder, options.threads or available_cpus())
     photo = None
     if content is not None:
         photo = spool_picture(content, most, arrays, "content image")
@@ -169,6 +193,7 @@ def transfer(
     masks: Sequence[Mask] = (),
     preset: str | None = None,
     on_progress: Callable[[Progress], object] | None = None,
+    executor: Executor | None = None,
     **overrides: Any,
 ) -> Result:
     """Paints ``content`` in the style of ``style``.
@@ -177,10 +202,12 @@ def transfer(
     >>> result.save("painted.png")  # doctest: +SKIP
 
     ``on_progress`` is called after every step; where it returns False the run stops. Styles,
-    masks, options and errors are those of ``iterate``; a run that diverges raises DivergedError,
-    whose ``result`` has what was reached before.
+    masks, options, executor and errors are those of ``iterate``; a run that diverges raises
+    DivergedError, whose ``result`` has what was reached before.
     """
-    run = iterate(content, style, options, masks=masks, preset=preset, **overrides)
+    run = iterate(
+        content, style, options, masks=masks, preset=preset, executor=executor, **overrides
+    )
     return _finished(run, on_progress)
 
 
@@ -190,13 +217,15 @@ def invert(
     *,
     preset: str | None = None,
     on_progress: Callable[[Progress], object] | None = None,
+    executor: Executor | None = None,
     **overrides: Any,
 ) -> Result:
     """Feature inversion: a picture from noise whose features are ``content``'s.
 
     Mahendran and Vedaldi, CVPR 2015, as in the CS231n assignment. Else as ``transfer``.
     """
-    return _finished(iterate(content, None, options, preset=preset, **overrides), on_progress)
+    run = iterate(content, None, options, preset=preset, executor=executor, **overrides)
+    return _finished(run, on_progress)
 
 
 def texture(
@@ -205,13 +234,15 @@ def texture(
     *,
     preset: str | None = None,
     on_progress: Callable[[Progress], object] | None = None,
+    executor: Executor | None = None,
     **overrides: Any,
 ) -> Result:
     """Texture synthesis: ``size`` x ``size`` pixels from noise with ``style``'s Gram matrices.
 
     Gatys, Ecker and Bethge, NeurIPS 2015. Else as ``transfer``.
     """
-    return _finished(iterate(None, style, options, preset=preset, **overrides), on_progress)
+    run = iterate(None, style, options, preset=preset, executor=executor, **overrides)
+    return _finished(run, on_progress)
 
 
 def _by_role(

@@ -14,8 +14,10 @@ in tile_work.py, what is decided for the picture here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,9 +30,10 @@ from .moments import Double, Moments
 from .objective import Losses, Room, Targets
 from .options import Provider, TvLossName
 from .stored import Field
-from .tile_work import Look, Pull, TapPull, TileWorker
+from .tile_work import Content, Look, Pull, Seen, TapPull, TileWorker
 from .tiles import Tile, plan_tiles
 from .total_variation import variation, variation_slope
+from .workers import Workers
 
 __all__ = ["GeneralObjective", "Photo"]
 
@@ -39,31 +42,25 @@ _NEAR = 1e-4
 
 
 class Photo:
-    """The content of a window, whose features at ``taps`` are had tile by tile.
-
-    They are kept as far as ``room`` has it, the last tile's always, and else computed anew.
-    """
+    """The content of a window, whose features at ``taps`` are kept as far as ``room`` has it."""
 
     def __init__(self, pixels: Field, taps: tuple[int, ...], room: Room) -> None:
         self.pixels, self.taps, self._room = pixels, taps, room
-        self._kept: dict[Tile, dict[int, Array]] = {}
-        self._last: tuple[Tile, dict[int, Array]] | None = None
+        self._kept: dict[Tile, Content] = {}
 
-    def features(self, tile: Tile, worker: TileWorker) -> dict[int, Array]:
-        """By tap, over all that the tile sees; true at the tile's own positions."""
-        if tile in self._kept:
-            return self._kept[tile]
-        if self._last is None or self._last[0] != tile:
-            self._last = None  # before its successor comes
-            maps = worker.maps(_pixels(tile, self.pixels), self.taps)
-            # Copied out of ONNX Runtime's memory, which is in few pieces then.
-            found = {tap: features.copy() for tap, features in maps.items()}
-            del maps
-            if self._room.claim(sum(features.nbytes for features in found.values())):
-                self._kept[tile] = found
-                return found
-            self._last = tile, found
-        return self._last[1]
+    def over(self, tile: Tile, workers: Workers, taps: Sequence[Tap]) -> Content:
+        """What the tile sees of it."""
+        if not self.taps:
+            return Content()
+        if tile not in self._kept:
+            pixels = _pixels(tile, self.pixels)
+            area = pixels.shape[2] * pixels.shape[3]
+            size = sum(4 * t.channels * area // t.stride**2 for t in taps if t.index in self.taps)
+            if not self._room.claim(size):
+                return Content(self.taps, pixels=pixels)
+            features = workers.ask(TileWorker.features, pixels, self.taps)
+            self._kept[tile] = Content(self.taps, features)
+        return self._kept[tile]
 
 
 class GeneralObjective:
@@ -86,30 +83,14 @@ class GeneralObjective:
         normalize: bool = False,
         wraps: bool = False,
         tv_loss: TvLossName = "squares",
+        executor: Executor | None = None,
     ) -> None:
         self.model = model
         self._tile, self._normalize = tile, normalize
         self._wraps, self._tv_loss = wraps, tv_loss
-        self._worker = TileWorker(model, provider, threads)
-        self.provider: str = self._worker.provider
+        self._workers = Workers(model, provider, threads, executor)
+        self.provider: str = self._workers.provider
         self._targets, self._weights = Targets(), Weights({}, {}, 0.0)
-
-    def features(self, image: Array, taps: Iterable[int]) -> dict[int, Array]:
-        """The feature maps [1, C, h, w] of the taps, put together from the tiles'."""
-        chosen = self._chosen(taps)
-        rows: dict[int, list[list[Array]]] = {tap.index: [] for tap in chosen}
-        tiles = self._tiles(image, chosen) if chosen else []
-        for tile in sorted(tiles, key=lambda tile: (tile.rows.begin, tile.columns.begin)):
-            maps = self._worker.maps(_pixels(tile, image), tuple(rows))
-            for tap in chosen:
-                if tile.columns.begin == 0:
-                    rows[tap.index].append([])
-                own = tile.rows.own_of_seen(tap), tile.columns.own_of_seen(tap)
-                rows[tap.index][-1].append(maps[tap.index][(..., *own)])
-        return {
-            tap: np.concatenate([np.concatenate(row, 3) for row in found], 2)
-            for tap, found in rows.items()
-        }
 
     def moments(
         self, image: Array, taps: Iterable[int], guides: Guides | None = None
@@ -117,10 +98,14 @@ class GeneralObjective:
         """The moments of the features of the taps, region by region."""
         chosen = self._chosen(taps)
         targets = Targets(losses={tap.index: () for tap in chosen}, guides=guides)
+        tiles = self._tiles(image, chosen, self._wraps and guides is None) if chosen else []
+        looks = (
+            (_look(tile, _pixels(tile, image, mirrored=True), chosen, targets, Content()),)
+            for tile in tiles
+        )
         total: dict[int, list[Moments]] = {}
-        for tile in self._tiles(image, chosen, self._wraps and guides is None) if chosen else ():
-            look = _look(tile, _pixels(tile, image, mirrored=True), chosen, targets, {})
-            _add(total, self._worker.observe(look).moments)
+        for seen in self._workers.each(TileWorker.observe, looks):
+            _add(total, seen.moments)
         return total
 
     def seeing(self, targets: Targets, pixels: Field, taps: Iterable[int], room: Room) -> Targets:
@@ -137,14 +122,15 @@ class GeneralObjective:
             return {}
         chosen = self._chosen(photo.taps)
         total = dict.fromkeys(photo.taps, 0.0)
-        for tile in self._tiles(photo.pixels, chosen):
-            for tap, energy in _energies(tile, chosen, photo.features(tile, self._worker)).items():
-                total[tap] += energy
+        tiles = self._tiles(photo.pixels, chosen)
+        tasks = ((photo.over(tile, self._workers, chosen), _own(tile, chosen)) for tile in tiles)
+        for found in self._workers.each(TileWorker.energies, tasks):
+            _increase(total, found)
         return total
 
     def release(self) -> None:
         """Gives back what memory the calls before have left, for calls with other sizes."""
-        self._worker.release()
+        self._workers.release()
 
     def aim(self, targets: Targets, weights: Weights) -> None:
         """Sets what the next calls compare with."""
@@ -155,60 +141,82 @@ class GeneralObjective:
 
         It is ``into``, if given, written tile by tile. Raises ResourceError when memory runs out.
         """
-        targets = self._targets
-        content_taps = () if targets.photo is None else targets.photo.taps
-        taps = self._chosen({*content_taps, *targets.losses})
+        photo = self._targets.photo
+        wanted = {*(() if photo is None else photo.taps), *self._targets.losses}
+        taps = self._chosen(wanted)
         tiles = self._tiles(image, taps, self._wraps)
-        moments: dict[int, list[Moments]] = {}
-        positions = dict.fromkeys((tap.index for tap in taps), 0)
-        errors, energies = dict.fromkeys(content_taps, 0.0), dict.fromkeys(content_taps, 0.0)
-        shapes: list[Mapping[int, tuple[int, int]]] = []
-        tv = slope = 0.0
-        for tile in tiles:
-            pixels = _pixels(tile, image)
-            tv += variation(pixels, self._tv_loss, *tile.inside_of_seen)
-            if self._normalize:
-                raw = variation_slope(pixels, self._tv_loss, *tile.inside_of_seen)
-                slope += float(np.square(raw, dtype=np.float64).sum())
-            if not taps:
-                continue
-            content = self._content(tile)
-            seen = self._worker.observe(_look(tile, pixels, taps, targets, content))
-            if self._normalize:
-                for tap, energy in _energies(tile, taps, content).items():
-                    energies[tap] += energy
-            _add(moments, seen.moments)
-            for tap in positions:
-                positions[tap] += seen.positions[tap]
-            for tap in errors:
-                errors[tap] += seen.errors[tap]
-            shapes.append(seen.shapes)
+        seen = self._look_at(image, tiles, taps)
         style: dict[int, float] = {}
         given: dict[int, TapPull] = {}
         for own in taps:
             mixing, shift = np.zeros((0, own.channels, own.channels)), np.zeros(0)
-            weight = 0.0
-            if own.index in targets.losses:
-                found = self._style(own, moments[own.index], positions[own.index])
+            if own.index in self._targets.losses:
+                found = self._style(own, seen.moments[own.index], seen.positions[own.index])
                 style[own.index], mixing, shift = found
-            if own.index in errors:
-                weight = self._content_weight(own.index, errors[own.index], energies[own.index])
             shift = shift if shift.any() else np.zeros((0, own.channels, 1))
+            weight = 0.0
+            if photo is not None and own.index in photo.taps:
+                error, energy = seen.errors.get(own.index, 0.0), seen.energies.get(own.index, 0.0)
+                weight = self._content_weight(own.index, error, energy)
             given[own.index] = TapPull(mixing.astype(np.float32), shift.astype(np.float32), weight)
         scale = self._weights.tv
         if self._normalize:
-            scale /= float(np.sqrt(slope)) or 1.0
+            scale /= float(np.sqrt(seen.slope)) or 1.0
         gradient: Any = np.zeros(image.shape, np.float32) if into is None else into
-        for index, tile in enumerate(tiles):
-            pixels = _pixels(tile, image)
-            pulled = variation_slope(pixels, self._tv_loss, *tile.inside_of_seen)
-            pulled *= np.float32(scale)
-            if taps:
-                pull = _pull(tile, pixels, targets, given, self._content(tile), shapes[index])
-                pulled += self._worker.pull(pull)
-            gradient[(..., *tile.inside)] = pulled
-        losses = {tap: self._weights.content[tap] * error for tap, error in errors.items()}
-        return Losses(losses, style, self._weights.tv * tv), gradient
+        errors = self._pull_back(image, tiles, taps, given, seen.shapes, scale, gradient)
+        content = {tap: self._weights.content[tap] * error for tap, error in errors.items()}
+        return Losses(content, style, self._weights.tv * seen.tv), gradient
+
+    def _look_at(self, image: Field, tiles: Sequence[Tile], taps: Sequence[Tap]) -> _Sums:
+        """Pass 1: what all tiles see, in sum."""
+        sums = _Sums()
+
+        def looks() -> Iterator[tuple[Look]]:
+            for tile in tiles:
+                pixels = _pixels(tile, image)
+                sums.tv += variation(pixels, self._tv_loss, *tile.inside_of_seen)
+                if self._normalize:
+                    raw = variation_slope(pixels, self._tv_loss, *tile.inside_of_seen)
+                    sums.slope += float(np.square(raw, dtype=np.float64).sum())
+                if taps:
+                    content = self._content(tile, taps) if self._normalize else Content()
+                    yield (_look(tile, pixels, taps, self._targets, content),)
+
+        for seen in self._workers.each(TileWorker.observe, looks()):
+            sums.include(seen)
+        return sums
+
+    def _pull_back(
+        self,
+        image: Field,
+        tiles: Sequence[Tile],
+        taps: Sequence[Tap],
+        given: Mapping[int, TapPull],
+        shapes: Sequence[Mapping[int, tuple[int, int]]],
+        tv_scale: float,
+        gradient: Any,
+    ) -> dict[int, float]:
+        """Pass 2: writes the ``gradient``, tile by tile, and returns ||F - P||^2 by content tap."""
+        slopes: deque[Array] = deque()  # of the tiles under way
+
+        def pulls() -> Iterator[tuple[Pull]]:
+            for index, tile in enumerate(tiles):
+                pixels = _pixels(tile, image)
+                slope = variation_slope(pixels, self._tv_loss, *tile.inside_of_seen)
+                slope *= np.float32(tv_scale)
+                if not taps:
+                    gradient[(..., *tile.inside)] = slope
+                    continue
+                slopes.append(slope)
+                content = self._content(tile, taps)
+                yield (_pull(tile, pixels, taps, self._targets, given, content, shapes[index]),)
+
+        errors: dict[int, float] = {}
+        results = self._workers.each(TileWorker.pull, pulls())
+        for tile, pulled in zip(tiles, results, strict=False):  # no results where there are no taps
+            gradient[(..., *tile.inside)] = slopes.popleft() + pulled.gradient
+            _increase(errors, pulled.errors)
+        return errors
 
     def _chosen(self, taps: Iterable[int]) -> list[Tap]:
         wanted = set(taps)
@@ -244,9 +252,9 @@ class GeneralObjective:
             scale /= _norm(mixing, shift, regions) or 1.0
         return weight * value, scale * mixing, scale * shift
 
-    def _content(self, tile: Tile) -> dict[int, Array]:
+    def _content(self, tile: Tile, taps: Sequence[Tap]) -> Content:
         photo = self._targets.photo
-        return {} if photo is None or not photo.taps else photo.features(tile, self._worker)
+        return Content() if photo is None else photo.over(tile, self._workers, taps)
 
     def _content_weight(self, tap: int, error: float, energy: float) -> float:
         """w of 2 w (F - P), for these ||F - P||^2 and ||P||^2."""
@@ -254,6 +262,29 @@ class GeneralObjective:
         if not self._normalize:
             return weight
         return weight / (2 * float(np.sqrt(max(error, _NEAR**2 * energy))) or 1.0)
+
+
+@dataclass
+class _Sums:
+    """Of pass 1 over all tiles: as in ``Seen``, and the total variation with ||its gradient||^2.
+
+    ``errors`` and ``energies`` only where pass 2 must know them; ``shapes`` by tile.
+    """
+
+    tv: float = 0.0
+    slope: float = 0.0
+    moments: dict[int, list[Moments]] = field(default_factory=dict)
+    errors: dict[int, float] = field(default_factory=dict)
+    energies: dict[int, float] = field(default_factory=dict)
+    positions: dict[int, int] = field(default_factory=dict)
+    shapes: list[Mapping[int, tuple[int, int]]] = field(default_factory=list)
+
+    def include(self, seen: Seen) -> None:
+        _add(self.moments, seen.moments)
+        _increase(self.errors, seen.errors)
+        _increase(self.energies, seen.energies)
+        _increase(self.positions, seen.positions)
+        self.shapes.append(seen.shapes)
 
 
 def _area(tile: Tile) -> int:
@@ -266,12 +297,11 @@ def _look(
     pixels: Array,
     taps: Sequence[Tap],
     targets: Targets,
-    content: Mapping[int, Array],
+    content: Content,
 ) -> Look:
-    rows, columns = tile.rows, tile.columns
     return Look(
         pixels=pixels,
-        own={tap.index: (rows.own_of_seen(tap), columns.own_of_seen(tap)) for tap in taps},
+        own=_own(tile, taps),
         style=tuple(tap.index for tap in taps if tap.index in targets.losses),
         content=content,
         guides=_guides(tile, targets),
@@ -281,14 +311,16 @@ def _look(
 def _pull(
     tile: Tile,
     pixels: Array,
+    taps: Sequence[Tap],
     targets: Targets,
     given: Mapping[int, TapPull],
-    content: Mapping[int, Array],
+    content: Content,
     shapes: Mapping[int, tuple[int, int]],
 ) -> Pull:
     return Pull(
         pixels=pixels,
         inside=tile.inside_of_seen,
+        own=_own(tile, taps),
         taps=given,
         content=content,
         guides=_guides(tile, targets),
@@ -321,20 +353,15 @@ def _add(total: dict[int, list[Moments]], part: Mapping[int, list[Moments]]) -> 
         total[tap] = regions
 
 
-def _energies(tile: Tile, taps: Sequence[Tap], content: Mapping[int, Array]) -> dict[int, float]:
-    """||P||^2 of the tile's own positions."""
-    return {
-        tap.index: float(
-            np.square(
-                content[tap.index][
-                    (..., tile.rows.own_of_seen(tap), tile.columns.own_of_seen(tap))
-                ],
-                dtype=np.float64,
-            ).sum()
-        )
-        for tap in taps
-        if tap.index in content
-    }
+def _increase(total: dict[int, Any], part: Mapping[int, Any]) -> None:
+    """Adds a tile's numbers to those of the tiles before, by tap."""
+    for tap, number in part.items():
+        total[tap] = total.get(tap, 0) + number
+
+
+def _own(tile: Tile, taps: Sequence[Tap]) -> dict[int, tuple[slice, slice]]:
+    """The positions that are the tile's own among those that it sees, by tap."""
+    return {tap.index: (tile.rows.own_of_seen(tap), tile.columns.own_of_seen(tap)) for tap in taps}
 
 
 def _norm(mixing: Double, shift: Double, regions: Sequence[Moments]) -> float:

@@ -311,9 +311,10 @@ class _Need:
         seen = self._seen(*self.canvas, tile)
         if tile is None and self._fast:
             return int(seen * (self._model.memory[OBJECTIVE] + self._features))
-        # One after the other: most of what the first leaves serves the second.
+        # One after the other: most of what the first leaves serves the second. The pixels of the
+        # tile that comes next and the gradient of the last are there beside them.
         both = 0.9 * (self._model.memory[FEATURES] + self._model.memory.get(PULLBACK, 0))
-        return int(seen * (both + 2 * self._features))
+        return int(seen * (both + self._features + 4 * _ARRAY))
 
     def _seen(self, width: int, height: int, tile: int | None) -> int:
         """Pixels of the largest tile with its halo."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,9 +81,15 @@ def plan_stages(options: Options) -> list[Stage]:
     return [Stage(sides[0], first), *(Stage(side, share) for side in sides[1:])]
 
 
-def open_objective(model: Model, options: Options, masked: bool) -> Evaluator:
-    """The fast objective where it can do what is asked for, else the general one."""
+def open_objective(
+    model: Model, options: Options, masked: bool, executor: Executor | None = None
+) -> Evaluator:
+    """The fast objective where it can do what is asked for, else the general one.
+
+    And the general one where an ``executor`` shall do the work of its tiles.
+    """
     fast = options.style_loss == "gram" and not (masked or options.normalize_gradients)
+    fast = fast and executor is None
     if fast and options.tile_side is None and not options.seamless:
         return Objective(model, options.provider, options.threads, tv_loss=options.tv_loss)
     return GeneralObjective(
@@ -93,6 +100,7 @@ def open_objective(model: Model, options: Options, masked: bool) -> Evaluator:
         options.normalize_gradients,
         options.seamless,
         options.tv_loss,
+        executor,
     )
 
 

@@ -11,12 +11,15 @@ however that ends. (Where the system cannot do that, it is removed with the arra
 
 from __future__ import annotations
 
+import contextvars
 import errno
 import math
 import os
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -206,10 +209,13 @@ def chunks(array: Any) -> Iterator[memoryview]:
 
 
 class Arrays:
-    """Where a run has its arrays: in memory, or in files in ``folder``."""
+    """Where a run has its arrays: in memory, or in files in ``folder``.
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder
+    Functions of arrays in files are applied by ``threads`` at once, each to a band.
+    """
+
+    def __init__(self, folder: Path | None = None, threads: int = 1) -> None:
+        self.folder, self._threads = folder, threads
 
     @property
     def on_disk(self) -> bool:
@@ -223,14 +229,24 @@ class Arrays:
 
     def each(self, function: Callable[..., tuple[Block, ...]], *sources: Field) -> list[Any]:
         """New arrays: what ``function`` of the same rows of all sources returns, band by band."""
-        found: list[Any] = []
-        for rows in bands(sources[0]):
-            key = (..., rows, slice(None))
-            results = function(*(source[key] for source in sources))
-            if not found:
-                found = [self._empty(sources[0].shape, result.dtype) for result in results]
-            for array, result in zip(found, results, strict=True):
-                array[key] = result
+
+        def computed(rows: slice) -> tuple[Block, ...]:
+            return function(*(source[(..., rows, slice(None))] for source in sources))
+
+        def written(rows: slice) -> None:
+            for array, result in zip(found, computed(rows), strict=True):
+                array[(..., rows, slice(None))] = result
+
+        first, *others = bands(sources[0])
+        results = computed(first)
+        found = [self._empty(sources[0].shape, result.dtype) for result in results]
+        for array, result in zip(found, results, strict=True):
+            array[(..., first, slice(None))] = result
+        if self.folder is None:
+            for rows in others:
+                written(rows)
+        else:
+            _side_by_side(written, others, self._threads)
         return found
 
     def derived(self, function: Callable[..., Block], *sources: Field) -> Any:
@@ -295,6 +311,17 @@ class Arrays:
         return np.empty(shape, dtype) if self.folder is None else self.zeros(shape, dtype)
 
 
+def _side_by_side(function: Callable[[slice], None], bands: list[slice], threads: int) -> None:
+    """Calls the function for each band, so many at once, in the caller's context."""
+    pool = ThreadPoolExecutor(threads)
+    try:  # NumPy's error handling is part of the context
+        calls = [pool.submit(contextvars.copy_context().run, function, rows) for rows in bands]
+        for call in calls:
+            call.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def resample(image: Image.Image, size: tuple[int, int], how: Image.Resampling) -> Image.Image:
     """``image.resize``, rows first and columns after, which Pillow does in either order."""
     return image.resize((size[0], image.height), how).resize(size, how)
@@ -330,21 +357,35 @@ class _File:
         self._stream: Any = tempfile.TemporaryFile(  # noqa: SIM115 - lives with the arrays
             buffering=0, prefix=".ortist-", dir=folder
         )
+        self._lock = threading.Lock()
         weakref.finalize(self, self._stream.close)
         self._stream.truncate(size)
 
     def read(self, place: int, block: memoryview) -> None:
-        self._stream.seek(place)
         while len(block):
-            count = self._stream.readinto(block)
+            count = self._read(place, block)
             if not count:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            block = block[count:]
+            place, block = place + count, block[count:]
 
     def write(self, place: int, block: memoryview) -> None:
-        self._stream.seek(place)
         while len(block):
-            block = block[self._stream.write(block) :]
+            count = self._write(place, block)
+            place, block = place + count, block[count:]
+
+    def _read(self, place: int, block: memoryview) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._stream.fileno(), [block], place)
+        with self._lock:
+            self._stream.seek(place)
+            return int(self._stream.readinto(block))
+
+    def _write(self, place: int, block: memoryview) -> int:
+        if hasattr(os, "pwrite"):
+            return os.pwrite(self._stream.fileno(), block, place)
+        with self._lock:
+            self._stream.seek(place)
+            return int(self._stream.write(block))
 
 
 def _full(folder: Path, error: OSError) -> OutputError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,9 +26,20 @@ from .runtime import available_cpus, open_session, shrinking
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["Look", "Pull", "Seen", "TapPull", "TileWorker"]
+__all__ = ["Content", "Look", "Pull", "Pulled", "Seen", "TapPull", "TileWorker"]
 
 Positions = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Content:
+    """The content's features P at ``taps``, over all that a tile sees: in ``features`` where they
+    were kept, or else those of its ``pixels`` [1, 3, h, w], which are less to send.
+    """
+
+    taps: tuple[int, ...] = ()
+    features: Mapping[int, Array] = field(default_factory=dict)
+    pixels: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -36,26 +47,27 @@ class Look:
     """Pass 1 of a tile: ``pixels`` [1, 3, h, w] is what it sees, ``guides`` are over the same.
 
     ``own`` says, for each tap wanted, which of the positions seen are the tile's own. Those of
-    ``style`` taps are summed into moments, those of ``content`` taps compared with the content's
-    features, which are over all that it sees.
+    ``style`` taps are summed into moments, those of the ``content``'s compared with its features,
+    where the next pass must know how far off they are.
     """
 
     pixels: Array
     own: Mapping[int, Positions]
     style: tuple[int, ...]
-    content: Mapping[int, Array]
+    content: Content
     guides: Guides | None
 
 
 @dataclass(frozen=True)
 class Seen:
-    """By tap: moments in each region, ||F - P||^2 and number of the tile's own positions.
+    """By tap: moments in each region, ||F - P||^2, ||P||^2 and number of the tile's own positions.
 
     ``shapes`` are the [h, w] of the maps that it sees.
     """
 
     moments: Mapping[int, list[Moments]]
     errors: Mapping[int, float]
+    energies: Mapping[int, float]
     positions: Mapping[int, int]
     shapes: Mapping[int, tuple[int, int]]
 
@@ -74,17 +86,26 @@ class TapPull:
 
 @dataclass(frozen=True)
 class Pull:
-    """Pass 2 of a tile: ``content`` are features over all that it sees, ``inside`` its own pixels.
+    """Pass 2 of a tile: ``inside`` are its own pixels, ``own`` and ``guides`` those of ``Look``.
 
     ``shapes`` are those that pass 1 reported.
     """
 
     pixels: Array
     inside: Positions
+    own: Mapping[int, Positions]
     taps: Mapping[int, TapPull]
-    content: Mapping[int, Array]
+    content: Content
     guides: Guides | None
     shapes: Mapping[int, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """The gradient [1, 3, h, w] of the inside; by tap, ||F - P||^2 of the tile's own positions."""
+
+    gradient: Array
+    errors: Mapping[int, float]
 
 
 class TileWorker:
@@ -97,16 +118,23 @@ class TileWorker:
         self._pullback = open_session(model.read(PULLBACK), provider, threads, spinning=False)
         taps = [tap.index for tap in model.taps]
         check_interface(model, self._forward, {"image"}, {f"tap_{tap}" for tap in taps})
-        names = ("mixing", "shift", "guides", "features", "content_weight")
+        names = ("mixing", "shift", "guides", "features", "content_weight", "counted")
         inputs = {f"{name}_{tap}" for name in names for tap in taps}
-        check_interface(model, self._pullback, {"image", *inputs}, {"gradient"})
-        self.provider: str = self._pullback.get_providers()[0]
+        outputs = {"gradient", *(f"content_error_{tap}" for tap in taps)}
+        check_interface(model, self._pullback, {"image", *inputs}, outputs)
 
-    def maps(self, pixels: Array, taps: Iterable[int]) -> dict[int, Array]:
-        """The feature maps [1, C, h, w] over ``pixels``; raises ResourceError as ``observe``."""
-        names = {tap: f"tap_{tap}" for tap in taps}
-        found = _run(self._forward, list(names.values()), {"image": pixels})
-        return dict(zip(names, found, strict=True))
+    def provider(self) -> str:
+        """The provider in use, in ONNX Runtime's words."""
+        return str(self._pullback.get_providers()[0])
+
+    def features(self, pixels: Array, taps: Iterable[int]) -> dict[int, Array]:
+        """The feature maps [1, C, h, w] over ``pixels``, to be kept; raises as ``observe``."""
+        # Copied out of ONNX Runtime's memory, which is in few pieces then.
+        return {tap: found.copy() for tap, found in self._maps(pixels, taps).items()}
+
+    def energies(self, content: Content, own: Mapping[int, Positions]) -> dict[int, float]:
+        """||P||^2 of the tile's own positions, by tap; raises as ``observe``."""
+        return {tap: _energy(p[(..., *own[tap])]) for tap, p in self._content(content).items()}
 
     def release(self) -> None:
         """Gives back what memory the calls before have left, for calls with other sizes."""
@@ -116,41 +144,31 @@ class TileWorker:
 
     def observe(self, look: Look) -> Seen:
         """Pass 1; raises ResourceError when memory runs out."""
-        maps = self.maps(look.pixels, look.own)
-        found = self._threads.map(lambda tap: self._observed(look, tap, maps[tap]), maps)
-        moments: dict[int, list[Moments]] = {}
-        errors: dict[int, float] = {}
-        positions: dict[int, int] = {}
-        for tap, (own_moments, error, count) in zip(maps, found, strict=True):
-            positions[tap] = count
-            if own_moments:
-                moments[tap] = own_moments
-            if error is not None:
-                errors[tap] = error
-        shapes = {tap: (features.shape[2], features.shape[3]) for tap, features in maps.items()}
-        return Seen(moments, errors, positions, shapes)
+        content = self._content(look.content)
+        maps = self._maps(look.pixels, look.own)
+        style = {tap: maps[tap] for tap in look.style}
+        found = self._threads.map(lambda tap: self._moments(look, tap, style[tap]), style)
+        own = {tap: features[(..., *look.own[tap])] for tap, features in maps.items()}
+        targets = {tap: p[(..., *look.own[tap])] for tap, p in content.items()}
+        return Seen(
+            moments=dict(zip(style, found, strict=True)),
+            errors={tap: _energy(own[tap] - target) for tap, target in targets.items()},
+            energies={tap: _energy(target) for tap, target in targets.items()},
+            positions={tap: features[0, 0].size for tap, features in own.items()},
+            shapes={tap: (features.shape[2], features.shape[3]) for tap, features in maps.items()},
+        )
 
-    def _observed(
-        self, look: Look, tap: int, features: Array
-    ) -> tuple[list[Moments], float | None, int]:
-        """The moments of one tap, ||F - P||^2 and the number of positions."""
+    def _moments(self, look: Look, tap: int, features: Array) -> list[Moments]:
+        """The moments of one tap in each region."""
         own = features[(..., *look.own[tap])]
-        moments: list[Moments] = []
-        if tap in look.style:
-            shape = features.shape[2], features.shape[3]
-            guides = _guides(look.guides, self._tap(tap), shape)
-            if guides is None:
-                moments = [sum_moments(own)]
-            else:
-                moments = [sum_moments(own, g[look.own[tap]]) for g in guides]
-        error = None
-        if tap in look.content:
-            difference = own - look.content[tap][(..., *look.own[tap])]
-            error = float(np.square(difference, out=difference).sum(dtype=np.float64))
-        return moments, error, own[0, 0].size
+        guides = _guides(look.guides, self._tap(tap), (features.shape[2], features.shape[3]))
+        if guides is None:
+            return [sum_moments(own)]
+        return [sum_moments(own, guide[look.own[tap]]) for guide in guides]
 
-    def pull(self, pull: Pull) -> Array:
-        """Pass 2: the gradient [1, 3, h, w] of the inside; raises ResourceError as ``observe``."""
+    def pull(self, pull: Pull) -> Pulled:
+        """Pass 2; raises ResourceError as ``observe``."""
+        content = self._content(pull.content)
         feed: dict[str, Any] = {"image": pull.pixels}
         for tap in self.model.taps:
             t, channels = tap.index, tap.channels
@@ -160,11 +178,26 @@ class TileWorker:
                 guides = _guides(pull.guides, tap, pull.shapes[t])
             feed[f"mixing_{t}"], feed[f"shift_{t}"] = own.mixing, own.shift
             feed[f"guides_{t}"] = _none(1, 1, 1) if guides is None else guides[:, None]
-            feed[f"features_{t}"] = pull.content.get(t, _none(channels, 1, 1))
+            feed[f"features_{t}"] = content.get(t, _none(channels, 1, 1))
             feed[f"content_weight_{t}"] = np.array(own.content_weight, np.float32)
-        (gradient,) = _run(self._pullback, ["gradient"], feed)
+            feed[f"counted_{t}"] = _none(1, 1, 1)
+            if t in content:
+                feed[f"counted_{t}"] = np.zeros((1, 1, *content[t].shape[2:]), np.float32)
+                feed[f"counted_{t}"][(..., *pull.own[t])] = 1
+        names = ["gradient", *(f"content_error_{tap}" for tap in content)]
+        gradient, *errors = _run(self._pullback, names, feed)
         inside: Array = gradient[(..., *pull.inside)]
-        return inside
+        return Pulled(inside, {t: float(e) for t, e in zip(content, errors, strict=True)})
+
+    def _maps(self, pixels: Array, taps: Iterable[int]) -> dict[int, Array]:
+        names = {tap: f"tap_{tap}" for tap in taps}
+        found = _run(self._forward, list(names.values()), {"image": pixels})
+        return dict(zip(names, found, strict=True))
+
+    def _content(self, content: Content) -> Mapping[int, Array]:
+        if content.pixels is None:
+            return content.features
+        return self.features(content.pixels, content.taps)
 
     def _tap(self, index: int) -> Tap:
         return next(tap for tap in self.model.taps if tap.index == index)
@@ -177,6 +210,10 @@ def _run(session: InferenceSession, names: list[str], feed: dict[str, Any]) -> l
         explain(error, feed["image"])
         raise
     return found
+
+
+def _energy(values: Array) -> float:
+    return sum(float(np.square(channel, dtype=np.float64).sum()) for channel in values[0])
 
 
 def _guides(guides: Guides | None, tap: Tap, shape: tuple[int, int]) -> Array | None:

@@ -11,6 +11,8 @@ With features F of tap l as a C x N matrix, a loss that is a function of the wei
 (o: every column times its weight), so this graph need not know which loss it is. The content term
 2 w (F - P) is added, and the sum of all taps is carried back to the pixels.
 
+Since F - P is computed here anyway, so is ||F - P||^2 over the positions that are to be counted.
+
 A term whose input is empty is skipped at run time by an ``If``: a tap without style (R = 0),
 without shifts, without guides (then R = 1 and T = 1) or without content.
 """
@@ -35,17 +37,21 @@ def pullback_model(forward: onnx.ModelProto, taps: Sequence[int]) -> onnx.ModelP
 
     Inputs: ``image`` [1, 3, height, width]; for each tap l ``mixing_l`` [R, C_l, C_l] (M),
     ``shift_l`` [R, C_l, 1] or [0, C_l, 1] (v), ``guides_l`` [R, 1, h, w] or [0, 1, h, w] (T),
-    ``features_l`` [1, C_l, h, w] or [0, C_l, h, w] (P) and ``content_weight_l`` [] (w). Output:
-    ``gradient``, shaped as the image.
+    ``features_l`` [1, C_l, h, w] or [0, C_l, h, w] (P), ``content_weight_l`` [] (w) and
+    ``counted_l`` [1, 1, h, w], a weight for each position in the content's error, or [0, 1, h, w]
+    where there is no P. Outputs: ``gradient``, shaped as the image, and ``content_error_l`` [], the
+    sum over positions of weight times ||F - P||^2.
     """
     graph = onnx.GraphProto()
     graph.CopyFrom(forward.graph)
     builder = GraphBuilder.extending(graph)
     values = {value.name: value for value in graph.output}
     inputs = [graph.input[0]]
-    output = _value("gradient", [])
-    output.type.CopyFrom(graph.input[0].type)
+    gradient_value = _value("gradient", [])
+    gradient_value.type.CopyFrom(graph.input[0].type)
+    outputs = [gradient_value]
     seeds: dict[str, Seed] = {}
+    terms: list[_Tap] = []
     split = split_pooled_convolutions(builder, "image")
     for tap in taps:
         channels = values[f"tap_{tap}"].type.tensor_type.shape.dim[1].dim_value
@@ -56,13 +62,18 @@ def pullback_model(forward: onnx.ModelProto, taps: Sequence[int]) -> onnx.ModelP
             _value(f"guides_{tap}", [f"guides_{tap}_regions", 1, *space]),
             _value(f"features_{tap}", [f"features_{tap}_count", channels, *space]),
             _value(f"content_weight_{tap}", []),
+            _value(f"counted_{tap}", [f"counted_{tap}_count", 1, *space]),
         ]
+        outputs.append(_value(f"content_error_{tap}", []))
         parts = split.get(f"tap_{tap}", [f"tap_{tap}"])
-        seeds |= _Tap(builder, tap, channels, parts).seeds()
+        terms.append(_Tap(builder, tap, channels, parts))
+        seeds |= terms[-1].seeds()
     gradient = append_gradient(builder, "image", seeds)
     builder.nodes.append(helper.make_node("Identity", [gradient], ["gradient"], "gradient"))
+    for term in terms:
+        term.sum_errors()
     result = helper.make_graph(
-        builder.nodes, "pullback", inputs, [output], initializer=builder.initializers
+        builder.nodes, "pullback", inputs, outputs, initializer=builder.initializers
     )
     opset = helper.make_opsetid("", OPSET)
     return helper.make_model(
@@ -85,6 +96,7 @@ class _Tap:
             )
             for name in ("mixing", "shift", "guides", "features")
         }
+        self._errors: list[str] = []
         self._two_w = builder.op("Mul", builder.constant(2.0), f"content_weight_{tap}")
 
     def seeds(self) -> dict[str, Seed]:
@@ -117,16 +129,40 @@ class _Tap:
         (total,) = self._if("mixing", styled, flat, "d_flat_tap")
         return op("Reshape", total, shape, name=f"d_tap_{self._tap}")
 
+    def sum_errors(self) -> None:
+        """Appends ``content_error``, once all parts have their cotangents."""
+        error = self._errors[0]
+        for other in self._errors[1:]:
+            error = self._builder.op("Add", error, other)
+        name = f"content_error_{self._tap}"
+        self._builder.nodes.append(helper.make_node("Identity", [error], [name], name))
+
     def _with_content(self, index: int, deeper: str) -> str:
         """``deeper`` + 2 w (F - P)."""
+        builder = self._builder
 
         def added() -> list[str]:
-            op, target = self._builder.op, self._phase(f"features_{self._tap}", index)
+            op, target = builder.op, self._phase(f"features_{self._tap}", index)
             difference = op("Sub", self._parts[index], target, name="difference")
+            squares = op("Mul", difference, difference, name="squares")
+            by_position = op("ReduceSum", squares, builder.integers([1]), name="error_map")
+            counted = op("Mul", by_position, self._phase(f"counted_{self._tap}", index))
+            # By rows first: one long float32 sum would lose digits.
+            rows = op("ReduceSum", counted, builder.integers([3]), name="error_rows")
             own = op("Mul", difference, self._two_w, name="d_content")
-            return [op("Add", deeper, own, name="d_sum")]
+            return [
+                op("Add", deeper, own, name="d_sum"),
+                op("ReduceSum", rows, keepdims=0, name="error"),
+            ]
 
-        return self._if("features", added, deeper, "d_with_content")[0]
+        def unchanged() -> list[str]:
+            nothing = builder.op("Identity", builder.constant(0.0), name="no_error")
+            return [builder.op("Identity", deeper), nothing]
+
+        names = ["d_with_content", f"content_error_{self._tap}_part"]
+        total, error = builder.branch(self._has["features"], added, unchanged, names)
+        self._errors.append(error)
+        return total
 
     def _everywhere(self, matrix: str, flat: str) -> str:
         """``flat`` + M F + v 1^T of the one region."""

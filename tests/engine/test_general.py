@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -10,12 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ortist.balance import Weights
+from ortist.errors import ResourceError
 from ortist.general import GeneralObjective
 from ortist.guides import Guides
 from ortist.images import Array
 from ortist.models import find_model
 from ortist.objective import Losses, Objective, Room, Targets
 from ortist.style_losses import STYLE_LOSSES
+from ortist.tile_work import TileWorker
 
 from tests.conftest import small_pictures
 
@@ -25,6 +31,16 @@ TOLERANCE = 1e-5
 @functools.cache
 def objective(tile: int | None = None, normalize: bool = False) -> GeneralObjective:
     return GeneralObjective(find_model("squeezenet1_1-procedural"), "cpu", None, tile, normalize)
+
+
+@functools.cache
+def worker() -> TileWorker:
+    return TileWorker(find_model("squeezenet1_1-procedural"), "cpu", None)
+
+
+def maps(image: Array, tap: int) -> Array:
+    """The features of the whole image."""
+    return worker().features(image, [tap])[tap]
 
 
 @functools.cache
@@ -51,7 +67,7 @@ def aimed(
     losses = {
         tap: [STYLE_LOSSES[loss](part) for part in parts] for tap, parts in statistics.items()
     }
-    features = plain.features(content, [min(3, taps[0])])
+    features = {tap: maps(content, tap) for tap in [min(3, taps[0])]}
     grams = {
         tap: (parts[0].second / len(parts[0].mean)).astype(np.float32)
         for tap, parts in statistics.items()
@@ -156,12 +172,9 @@ def test_tiles_on_flat_pictures() -> None:
     same(aimed(objective(40), content, (1, 4, 7))(image), whole)
 
 
-def test_features_and_moments_in_tiles() -> None:
+def test_moments_in_tiles() -> None:
     content, _ = pictures(119, 143)
     whole, tiled = objective(), objective(48)
-    for tap, expected in whole.features(content, range(1, 8)).items():
-        found = tiled.features(content, [tap])[tap]
-        np.testing.assert_allclose(found, expected, atol=1e-5)
     masks = np.random.default_rng(0).random((2, 119, 143), np.float32)
     for guides in (None, Guides(masks)):
         expected_moments = whole.moments(content, (1, 6), guides)
@@ -185,7 +198,7 @@ def test_two_half_masks_are_two_sums() -> None:
     masks = np.zeros((2, 80, 96), np.float32)
     masks[0, :, :48], masks[1, :, 48:] = 1, 1
     found = objective().moments(content, (1, 7), Guides(masks))
-    features = objective().features(content, (1, 7))
+    features = {tap: maps(content, tap) for tap in (1, 7)}
     whole = objective().moments(content, (1, 7))
     for tap, regions in found.items():
         total = regions[0] + regions[1]
@@ -232,7 +245,7 @@ def test_normalised_gradients_have_the_weights_for_norms(loss: str) -> None:
     at = aimed(objective(None, True), content, (1,), loss)
     moments = at.moments(image, (1,))[1]
     at.aim(at._targets, Weights({1: 0.0}, {1: 3.0}, 0.0))
-    features = at.features(image, (1,))[1][0].reshape(64, -1).astype(np.float64)
+    features = maps(image, 1)[0].reshape(64, -1).astype(np.float64)
     tap = at.model.tap(1)
     _, mixing, shift = at._style(tap, moments, features.shape[1])
     assert np.linalg.norm(mixing[0] @ features + shift[0]) == pytest.approx(3, rel=1e-4)
@@ -241,7 +254,7 @@ def test_normalised_gradients_have_the_weights_for_norms(loss: str) -> None:
 def test_normalised_content_and_variation_have_their_weights_too() -> None:
     content, image = pictures(70, 81)
     at = aimed(objective(None, True), content, (3,))
-    difference = at.features(image, (3,))[3] - at.features(content, (3,))[3]
+    difference = maps(image, 3) - maps(content, 3)
     at.aim(at._targets, Weights({3: 2.0}, {3: 1.0}, 5.0))
     energy = at.energies(at._targets)[3]
     weight = at._content_weight(3, float(np.square(difference).sum()), energy)
@@ -252,3 +265,49 @@ def test_normalised_content_and_variation_have_their_weights_too() -> None:
     # Of a picture that is the content itself only rounding would be blown up.
     at.aim(at._targets, Weights({3: 2.0}, {3: 0.0}, 0.0))
     assert np.abs(at(content)[1]).max() < 1e-3
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_content_is_the_same_kept_or_computed_anew(normalize: bool) -> None:
+    """For every tap, those split into phases too (phases.py)."""
+    content, image = pictures(101, 131)
+    for tap in range(1, 8):
+        found = []
+        for room in (2**30, 0):
+            one = objective(48, normalize)
+            targets = one.seeing(Targets(), content, (tap,), Room(room))
+            assert one.energies(targets).keys() == {tap}
+            one.aim(targets, Weights({tap: 0.5}, {}, 0.0))
+            found.append(one(image))
+        same(found[0], found[1], 0)
+        error = maps(image, tap) - maps(content, tap)
+        assert found[0][0].content == pytest.approx(0.5 * np.square(error).sum(), rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Executor]:
+    with ProcessPoolExecutor(2, get_context("spawn")) as executor:
+        yield executor
+
+
+def test_tiles_by_the_processes_of_an_executor(processes: Executor) -> None:
+    """The same to the last bit, whoever does the work."""
+    content, image = pictures(101, 131)
+    masks = np.random.default_rng(0).random((2, 101, 131), np.float32)
+    model = objective().model
+    for executor in (processes, ThreadPoolExecutor(3)):
+        shared = GeneralObjective(model, "cpu", 1, 32, executor=executor)
+        own = GeneralObjective(model, "cpu", 1, 32)
+        found = [aimed(one, content, (1, 4, 7), "w2", masks)(image) for one in (own, shared)]
+        same(found[1], found[0], 0)
+        shared.release()
+
+
+def test_a_lost_worker_is_said() -> None:
+    with ProcessPoolExecutor(1, get_context("spawn")) as executor:
+        one = GeneralObjective(objective().model, "cpu", 1, 32, executor=executor)
+        content, image = pictures(60, 71)
+        aimed(one, content, (1,))
+        executor.submit(os._exit, 1)
+        with pytest.raises(ResourceError, match="was ended from outside"):
+            one(image)

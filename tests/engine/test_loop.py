@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,22 @@ def test_every_step_is_reported() -> None:
     assert seen[-1].seconds == result.seconds
     seconds = [progress.seconds for progress in seen]
     assert seconds == sorted(seconds)
+
+
+def test_the_tiles_of_a_picture_go_to_any_executor() -> None:
+    """To the same bytes as by this process."""
+    content, style = small_pictures()
+    given: dict[str, Any] = {"size": 60, "iterations": 3, "smallest_size": None, "tile": 32}
+    given |= {"threads": 1, "provider": "cpu"}
+    expected = ortist.transfer(content, style, **given)
+    with ThreadPoolExecutor(2) as executor:
+        found = ortist.transfer(content, style, executor=executor, **given)
+        np.testing.assert_array_equal(found.pixels, expected.pixels)
+        assert found.history == expected.history
+        whole = ortist.iterate(content, style, executor=executor, **{**given, "tile": "auto"})
+        assert whole.options.tile == 512
+        with pytest.raises(OptionError, match=r"share a picture's tiles, and tile is 'off'"):
+            ortist.transfer(content, style, executor=executor, tile="off")
 
 
 def test_a_callback_or_a_broken_loop_cancels() -> None:

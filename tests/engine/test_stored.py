@@ -132,6 +132,24 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         Stored(Path("/nowhere"), (1, 3, 8, 8))
 
 
+@pytest.mark.parametrize("positioned", [True, False])
+def test_bands_side_by_side(
+    positioned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same array by several threads, with calls that name the place and without."""
+    if not positioned:
+        for name in ("preadv", "pwrite"):
+            monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.setattr("ortist.stored._BAND_BYTES", 1000)
+    values = np.random.default_rng(0).random((1, 3, 97, 50), np.float32)
+    arrays = Arrays(tmp_path, 4)
+    (stored,) = arrays.each(lambda part: (part + 1,), values)
+    (twice,) = arrays.each(lambda a, b: (a * b,), stored, stored)
+    np.testing.assert_array_equal(twice[..., ALL, ALL], (values + 1) * (values + 1))
+    with pytest.raises(FloatingPointError), np.errstate(over="raise"):
+        arrays.each(lambda part: (part * np.float32(1e38),), twice)
+
+
 CONTENT, STYLE = small_pictures()
 MASK = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
 
