@@ -144,7 +144,7 @@ class Run(Iterator[Progress]):
         self._ended = "diverged"
         return DivergedError(
             f"{what} at iteration {iteration}; lower learning_rate (it is "
-            f"{self._learning_rate()}) or the weights."
+            f"{self.options.learning_rate_by(self.model.recipe)}) or the weights."
         )
 
     def _next_stage(self, state: State) -> int:
@@ -243,10 +243,11 @@ class Run(Iterator[Progress]):
         Then the clamp to the box ``within``, and the average; all of it band by band.
         """
         options = self.options
-        last_phase = max(0, options.iterations - options.final_iterations)
-        rate = self._learning_rate()
+        final_iterations, final_rate = options.final_phase_by(self.model.recipe)
+        last_phase = max(0, options.iterations - final_iterations)
+        rate = options.learning_rate_by(self.model.recipe)
         if done >= last_phase:
-            rate = options.final_learning_rate
+            rate = final_rate
             if done == last_phase:
                 state = self._adam_init(point.values)
 
@@ -276,9 +277,10 @@ class Run(Iterator[Progress]):
 
     def _offset(self) -> tuple[int, int] | None:
         """The next shift of the window, in pixels down and right; None without jitter."""
-        if self.options.effective_jitter == 1:
+        jitter = self.options.jitter_by(self.model.recipe)
+        if jitter == 1:
             return None
-        down, right = self._jitter.integers(0, self.options.effective_jitter, 2)
+        down, right = self._jitter.integers(0, jitter, 2)
         return int(down), int(right)
 
     def _enlarged(self, state: State, stage: int) -> tuple[View, State]:
@@ -309,10 +311,6 @@ class Run(Iterator[Progress]):
             jitter=self._jitter.bit_generator.state,
             hurried=state.hurried,
         )
-
-    def _learning_rate(self) -> float:
-        rate = self.options.learning_rate
-        return self.model.recipe.learning_rate if rate is None else rate
 
     def pixels(self) -> NDArray[np.uint8]:
         """The picture as it is now, uint8 [H, W, 3]; enlarged to its full size at early scales."""
@@ -450,7 +448,7 @@ class Run(Iterator[Progress]):
         steps = self.steps
         final = steps[-1].losses
         if state.iteration > 0 and (
-            self.options.effective_jitter > 1 or self.options.effective_averaging > 0
+            self.options.jitter_by(self.model.recipe) > 1 or self.options.effective_averaging > 0
         ):
             # The last evaluation was of a window of the last iterate, not of the picture.
             self._scene.objective.release()

@@ -55,13 +55,19 @@ class Tap:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The model's own defaults: shares of the loss for balanced weights, and Adam's step."""
+    """The model's own defaults: shares of the loss for balanced weights, and how Adam goes.
+
+    ``final_share`` of the steps are a last phase at ``final_rate`` times the learning rate.
+    """
 
     content_layers: tuple[int, ...]
     content_share: float
     style_shares: Mapping[int, float]
     tv_share: float
     learning_rate: float
+    jitter: int
+    final_share: float
+    final_rate: float
 
 
 @dataclass(frozen=True)
@@ -218,10 +224,16 @@ def _parse(folder: Path, raw: Any) -> Model:
     mean, std = ([float(value) for value in raw["normalization"][key]] for key in ("mean", "std"))
     numbers = [*mean, *std, *map(float, recipe["style_shares"].values())]
     numbers += [float(recipe[key]) for key in ("content_share", "tv_share", "learning_rate")]
+    # Older models have none of these.
+    jitter, final_share = int(recipe.get("jitter", 4)), float(recipe.get("final_share", 0))
+    final_rate = float(recipe.get("final_rate", 1))
+    numbers += [final_share, final_rate]
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
         raise ValueError("normalization needs three means and three positive deviations")
     if not all(math.isfinite(number) for number in numbers) or min(numbers[6:]) < 0:
         raise ValueError("a number in it is not finite or is negative")
+    if not 1 <= jitter <= 16 or final_share > 1:
+        raise ValueError("its recipe's jitter is not 1 to 16, or its final share more than 1")
     taps = tuple(
         Tap(
             int(tap["index"]),
@@ -267,6 +279,9 @@ def _parse(folder: Path, raw: Any) -> Model:
             style_shares={int(k): float(v) for k, v in recipe["style_shares"].items()},
             tv_share=float(recipe["tv_share"]),
             learning_rate=float(recipe["learning_rate"]),
+            jitter=jitter,
+            final_share=final_share,
+            final_rate=final_rate,
         ),
         layers=tuple(str(layer) for layer in raw["layers"]),
         hashes=hashes,

@@ -14,10 +14,13 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .errors import OptionError
 from .presets import PRESETS
+
+if TYPE_CHECKING:
+    from .models import Recipe
 
 __all__ = [
     "STARTS",
@@ -184,7 +187,8 @@ class Options:
     jitter: int | None = _option(
         None,
         "Each step sees the picture through a window shifted by 0 to N - 1 pixels, which hides the "
-        "grid of the network's stride; 1 for none. Without it, 4 with adam, 1 with lbfgs.",
+        "grid of the network's stride; 1 for none. Without it, the model's own with adam, 1 with "
+        "lbfgs.",
         1,
         16,
         unset="auto",
@@ -197,10 +201,20 @@ class Options:
         0.9999,
         unset="auto",
     )
-    final_iterations: int = _option(
-        0, "Length of a last phase with a fresh Adam at --final-learning-rate.", 0
+    final_iterations: int | None = _option(
+        None,
+        "Length of a last phase with a fresh Adam at --final-learning-rate, in which the picture "
+        "settles. Without it, the model's own share of --iterations.",
+        0,
+        unset="auto",
     )
-    final_learning_rate: float = _option(0.1, "Adam's step in that last phase.", 0, 1000)
+    final_learning_rate: float | None = _option(
+        None,
+        "Adam's step in that last phase. Without it, the model's own part of --learning-rate.",
+        0,
+        1000,
+        unset="auto",
+    )
     bounds: Bounds = _option(
         "display",
         "Box that the pixels are clamped to: what a display shows, or the notebook's [-1.5, 1.5] "
@@ -282,7 +296,7 @@ class Options:
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
         if self.depth not in (None, 8, 16):
             raise OptionError(f"there is no depth {self.depth}; choose 8 or 16 bits per channel.")
-        if self.optimizer == "lbfgs" and self.effective_jitter != 1:
+        if self.optimizer == "lbfgs" and self.jitter not in (None, 1):
             raise OptionError(
                 f"jitter {self.jitter} changes the loss at every step, which lbfgs cannot bear; "
                 "give --jitter 1 or --optimizer adam."
@@ -299,12 +313,24 @@ class Options:
                     f"{self.iterations} (--iterations)."
                 )
 
-    @property
-    def effective_jitter(self) -> int:
-        """``jitter``, or the optimiser's own where it was left out."""
+    def jitter_by(self, recipe: Recipe) -> int:
+        """``jitter``, or the model's own where it was left out; lbfgs has none."""
         if self.jitter is not None:
             return self.jitter
-        return 4 if self.optimizer == "adam" else 1
+        return recipe.jitter if self.optimizer == "adam" else 1
+
+    def learning_rate_by(self, recipe: Recipe) -> float:
+        """``learning_rate``, or the model's own where it was left out."""
+        return recipe.learning_rate if self.learning_rate is None else self.learning_rate
+
+    def final_phase_by(self, recipe: Recipe) -> tuple[int, float]:
+        """``final_iterations`` and ``final_learning_rate``, or the model's own."""
+        steps, rate = self.final_iterations, self.final_learning_rate
+        if steps is None:
+            steps = round(recipe.final_share * self.iterations)
+        if rate is None:
+            rate = recipe.final_rate * self.learning_rate_by(recipe)
+        return steps, rate
 
     @property
     def effective_averaging(self) -> float:

@@ -253,7 +253,7 @@ class _Need:
     def features(self) -> int:
         """Bytes of content features over all windows, which may be kept."""
         steps = plan_stages(self.options)[-1].iterations
-        windows = 1 + min(self.options.effective_jitter**2, steps)
+        windows = 1 + min(self.options.jitter_by(self._model.recipe) ** 2, steps)
         return int(windows * self._features * self._pixels)
 
     @property

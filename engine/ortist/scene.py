@@ -239,7 +239,9 @@ class Scene:
     def _check(self, side: int) -> None:
         """Raises OptionError for pictures too large to try or too small for the network."""
         least = self.model.smallest_side
-        sizes = {"picture": (self.canvas(side), least + self.options.effective_jitter - 1)}
+        sizes = {
+            "picture": (self.canvas(side), least + self.options.jitter_by(self.model.recipe) - 1)
+        }
         for index in range(len(self.styles.images)):
             name = "style image" if len(self.styles.images) == 1 else f"style image {index + 1}"
             sizes[name] = (self.styles.size(index, side, least), least)
@@ -334,7 +336,7 @@ class View:
         if offset is None:
             return values
         down, right = offset
-        less = self._scene.options.effective_jitter - 1
+        less = self._scene.options.jitter_by(self._scene.model.recipe) - 1
         height, width = values.shape[-2] - less, values.shape[-1] - less
         return crop(values, slice(down, down + height), slice(right, right + width))
 

@@ -138,9 +138,7 @@ class Painter:
 
     def _following(self, options: Options) -> Options:
         """Those of a frame that follows another: no pyramid, few and smaller steps."""
-        rate = options.learning_rate
-        if rate is None:
-            rate = self._model.recipe.learning_rate
+        rate = options.learning_rate_by(self._model.recipe)
         return dataclasses.replace(
             options,
             iterations=self._iterations,

@@ -327,11 +327,28 @@ def test_rescaling_reaches_black_and_white() -> None:
 
 
 def test_adam_keeps_its_count_across_scales() -> None:
-    run = ortist.iterate(CONTENT, STYLE, size=48, smallest_size=24, iterations=9)
-    list(run)
-    assert run.state is not None
-    assert isinstance(run.state.optimizer, AdamState)
-    assert run.state.optimizer.steps == 9
+    given: dict[str, Any] = {"size": 48, "smallest_size": 24, "iterations": 9}
+    for final, steps in ((0, 9), (None, 3)):  # the model's last phase, three tenths, begins anew
+        run = ortist.iterate(CONTENT, STYLE, final_iterations=final, **given)
+        list(run)
+        assert run.state is not None
+        assert isinstance(run.state.optimizer, AdamState)
+        assert run.state.optimizer.steps == steps
+
+
+def test_the_last_phase_is_the_models_own_or_the_one_given(procedural: Model) -> None:
+    recipe = dataclasses.replace(
+        procedural.recipe, learning_rate=0.2, jitter=6, final_share=0.25, final_rate=0.5
+    )
+    plain = Options(iterations=200)
+    assert plain.jitter_by(recipe) == 6
+    assert plain.final_phase_by(recipe) == (50, 0.1)
+    given = Options(learning_rate=0.08, jitter=2, final_iterations=3, iterations=200)
+    assert given.jitter_by(recipe) == 2
+    assert given.final_phase_by(recipe) == (3, 0.04)
+    notebook = Options.of("cs231n-starry-night")
+    assert notebook.final_phase_by(recipe) == (20, 0.1)
+    assert Options(optimizer="lbfgs").jitter_by(recipe) == 1
 
 
 def test_inversion_and_texture_start_from_noise_with_any_preset() -> None:
