@@ -278,9 +278,11 @@ def open_picture(
     role = f"{role} {os.fspath(picture)!r}"
     if not os.path.isfile(picture):  # a folder, a FIFO or a device would block or never end
         why = "is not a regular file" if os.path.exists(picture) else "does not exist"
-        raise PictureError(f"the {role} {why}.")
+        raise PictureError(f"the {role} {why}; name another file.")
     if not os.access(picture, os.R_OK):
-        raise PictureError(f"the {role} cannot be read: permission denied.")
+        raise PictureError(
+            f"the {role} cannot be read: permission denied; let it be read, or name another."
+        )
     with _decoding(role), Image.open(picture, formats=_READABLE) as image:
         _check_size(image.size, max_pixels, role)
         yield image, role

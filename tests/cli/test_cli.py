@@ -215,8 +215,8 @@ BAD = [
     ),
     (
         ["transfer", "{content}", "{style}", "-o", "o.png", "--mask", "-", "-"],
-        3,
-        "the content mask '-' does not exist",
+        2,
+        "the content mask '-' is no picture: a - stands for all of the style only",
     ),
     (["transfer", "{content}", "{style}", "-o", "o.png", "--mask", "wide.png"], 2, "2 arguments"),
     (["transfer", "{content}", "{style}", "-o", "o.png", "--tile", "2"], 2, "tile 2 is out of"),

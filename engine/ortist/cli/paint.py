@@ -39,7 +39,8 @@ _Masks = Annotated[
         "--mask",
         metavar="CONTENT_MASK STYLE_MASK",
         help="Two pictures, white where the content takes the style and where the style is taken "
-        "from (a - for all of it). Give it several times, for one style, or once for each style.",
+        "from (a - for all of the style). Give it several times, for one style, or once for each "
+        "style.",
     ),
 ]
 _PLAN = {"size", "smallest_size", "iterations", "time_limit", "seamless", "optimizer"}
@@ -60,6 +61,12 @@ def transfer(
 ) -> None:
     """Paint CONTENT in the style of STYLE, or of several styles."""
     pairs = cast("list[tuple[str, str]]", mask or [])
+    for content_mask, _ in pairs:
+        if content_mask == "-":
+            raise OptionError(
+                "the content mask '-' is no picture: a - stands for all of the style only; give a "
+                "white picture for all of the content."
+            )
     _paint(Named("transfer", content, style or [], pairs), request, given)
 
 
