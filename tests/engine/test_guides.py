@@ -89,6 +89,11 @@ def test_what_is_clear_in_a_mask_does_not_count(dtype: Any) -> None:
         load_mask(layer, (256, 64), 10**6, "content mask")
 
 
+def test_a_mask_may_be_an_array_of_bool() -> None:
+    found = load_mask(np.eye(32, dtype=bool), (32, 32), 10**6, "content mask")
+    np.testing.assert_array_equal(np.asarray(found), 255 * np.eye(32))
+
+
 def test_masks_that_do_not_fit_are_refused() -> None:
     wide = np.full((100, 300), 255, np.uint8)
     with pytest.raises(PictureError, match="300 x 100 pixels, its picture 400 x 300; draw"):
