@@ -45,6 +45,8 @@ _Masks = Annotated[
 ]
 _PLAN = {"size", "smallest_size", "iterations", "time_limit", "seamless", "optimizer"}
 """Options without which a schedule in a picture is no longer the one to repeat."""
+_CHECKPOINT_EVERY = 50
+"""Steps; as the help of --checkpoint-every says."""
 _STYLE_OPTIONS = [
     field.name for field in dataclasses.fields(Options) if field.name.startswith("style_")
 ]
@@ -117,6 +119,8 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
         raise OptionError("there is no place for the preview; name one with --preview FILE.")
     if request.preview and not request.preview_every:
         raise OptionError("--preview FILE needs --preview-every N, which says how often.")
+    if request.checkpoint_every and not request.checkpoint:
+        raise OptionError("there is no place for the checkpoint; name one with --checkpoint FILE.")
     # Here, not above: these take half a second that the checks before need not wait for.
     from ..api import make_plan, prepare
     from ..checkpoint import remove_checkpoint
@@ -208,7 +212,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
             listeners.append(every(request.preview_every, show))
         if checkpoint:
             save = functools.partial(run.save_checkpoint, checkpoint)
-            listeners.append(every(request.checkpoint_every, save))
+            listeners.append(every(request.checkpoint_every or _CHECKPOINT_EVERY, save))
         try:
             interrupted = follow(run, listeners, end)
         except DivergedError as error:
