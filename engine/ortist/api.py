@@ -72,6 +72,7 @@ def iterate(
         options = Options.of(preset, **overrides)
     elif preset is not None or overrides:
         raise OptionError("give options, or preset and keywords, but not both.")
+    _check_pairs(masks)
     model = find_model(options.model)
     if executor is not None:
         options = _in_tiles(options)
@@ -259,6 +260,19 @@ def _by_role(
         if part is not None:
             found[f"style mask {number}"] = part
     return found
+
+
+def _check_pairs(masks: Any) -> None:
+    """Raises OptionError for a mask, or what else it may be, in the place of a list of pairs."""
+    listed = isinstance(masks, (list, tuple))
+    for pair in masks if listed else ():
+        listed = listed and isinstance(pair, (list, tuple)) and len(pair) == 2
+    if not listed:
+        given = repr(masks) if isinstance(masks, (str, list, tuple)) else type(masks).__name__
+        raise OptionError(
+            f"masks should be a list of pairs, not {given[:80]}; give [(content mask, style mask "
+            "or None), …]."
+        )
 
 
 def several(style: Style | Sequence[Style] | None) -> list[Style]:

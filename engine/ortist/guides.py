@@ -14,10 +14,10 @@ receptive field, larger than many regions, would blur the mask away.
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from .errors import PictureError
-from .images import Array, Picture, Raster, load_picture
+from .images import Array, Picture, Raster, load_picture, to_levels, unit
 from .models import Tap
 from .stored import Field, resample
 
@@ -25,11 +25,16 @@ __all__ = ["Guides", "load_mask", "mask_values"]
 
 
 def load_mask(mask: Picture, size: tuple[int, int], max_pixels: int, role: str) -> Image.Image:
-    """The mask for a picture of ``size`` (width, height), in 8-bit gray.
+    """The mask for a picture of ``size`` (width, height), in 8-bit gray; what is clear is black.
 
     Raises PictureError for what is no picture, of another aspect (by more than 1 %) or all black.
     """
-    image = load_picture(mask, max_pixels, role).image.convert("L")
+    picture = load_picture(mask, max_pixels, role)
+    image = picture.image.convert("L")
+    if picture.alpha is not None:  # then it was laid over white, which does not count here
+        alpha = picture.alpha[:]
+        alpha = alpha if alpha.dtype == np.uint8 else to_levels(unit(alpha), 8)
+        image = ImageChops.subtract(image, ImageChops.invert(Image.fromarray(alpha)))
     if abs(image.width * size[1] - image.height * size[0]) > 0.01 * image.height * size[0]:
         raise PictureError(
             f"{_named(role, mask)} has {image.width} x {image.height} pixels, its picture "

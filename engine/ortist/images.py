@@ -176,8 +176,8 @@ class Header:
 
 
 Picture = Union[str, "PathLike[str]", Image.Image, NDArray[Any], Raster]
-"""A path, a PIL image, or an array [H, W], [H, W, 3] or [H, W, 4]: uint8, uint16, or floats in
-[0, 1]. 16 bits of a file are only read by path: Pillow's own images have 8 in colour."""
+"""A path, a PIL image, or an array [H, W], [H, W, 3] or [H, W, 4]: uint8, uint16, floats in [0, 1],
+or bool (a mask). 16 bits of a file are only read by path: Pillow's own images have 8 in colour."""
 
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 _globals_lock = threading.Lock()
@@ -278,9 +278,11 @@ def open_picture(
     role = f"{role} {os.fspath(picture)!r}"
     if not os.path.isfile(picture):  # a folder, a FIFO or a device would block or never end
         why = "is not a regular file" if os.path.exists(picture) else "does not exist"
-        raise PictureError(f"the {role} {why}.")
+        raise PictureError(f"the {role} {why}; name another file.")
     if not os.access(picture, os.R_OK):
-        raise PictureError(f"the {role} cannot be read: permission denied.")
+        raise PictureError(
+            f"the {role} cannot be read: permission denied; let it be read, or name another."
+        )
     with _decoding(role), Image.open(picture, formats=_READABLE) as image:
         _check_size(image.size, max_pixels, role)
         yield image, role
@@ -328,6 +330,8 @@ def _check_size(size: tuple[int, int], max_pixels: int, role: str) -> None:
 
 
 def _from_array(array: NDArray[Any], max_pixels: int, role: str) -> Raster:
+    if array.dtype == np.bool_:  # black and white: a mask
+        array = array.astype(np.uint8) * np.uint8(255)
     shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     known = array.dtype in (np.uint8, np.uint16) or array.dtype.kind == "f"
     if not known or not shaped or 0 in array.shape:

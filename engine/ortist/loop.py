@@ -45,7 +45,8 @@ class Run(Iterator[Progress]):
     """A run that has been set up: iterate over it, look at ``pixels()``, stop whenever you like.
 
     The first Progress (iteration 0) is of the picture as it starts. ``result()`` can be asked at
-    any time after that one; leaving the loop early is how a run is cancelled. ``state`` is None
+    any time after that one; leaving the loop early is how a run is cancelled, or, from another
+    thread, ``cancel()``. ``state`` is None
     before the first Progress. It is replaced as a whole by every step, so that an interruption
     leaves the last one, and ``save_checkpoint`` and ``resume`` can carry it to another process.
     """
@@ -70,6 +71,7 @@ class Run(Iterator[Progress]):
         self._snapshots: dict[int, Painting] = {}
         self._limits = _limits(options, scene.model)
         self._ended: str | None = None
+        self._cancelled = False
         self._pace: Pace | None = None
         if options.time_limit is not None:
             sizes = [scene.canvas(stage.side) for stage in self._stages]
@@ -106,6 +108,10 @@ class Run(Iterator[Progress]):
         """One entry an iteration so far."""
         return tuple(self._steps[: self.iteration + 1])
 
+    def cancel(self) -> None:
+        """Ends the run after the present step; may be called from any thread, at any time."""
+        self._cancelled = True
+
     @property
     def finished(self) -> bool:
         """Whether there is no step left, be it that all were done or that the last converged."""
@@ -114,6 +120,8 @@ class Run(Iterator[Progress]):
 
     def __next__(self) -> Progress:
         began = time.perf_counter()
+        if self._cancelled:
+            raise StopIteration
         before, view = self.state, self._view
         if before is None:
             state = self._first()

@@ -238,7 +238,7 @@ class Options:
     init_noise: float = _option(
         0.0, "How much noise is mixed into that start, from 0 to 1 (all of it).", 0, 1
     )
-    seed: int = _option(0, "Seed of all noise.", 0, 2**32 - 1)
+    seed: int = _option(0, "Seed of all noise, and of the jitter.", 0, 2**32 - 1)
     seamless: bool = _option(
         False, "Let opposite edges fit together, so that the texture can be laid side by side."
     )

@@ -18,6 +18,8 @@ _ENTRY = 3
 """Evaluations that entering a scale costs: style, content, the enlarged picture (loop.py)."""
 _CLOSING = 2
 """Evaluations after the last step: the losses of the start and of the picture."""
+_ENLARGING = 0.3
+"""What enlarging a picture that ends at an early scale takes of one evaluation at the last one."""
 
 
 class Pace:
@@ -50,7 +52,8 @@ class Pace:
             return elapsed + evaluations * pace * self._pixels[stage]
 
         if end(last) > self._limit:
-            return wanted if wanted == now and end(now) <= self._limit else None
+            enlarging = _ENLARGING * pace * self._pixels[last] if now < last else 0.0
+            return wanted if wanted == now and end(now) + enlarging <= self._limit else None
         reserve = (1 + _ENTRY + _CLOSING) * pace * self._pixels[last]
         for stage in range(wanted, last):
             if end(stage) <= self._shares[stage] * (self._limit - reserve):

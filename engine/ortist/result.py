@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .balance import Weights
+from .errors import OptionError
 from .images import Painting, Source
 from .lbfgs import LbfgsState
 from .models import Model
@@ -115,8 +116,15 @@ class Result:
         """Writes the picture, or a snapshot of it, whole or not at all.
 
         The suffix names the format, the options say with which depth, settings and metadata.
+        Raises OptionError for a suffix or a snapshot that there is not, and OutputError.
         """
         options = self.options
+        if snapshot is not None and snapshot not in self.snapshots:
+            kept = ", ".join(map(str, self.snapshots)) or "none"
+            raise OptionError(
+                f"there is no snapshot of iteration {snapshot}, there are {kept}; ask for it by "
+                "the option snapshots."
+            )
         painting = self.painting if snapshot is None else self.snapshots[snapshot]
         save_picture(
             painting,

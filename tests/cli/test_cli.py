@@ -215,8 +215,8 @@ BAD = [
     ),
     (
         ["transfer", "{content}", "{style}", "-o", "o.png", "--mask", "-", "-"],
-        3,
-        "the content mask '-' does not exist",
+        2,
+        "the content mask '-' is no picture: a - stands for all of the style only",
     ),
     (["transfer", "{content}", "{style}", "-o", "o.png", "--mask", "wide.png"], 2, "2 arguments"),
     (["transfer", "{content}", "{style}", "-o", "o.png", "--tile", "2"], 2, "tile 2 is out of"),
@@ -324,6 +324,19 @@ def test_ctrl_c_writes_the_picture_so_far(files: tuple[Path, Path], tmp_path: Pa
     with Image.open(out) as image:
         assert min(image.size) == 64
     assert os.listdir(tmp_path) == ["out.png"]
+
+
+def test_ctrl_c_while_the_command_is_loaded() -> None:
+    code = (
+        "import sys\n"
+        "class Hit:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Hit())\n"
+        "from ortist.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "ortist: interrupted.\n")
 
 
 def test_a_batch_counts_on_a_terminal(files: tuple[Path, Path], tmp_path: Path) -> None:

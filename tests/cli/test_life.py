@@ -246,6 +246,7 @@ def test_checkpoints_of_others_are_left_alone(
         (["-o", "o.png", "--trace", "photo.jpg"], 2, "is a picture that the run needs"),
         (["-o", "photo.jpg", "--preview-every", "2"], 2, "is a picture that the run needs"),
         (["-o", "photo.jpg", "--checkpoint", "c"], 2, "is a picture that the run needs"),
+        (["-o", "o.png", "--checkpoint-every", "9"], 2, "name one with --checkpoint FILE"),
         (["-o", "o.png", "--preview", "p.png"], 2, "--preview FILE needs --preview-every N"),
         (["--json", "--preview-every", "2"], 2, "name one with --preview FILE"),
         (["-o", "o.png", "--preview", "p.x", "--preview-every", "2"], 2, "end it in one of .jpg"),

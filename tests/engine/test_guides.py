@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -71,6 +73,25 @@ def test_masks_are_gray_and_resized_by_area() -> None:
     assert found.sum() == pytest.approx(0.01, rel=0.1)  # one pixel of a hundred
     half = mask_values(Image.new("L", (40, 30), 128), (400, 300))
     np.testing.assert_allclose(half, 128 / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_is_clear_in_a_mask_does_not_count(dtype: Any) -> None:
+    """A mask painted in white on a clear layer is the one painted on black."""
+    levels = np.linspace(0, 255, 256).astype(np.uint8)
+    top = int(np.iinfo(dtype).max)
+    layer: Any = np.full((64, 256, 4), top, dtype)
+    layer[..., 3] = levels.astype(dtype) * (top // 255)
+    found = np.asarray(load_mask(layer, (256, 64), 10**6, "content mask"))
+    np.testing.assert_array_equal(found, np.tile(levels, (64, 1)))
+    layer[..., :3] = 0
+    with pytest.raises(PictureError, match="is all black; paint white"):
+        load_mask(layer, (256, 64), 10**6, "content mask")
+
+
+def test_a_mask_may_be_an_array_of_bool() -> None:
+    found = load_mask(np.eye(32, dtype=bool), (32, 32), 10**6, "content mask")
+    np.testing.assert_array_equal(np.asarray(found), 255 * np.eye(32))
 
 
 def test_masks_that_do_not_fit_are_refused() -> None:

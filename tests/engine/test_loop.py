@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,34 @@ def test_a_callback_or_a_broken_loop_cancels() -> None:
             break
     assert run.result().iterations == 3
     np.testing.assert_array_equal(run.result().pixels, run.pixels())
+
+
+@pytest.mark.parametrize("masks", ["sky.png", ["sky.png"], [("a.png", None, None)], None, CONTENT])
+def test_masks_that_are_no_pairs_are_refused(masks: Any) -> None:
+    with pytest.raises(OptionError, match=r"masks should be a list of pairs, not .*; give \[\("):
+        ortist.transfer(CONTENT, STYLE, masks=masks, **QUICK)
+
+
+def test_a_snapshot_that_was_not_kept_is_named(tmp_path: Path) -> None:
+    result = ortist.transfer(CONTENT, STYLE, snapshots=(0, 2), **QUICK)
+    with pytest.raises(OptionError, match=r"no snapshot of iteration 1, there are 0, 2; ask"):
+        result.save(tmp_path / "x.png", snapshot=1)
+
+
+def test_another_thread_cancels_within_a_step() -> None:
+    run = ortist.iterate(CONTENT, STYLE, size=32, smallest_size=None, iterations=1_000_000)
+    next(run)
+    painter = threading.Thread(target=lambda: [None for _ in run])
+    painter.start()
+    while run.iteration < 3:
+        time.sleep(0.001)
+    run.cancel()
+    before = run.iteration
+    painter.join(60)
+    assert not painter.is_alive()
+    assert run.result().iterations - before in (0, 1)
+    assert run.result().stopped == "cancelled"
+    assert list(run) == []
 
 
 def test_lbfgs_needs_fewer_steps() -> None:

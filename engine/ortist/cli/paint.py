@@ -39,11 +39,14 @@ _Masks = Annotated[
         "--mask",
         metavar="CONTENT_MASK STYLE_MASK",
         help="Two pictures, white where the content takes the style and where the style is taken "
-        "from (a - for all of it). Give it several times, for one style, or once for each style.",
+        "from (a - for all of the style). Give it several times, for one style, or once for each "
+        "style.",
     ),
 ]
 _PLAN = {"size", "smallest_size", "iterations", "time_limit", "seamless", "optimizer"}
 """Options without which a schedule in a picture is no longer the one to repeat."""
+_CHECKPOINT_EVERY = 50
+"""Steps; as the help of --checkpoint-every says."""
 _STYLE_OPTIONS = [
     field.name for field in dataclasses.fields(Options) if field.name.startswith("style_")
 ]
@@ -60,6 +63,12 @@ def transfer(
 ) -> None:
     """Paint CONTENT in the style of STYLE, or of several styles."""
     pairs = cast("list[tuple[str, str]]", mask or [])
+    for content_mask, _ in pairs:
+        if content_mask == "-":
+            raise OptionError(
+                "the content mask '-' is no picture: a - stands for all of the style only; give a "
+                "white picture for all of the content."
+            )
     _paint(Named("transfer", content, style or [], pairs), request, given)
 
 
@@ -110,6 +119,8 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
         raise OptionError("there is no place for the preview; name one with --preview FILE.")
     if request.preview and not request.preview_every:
         raise OptionError("--preview FILE needs --preview-every N, which says how often.")
+    if request.checkpoint_every and not request.checkpoint:
+        raise OptionError("there is no place for the checkpoint; name one with --checkpoint FILE.")
     # Here, not above: these take half a second that the checks before need not wait for.
     from ..api import make_plan, prepare
     from ..checkpoint import remove_checkpoint
@@ -201,7 +212,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
             listeners.append(every(request.preview_every, show))
         if checkpoint:
             save = functools.partial(run.save_checkpoint, checkpoint)
-            listeners.append(every(request.checkpoint_every, save))
+            listeners.append(every(request.checkpoint_every or _CHECKPOINT_EVERY, save))
         try:
             interrupted = follow(run, listeners, end)
         except DivergedError as error:

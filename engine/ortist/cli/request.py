@@ -78,8 +78,11 @@ class Request:
         ),
     ] = None
     checkpoint_every: Annotated[
-        int, typer.Option(help="Steps from one checkpoint to the next.", metavar="N", min=1)
-    ] = 50
+        int | None,
+        typer.Option(
+            help="Steps from one checkpoint to the next. Without it, 50.", metavar="N", min=1
+        ),
+    ] = None
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
     ] = False
