@@ -61,8 +61,8 @@ def iterate(
     ``preset``, ``config`` (a TOML file) and keywords, each over the one before (see Options).
     ``init`` may be a picture in any form. With ``executor`` the picture is done in tiles, wherever
     that runs things: its workers must have Ortist and the model, and use ``threads`` threads each.
-    What is sent are pixels and matrices, no paths; the result is that of the same tiles and threads
-    here. Raises OptionError, PictureError, StyleFileError,
+    What is sent are pixels and matrices, no paths; the result is that of the same tiles here, to
+    rounding, and to the byte with one thread. Raises OptionError, PictureError, StyleFileError,
     ModelError, ProviderError or ResourceError.
     """
     init = None

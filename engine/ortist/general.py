@@ -104,7 +104,7 @@ class GeneralObjective:
             for tile in tiles
         )
         total: dict[int, list[Moments]] = {}
-        for seen in self._workers.each(TileWorker.observe, looks):
+        for seen in self._workers.each(TileWorker.observe, looks, len(tiles)):
             _add(total, seen.moments)
         return total
 
@@ -124,7 +124,7 @@ class GeneralObjective:
         total = dict.fromkeys(photo.taps, 0.0)
         tiles = self._tiles(photo.pixels, chosen)
         tasks = ((photo.over(tile, self._workers, chosen), _own(tile, chosen)) for tile in tiles)
-        for found in self._workers.each(TileWorker.energies, tasks):
+        for found in self._workers.each(TileWorker.energies, tasks, len(tiles)):
             _increase(total, found)
         return total
 
@@ -182,7 +182,7 @@ class GeneralObjective:
                     content = self._content(tile, taps) if self._normalize else Content()
                     yield (_look(tile, pixels, taps, self._targets, content),)
 
-        for seen in self._workers.each(TileWorker.observe, looks()):
+        for seen in self._workers.each(TileWorker.observe, looks(), len(tiles)):
             sums.include(seen)
         return sums
 
@@ -212,7 +212,7 @@ class GeneralObjective:
                 yield (_pull(tile, pixels, taps, self._targets, given, content, shapes[index]),)
 
         errors: dict[int, float] = {}
-        results = self._workers.each(TileWorker.pull, pulls())
+        results = self._workers.each(TileWorker.pull, pulls(), len(tiles))
         for tile, pulled in zip(tiles, results, strict=False):  # no results where there are no taps
             gradient[(..., *tile.inside)] = slopes.popleft() + pulled.gradient
             _increase(errors, pulled.errors)

@@ -3,7 +3,8 @@
 The least costly way that fits the budget is taken:
 
 1. the whole picture at once, its state in memory;
-2. in tiles (tiles.py), the larger the better, its state in memory, down to tiles of 256 pixels;
+2. in tiles (tiles.py), the larger the better up to 1024 pixels, its state in memory, down to tiles
+   of 256 pixels;
 3. in tiles, its state in files (stored.py).
 
 What a way takes is predicted from the model's bytes per pixel (measured at export) and from the
@@ -31,6 +32,7 @@ from .models import Model
 from .options import STARTS, Options, size_in_words
 from .scene import KEPT_BYTES, Stage, plan_stages
 from .tiles import plan_tiles
+from .workers import tiles_at_once
 
 __all__ = ["Plan", "least_memory", "plan_run"]
 
@@ -38,7 +40,10 @@ _BASE = 95 * 10**6
 """Interpreter, libraries and sessions."""
 _FILES = 50 * 10**6
 """Bands and strips of arrays in files, at once."""
-_TILES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 64)
+_REUSED, _REUSED_BY_SEVERAL = 0.9, 0.7
+"""What the passes over tiles take, of the sum of what each takes on its own: they share a pool."""
+_TILES = (1024, 768, 512, 384, 256, 192, 128, 64)
+"""Larger ones see less halo, but are not faster."""
 _SMALL = 256
 """Below this tiles see more halo than picture: state in files is cheaper than smaller tiles."""
 _ARRAY = 12
@@ -311,10 +316,12 @@ class _Need:
         seen = self._seen(*self.canvas, tile)
         if tile is None and self._fast:
             return int(seen * (self._model.memory[OBJECTIVE] + self._features))
-        # One after the other: most of what the first leaves serves the second. The pixels of the
-        # tile that comes next and the gradient of the last are there beside them.
-        both = 0.9 * (self._model.memory[FEATURES] + self._model.memory.get(PULLBACK, 0))
-        return int(seen * (both + self._features + 4 * _ARRAY))
+        # One pass after the other: most of what the first leaves serves the second. The pixels of
+        # the tile that comes next and the gradient of the last are there beside them.
+        both = self._model.memory[FEATURES] + self._model.memory.get(PULLBACK, 0)
+        count = 1 if tile is None else tiles_at_once(self.options.threads)
+        reused = _REUSED if count == 1 else _REUSED_BY_SEVERAL
+        return int(seen * count * (reused * both + self._features + 4 * _ARRAY))
 
     def _seen(self, width: int, height: int, tile: int | None) -> int:
         """Pixels of the largest tile with its halo."""
@@ -331,8 +338,7 @@ class _Need:
         arrays = 9.0 if self.options.optimizer == "adam" else 29.0
         if self.options.effective_averaging:
             arrays += 2
-        if tile is not None:  # what tiles leave between them
-            arrays += 1.5
+        arrays += 5 if tile is None else 1.5  # the window's copies; what tiles leave between them
         masks = 4 * len([mask for mask in self._masks if mask.role == "content mask"])
         return int(self._pixels * (_ARRAY * arrays + masks))
 

@@ -1,11 +1,13 @@
 """Where the work of tiles is done: in this process, or wherever an executor runs things.
 
-Tasks are made one ahead of those that are being done and results are taken in the tasks' order, so
-that reading and writing go on beside the computing, and sums are the same whoever does the work.
+Here two tiles are worked on at once, each with half the threads. Tasks are made one ahead of those
+that are being done and results are taken in the tasks' order, so that reading and writing go on
+beside the computing, and sums do not depend on who is done first.
 """
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
@@ -14,13 +16,16 @@ from typing import Any, TypeVar
 from .errors import ResourceError
 from .models import Model
 from .options import Provider
+from .runtime import available_cpus
 from .tile_work import TileWorker
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "tiles_at_once"]
 
-_AHEAD = 2
-"""Tasks that are under way in this process: one being done, one ready."""
+_AT_ONCE = 2
+"""Tiles that are worked on at once in this process: where one is summed or copied on one thread,
+the other one computes. More would take more memory for little."""
 _AHEAD_ELSEWHERE = 16
+"""Tasks that an executor has at once."""
 
 Setup = tuple[Model, Provider, int | None]
 Result = TypeVar("Result")
@@ -28,10 +33,16 @@ Work = Callable[..., Result]
 """A method of TileWorker."""
 
 
-class Workers:
-    """Those that have one model on one provider with so many threads each.
+def tiles_at_once(threads: int | None) -> int:
+    """How many tiles are worked on at once in this process, by so many threads in all."""
+    return min(_AT_ONCE, threads or available_cpus())
 
-    With ``executor`` they are wherever it runs things, and must have Ortist and the model there.
+
+class Workers:
+    """Those that have one model on one provider, and ``threads`` (None: all there are) to share.
+
+    With ``executor`` they are wherever it runs things, with so many threads each, and must have
+    Ortist and the model there.
     """
 
     def __init__(
@@ -42,25 +53,40 @@ class Workers:
         executor: Executor | None = None,
     ) -> None:
         self._setup: Setup = (model, provider, threads)
-        self._own = TileWorker(*self._setup) if executor is None else None
-        self._executor = ThreadPoolExecutor(1) if executor is None else executor
-        self._ahead = _AHEAD if executor is None else _AHEAD_ELSEWHERE
+        self._elsewhere = executor is not None
+        self._at_once = tiles_at_once(threads)
+        self._executor = executor or ThreadPoolExecutor(self._at_once)
         self.provider: str = self.ask(TileWorker.provider)
+
+    @functools.cached_property
+    def _whole(self) -> TileWorker:
+        """One with all threads, for a tile on its own."""
+        return TileWorker(*self._setup)
+
+    @functools.cached_property
+    def _shared(self) -> TileWorker:
+        """One with a part of the threads, which several tiles use at once."""
+        model, provider, threads = self._setup
+        return TileWorker(model, provider, (threads or available_cpus()) // self._at_once)
 
     def ask(self, work: Work[Result], *task: Any) -> Result:
         """What the method ``work`` of a TileWorker returns; raises what it raises.
 
         And ResourceError where a worker was ended from outside.
         """
-        return self._result(self._submit(work, task))
+        return self._result(self._submit(work, task, alone=True))
 
-    def each(self, work: Work[Result], tasks: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
-        """The same for one task after the other, in their order."""
+    def each(
+        self, work: Work[Result], tasks: Iterable[tuple[Any, ...]], count: int
+    ) -> Iterator[Result]:
+        """The same for ``count`` tasks one after the other, in their order."""
+        alone = count == 1 or self._at_once == 1
+        ahead = _AHEAD_ELSEWHERE if self._elsewhere else self._at_once + 1
         under_way: deque[Future[Result]] = deque()
         try:
             for task in tasks:
-                under_way.append(self._submit(work, task))
-                if len(under_way) == self._ahead:
+                under_way.append(self._submit(work, task, alone))
+                if len(under_way) == ahead:
                     yield self._result(under_way.popleft())
             while under_way:
                 yield self._result(under_way.popleft())
@@ -70,13 +96,13 @@ class Workers:
 
     def release(self) -> None:
         """Has this process's worker give back what memory it does not use; others keep theirs."""
-        if self._own is not None:
+        if not self._elsewhere:
             self.ask(TileWorker.release)
 
-    def _submit(self, work: Work[Result], task: tuple[Any, ...]) -> Future[Result]:
-        if self._own is not None:
-            return self._executor.submit(work, self._own, *task)
-        return self._executor.submit(_elsewhere, self._setup, work, task)
+    def _submit(self, work: Work[Result], task: tuple[Any, ...], alone: bool) -> Future[Result]:
+        if self._elsewhere:
+            return self._executor.submit(_elsewhere, self._setup, work, task)
+        return self._executor.submit(work, self._whole if alone else self._shared, *task)
 
     def _result(self, future: Future[Result]) -> Result:
         try:

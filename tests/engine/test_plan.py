@@ -36,10 +36,13 @@ def planned(model: Model, size: int, budget: int, **given: Any) -> Plan:
 
 
 def test_the_least_costly_way_that_fits(procedural: Model, tmp_path: Path) -> None:
-    where = {"scratch": str(tmp_path)}
+    where: dict[str, Any] = {"scratch": str(tmp_path)}
     assert planned(procedural, 512, 4 * GB).tile is None
+    where["threads"] = 2
     tiled = planned(procedural, 2048, 2 * GB, **where)
-    assert (tiled.tile, tiled.folder) == (1024, None)
+    assert (tiled.tile, tiled.folder) == (768, None)
+    alone = planned(procedural, 2048, 2 * GB, **{**where, "threads": 1})
+    assert alone.tile == 1024  # not two tiles at once
     filed = planned(procedural, 4096, GB, **where)
     assert (filed.tile, filed.folder) == (768, tmp_path)
     assert filed.disk > 10 * 12 * 4096 * 5461
@@ -47,7 +50,7 @@ def test_the_least_costly_way_that_fits(procedural: Model, tmp_path: Path) -> No
         assert plan.peak <= plan.budget
     assert planned(procedural, 2048, 4 * GB, tile=100).tile == 100
     assert planned(procedural, 512, 4 * GB, tile="off").tile is None
-    assert tiled.applied(Options()).tile == 1024
+    assert tiled.applied(Options()).tile == 768
     assert "in tiles of 768 pixels\nstate    in files of 2." in str(filed)
 
 
