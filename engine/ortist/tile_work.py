@@ -7,13 +7,14 @@ by any worker that has the model, in any order.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ortist_models import FEATURES, PULLBACK
+from ortist_models import CONTENT, FEATURES, PULLBACK
 
 from .guides import Guides
 from .images import Array
@@ -112,7 +113,7 @@ class TileWorker:
     """One model on one provider."""
 
     def __init__(self, model: Model, provider: Provider, threads: int | None) -> None:
-        self.model = model
+        self.model, self._settings = model, (provider, threads)
         self._threads = ThreadPoolExecutor(threads or available_cpus())
         self._forward = open_session(model.read(FEATURES), provider, threads, spinning=False)
         self._pullback = open_session(model.read(PULLBACK), provider, threads, spinning=False)
@@ -129,8 +130,24 @@ class TileWorker:
 
     def features(self, pixels: Array, taps: Iterable[int]) -> dict[int, Array]:
         """The feature maps [1, C, h, w] over ``pixels``, to be kept; raises as ``observe``."""
+        names = {tap: f"tap_{tap}" for tap in taps}
+        session, known = self._first_layers
+        if not known >= {*names.values()}:
+            session = self._forward
+        found = _run(session, [*names.values()], {"image": pixels})
         # Copied out of ONNX Runtime's memory, which is in few pieces then.
-        return {tap: found.copy() for tap, found in self._maps(pixels, taps).items()}
+        return {tap: features.copy() for tap, features in zip(names, found, strict=True)}
+
+    @functools.cached_property
+    def _first_layers(self) -> tuple[InferenceSession, set[str]]:
+        """The graph that ends where the recipe's content layers do, and the outputs that it has."""
+        if CONTENT not in self.model.hashes:  # an older model
+            return self._forward, set()
+        session = open_session(self.model.read(CONTENT), *self._settings, spinning=False)
+        found = {value.name for value in session.get_outputs()}
+        every = {f"tap_{tap.index}" for tap in self.model.taps}
+        check_interface(self.model, session, {"image"}, found & every)
+        return session, found
 
     def energies(self, content: Content, own: Mapping[int, Positions]) -> dict[int, float]:
         """||P||^2 of the tile's own positions, by tap; raises as ``observe``."""

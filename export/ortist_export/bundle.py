@@ -14,13 +14,13 @@ from typing import Any
 
 import onnx
 import torch
-from ortist_models import FEATURES, FORMAT, MANIFEST, OBJECTIVE, PULLBACK
+from ortist_models import CONTENT, FEATURES, FORMAT, MANIFEST, OBJECTIVE, PULLBACK
 from torch import nn
 
 from .backbones import Backbone, Pooling, Taps
 from .errors import ExportError, ExportUsageError
 from .footprint import measure_footprint
-from .forward import forward_model
+from .forward import first_layers, forward_model
 from .geometry import windows
 from .objective import objective_model
 from .pullback import pullback_model
@@ -49,8 +49,10 @@ def export_bundle(
     load_weights(features, weights)
     module = Taps(features, taps)
     forward = forward_model(module)
+    deepest = max(recipe(name, taps)["content_layers"])
     models = {
         FEATURES: forward,
+        CONTENT: first_layers(forward, [tap for tap in taps if tap <= deepest]),
         OBJECTIVE: objective_model(forward, taps),
         PULLBACK: pullback_model(forward, taps),
     }

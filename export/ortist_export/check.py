@@ -259,27 +259,33 @@ def _compare_pullback(
         feed[f"features_{tap}"] = target.numpy()
         weight = 0.1 * per_position / channels / energy
         feed[f"content_weight_{tap}"] = np.array(weight, np.float32)
-    (gradient,), activations = _observe(pullback, ["gradient"], feed)
+        feed[f"counted_{tap}"] = rng.integers(0, 2, (1, 1, *space)).astype(np.float32)
+    names = ["gradient", *(f"content_error_{tap}" for tap in module.taps)]
+    (gradient, *errors), activations = _observe(pullback, names, feed)
     x = torch.from_numpy(image).double().requires_grad_()
     loss = torch.zeros((), dtype=torch.float64)
     with _Decided(activations):
         found = module.double()(x)
+    expected_errors = []
     for tap, features in zip(module.taps, found, strict=True):
         given = {
             key: torch.from_numpy(np.asarray(feed[f"{key}_{tap}"])).double()
-            for key in ("mixing", "shift", "guides", "features", "content_weight")
+            for key in ("mixing", "shift", "guides", "features", "content_weight", "counted")
         }
         matrix = features.flatten(2)  # [1, C, N]
         guides = given["guides"].flatten(2) if given["guides"].numel() else 1.0
         loss = loss + 0.5 * (matrix * guides * (given["mixing"] @ matrix)).sum()
         if given["shift"].numel():
             loss = loss + (guides * given["shift"] * matrix).sum()
-        loss = loss + given["content_weight"] * (features - given["features"]).square().sum()
+        squares = (features - given["features"]).square()
+        loss = loss + given["content_weight"] * squares.sum()
+        expected_errors.append((given["counted"] * squares).sum().detach().numpy())
     loss.backward()  # type: ignore[no-untyped-call]
     module.float()
     assert x.grad is not None
     forward = _worst([features.detach().numpy() for features in found], maps)
-    return max(_error(gradient, x.grad.numpy()), forward)
+    sums = _worst(errors, expected_errors)
+    return max(_error(gradient, x.grad.numpy()), forward, sums)
 
 
 class _Decided(TorchFunctionMode):

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 __all__ = [
+    "CONTENT",
     "FEATURES",
     "FORMAT",
     "MANIFEST",
@@ -28,6 +29,9 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 FEATURES = "features.onnx"
 """The backbone: image -> the feature map of every tap."""
+CONTENT = "content.onnx"
+"""Its first layers: image -> the feature maps up to the deepest that the recipe compares with the
+content's. ONNX Runtime computes all of a graph, whatever is asked of it."""
 OBJECTIVE = "objective.onnx"
 """Image and targets -> every loss and the pixel gradient."""
 PULLBACK = "pullback.onnx"

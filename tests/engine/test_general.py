@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Iterator
@@ -18,10 +19,11 @@ from ortist.errors import ResourceError
 from ortist.general import GeneralObjective
 from ortist.guides import Guides
 from ortist.images import Array
-from ortist.models import find_model
+from ortist.models import Model, find_model
 from ortist.objective import Losses, Objective, Room, Targets
 from ortist.style_losses import STYLE_LOSSES
 from ortist.tile_work import TileWorker
+from ortist_models import CONTENT
 
 from tests.conftest import small_pictures
 
@@ -311,3 +313,15 @@ def test_a_lost_worker_is_said() -> None:
         executor.submit(os._exit, 1)
         with pytest.raises(ResourceError, match="was ended from outside"):
             one(image)
+
+
+def test_features_of_the_first_layers_are_those_of_all(procedural: Model) -> None:
+    """By the graph that ends at the recipe's content layer, the whole one, and an older model's."""
+    content, _ = pictures(60, 71)
+    older = dataclasses.replace(
+        procedural, hashes={k: v for k, v in procedural.hashes.items() if k != CONTENT}
+    )
+    found = [TileWorker(one, "cpu", 1).features(content, [3])[3] for one in (procedural, older)]
+    found.append(TileWorker(procedural, "cpu", 1).features(content, [3, 7])[3])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    np.testing.assert_array_equal(found[2], found[1])

@@ -16,7 +16,7 @@ import pytest
 from ortist.errors import ModelError, OptionError
 from ortist.models import Model, find_model, installed_models, load_model
 from ortist.objective import Objective
-from ortist_models import FEATURES, MANIFEST, OBJECTIVE, PULLBACK, SHIPPED
+from ortist_models import CONTENT, FEATURES, MANIFEST, OBJECTIVE, PULLBACK, SHIPPED
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_tap_that_was_not_exported_names_the_command(procedural: Model) -> Non
     )
 
 
-@pytest.mark.parametrize("file", [FEATURES, OBJECTIVE, PULLBACK])
+@pytest.mark.parametrize("file", [FEATURES, CONTENT, OBJECTIVE, PULLBACK])
 def test_a_changed_byte_is_found(copy: Path, file: str) -> None:
     data = bytearray((copy / file).read_bytes())
     data[len(data) // 2] ^= 1

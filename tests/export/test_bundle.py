@@ -20,7 +20,7 @@ from ortist_export.bundle import export_bundle
 from ortist_export.check import TOLERANCE, check_bundle
 from ortist_export.errors import ExportError, ExportUsageError
 from ortist_export.weights import Weights, load_weights, official_weights
-from ortist_models import FEATURES, MANIFEST, OBJECTIVE, PULLBACK, SHIPPED
+from ortist_models import CONTENT, FEATURES, MANIFEST, OBJECTIVE, PULLBACK, SHIPPED
 
 from tests.conftest import Ortist, shared
 
@@ -162,7 +162,7 @@ def test_a_bundle_without_its_pooling_is_one_of_max_pooling(tmp_path: Path) -> N
 
 
 def test_files_are_standard_onnx_and_free_of_machine_paths() -> None:
-    for file in (FEATURES, OBJECTIVE, PULLBACK):
+    for file in (FEATURES, CONTENT, OBJECTIVE, PULLBACK):
         model = onnx.load(PROCEDURAL / file)
         onnx.checker.check_model(model, full_check=True)
         assert [(o.domain, o.version) for o in model.opset_import] == [("", 18)]
@@ -180,12 +180,12 @@ def test_exporting_twice_gives_the_same_bytes(random_weights: Path, tmp_path: Pa
         export_bundle(BACKBONES["squeezenet1_0"], weights, (1, 3), "twice", tmp_path / part)
         for part in ("a", "b", "b")  # the third replaces the second
     ]
-    for file in (FEATURES, OBJECTIVE, PULLBACK):
+    for file in (FEATURES, CONTENT, OBJECTIVE, PULLBACK):
         assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
     first, second = (json.loads((folder / MANIFEST).read_text()) for folder in folders[:2])
     # Measured, and so not the same twice; tests/benchmarks/budget.py is about its accuracy.
     for memory in (first.pop("memory"), second.pop("memory")):
-        assert memory.keys() == {FEATURES, OBJECTIVE, PULLBACK}
+        assert memory.keys() == {FEATURES, CONTENT, OBJECTIVE, PULLBACK}
         assert all(3 * 4 <= size < 10_000 for size in memory.values())  # the image, at the least
     assert first == second
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["twice"]
