@@ -35,7 +35,7 @@ from .machine import available_memory
 from .models import Model, find_model
 from .objective import Losses
 from .options import Options
-from .outputs import picture_format, takes_rows
+from .outputs import output_depth, picture_format, takes_rows
 from .result import Result
 from .runtime import available_cpus
 from .scene import Evaluator, open_objective
@@ -300,6 +300,7 @@ def paint(task: Task) -> Outcome:
         plan = make_plan(
             model, task.content, task.style, task.options, by_rows=takes_rows(Path(task.output))
         )
+        output_depth(Path(task.output), task.options.depth, plan.size)
         options = plan.applied(task.options)
         objective = _objective(model, options)
         if file_sha256(task.style) != task.style_sha256:
@@ -307,7 +308,6 @@ def paint(task: Task) -> Outcome:
         if task.init_sha256 and file_sha256(str(task.options.init)) != task.init_sha256:
             raise PictureError(f"the init image {task.options.init!r} changed since then.")
         run = prepare(objective, task.content, task.style, options, plan=plan)
-        picture_format(Path(task.output), run.canvas)
         for _ in run:
             pass
         result = run.result()

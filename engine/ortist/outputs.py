@@ -29,6 +29,8 @@ _WRITABLE = {
     ".bmp": "BMP",
 }
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+_TIFF_BYTES = 2**32 - 2**24
+"""Its offsets have 32 bits; how well pixels deflate, and whether they have alpha, is known late."""
 _ALPHA = ("PNG", "TIFF", "WEBP")
 _BY_ROWS = {"PNG": write_png, "TIFF": write_tiff}
 """The formats of 16 bits, and those whose pixels need not be in memory all at once."""
@@ -58,17 +60,25 @@ def picture_format(path: Path, size: tuple[int, int] = (1, 1)) -> str:
     return form
 
 
-def output_depth(path: Path, asked: int | None) -> int:
+def output_depth(path: Path, asked: int | None, size: tuple[int, int] = (1, 1)) -> int:
     """Bits per channel to write: what was asked for, else 16 in TIFF and 8 elsewhere.
 
-    Raises OptionError for 16 in a format that holds 8.
+    Raises OptionError for 16 in a format that holds 8, and as ``picture_format``, for a TIFF that
+    would pass 4 GB too.
     """
-    form = picture_format(path)
+    form = picture_format(path, size)
     if asked == 16 and form not in _BY_ROWS:
         raise OptionError(
             f"{form} holds 8 bits per channel; for depth 16, end {path.name!r} in .png or .tif."
         )
-    return asked or (16 if form == "TIFF" else 8)
+    depth = asked or (16 if form == "TIFF" else 8)
+    if form == "TIFF" and size[0] * size[1] * 4 * depth // 8 > _TIFF_BYTES:
+        smaller = " or give --depth 8" if depth == 16 else ""
+        raise OptionError(
+            f"TIFF holds at most 4 GB, and {size[0]} x {size[1]} pixels of {depth} bits a channel "
+            f"may take more; end {path.name!r} in .png{smaller}."
+        )
+    return depth
 
 
 def holds_alpha(path: Path) -> bool:
@@ -94,10 +104,11 @@ def save_picture(
     UserComment, where the format holds it: BMP holds none, nor a profile. Raises OptionError or
     OutputError.
     """
-    form = picture_format(path, painting.size)
+    depth = output_depth(path, depth, painting.size)
+    form = picture_format(path)
     if form not in _ALPHA:
         painting = replace(painting, alpha=None)
-    levels = _Levels(painting, output_depth(path, depth))
+    levels = _Levels(painting, depth)
     by_rows = form in _BY_ROWS and isinstance(painting.values, Rows)
     tags = with_text(exif, text)
     more: dict[str, Any] = {}

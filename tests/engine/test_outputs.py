@@ -10,7 +10,7 @@ import pytest
 from ortist.errors import OptionError, OutputError
 from ortist.files import atomic_writer, check_writable
 from ortist.images import Painting, load_picture
-from ortist.outputs import picture_format, save_picture
+from ortist.outputs import output_depth, picture_format, save_picture
 
 from tests.engine.test_images import LIMIT, gradient_image
 
@@ -28,6 +28,18 @@ def test_saving_and_reading_back(suffix: str, tmp_path: Path) -> None:
 def test_unknown_suffixes_are_refused() -> None:
     with pytest.raises(OptionError, match=r"'picture\.xyz'; end it in one of \.jpg"):
         picture_format(Path("picture.xyz"))
+
+
+def test_what_a_format_cannot_hold_is_refused_before_it_is_painted() -> None:
+    assert output_depth(Path("x.tif"), None, (20_000, 20_000)) == 16
+    assert output_depth(Path("x.tif"), 8, (30_000, 30_000)) == 8
+    assert output_depth(Path("x.png"), 16, (30_000, 30_000)) == 16
+    with pytest.raises(OptionError, match=r"at most 4 GB, and 30000 x 30000 .* or give --depth 8"):
+        output_depth(Path("x.tif"), None, (30_000, 30_000))
+    with pytest.raises(OptionError, match=r"TIFF holds at most 4 GB, .*'x\.tif' in \.png\."):
+        output_depth(Path("x.tif"), 8, (40_000, 40_000))
+    with pytest.raises(OptionError, match="JPEG holds at most 65500 pixels each way"):
+        output_depth(Path("x.jpg"), None, (70_000, 30_000))
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

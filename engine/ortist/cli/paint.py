@@ -127,7 +127,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     from ..files import atomic_writer, check_writable
     from ..images import Painting, spool_picture
     from ..models import find_model
-    from ..outputs import holds_alpha, output_depth, picture_format, save_picture, takes_rows
+    from ..outputs import holds_alpha, output_depth, save_picture, takes_rows
     from ..scene import open_objective
     from ..stored import Arrays
     from ..style_files import load_style
@@ -157,6 +157,8 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     model = find_model(options.model)
     by_rows = all(takes_rows(path) for path in painted)
     plan = make_plan(model, named.content, named.styles or None, options, pairs, by_rows)
+    for picture in painted:
+        output_depth(picture, options.depth, plan.size)
     if request.plan:
         print(json.dumps(plan.as_json()) if request.json else plan)
         return
@@ -185,8 +187,6 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
         end = settings.iteration
         if settings.schedule:
             run.reschedule(settings.schedule)
-    for picture in painted:
-        picture_format(picture, run.canvas)
     if request.preset and run.model.name != CS231N_MODEL:
         note(
             f"the preset {request.preset} was made for the model {CS231N_MODEL}; with "
