@@ -72,6 +72,11 @@ def iterate(
         options = Options.of(preset, **overrides)
     elif preset is not None or overrides:
         raise OptionError("give options, or preset and keywords, but not both.")
+    elif not isinstance(options, Options):
+        raise OptionError(
+            f"options should be ortist.Options, not {type(options).__name__}; single options are "
+            "keywords, as size=512."
+        )
     _check_pairs(masks)
     model = find_model(options.model)
     if executor is not None:

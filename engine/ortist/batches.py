@@ -191,6 +191,10 @@ def plan_batch(
     """
     if options.snapshots:
         raise OptionError("a batch keeps no snapshots; leave them out.")
+    if options.init == "image":
+        raise OptionError(
+            "init 'image' stands for a picture, and a batch was given none; give its path as init."
+        )
     picture_format(Path(f"x{suffix}"))
     folder = os.path.abspath(output)
     found = find_pictures(contents, folder)

@@ -130,6 +130,8 @@ def test_what_cannot_end_well_is_refused(photos: Path, tmp_path: Path) -> None:
         plan_batch([photos], [STYLE], out, OPTIONS, ".xyz")
     with pytest.raises(OptionError, match="keeps no snapshots"):
         ortist.batch(a, STYLE, out, size=48, iterations=3, snapshots=(1,))
+    with pytest.raises(OptionError, match="a batch was given none; give its path as init"):
+        ortist.batch(a, STYLE, out, size=48, iterations=3, init="image")
     with pytest.raises(OptionError, match="99 jobs cannot share"):
         ortist.batch(a, STYLE, out, OPTIONS, jobs=99)
     assert not out.exists()

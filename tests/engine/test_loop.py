@@ -410,6 +410,14 @@ def test_what_cannot_be_is_said(given: dict[str, Any], error: type[Exception], s
         ortist.transfer(CONTENT, STYLE, **{**QUICK, **given})
 
 
+def test_options_in_another_form_are_refused() -> None:
+    options: Any = {"size": 48}
+    with pytest.raises(
+        OptionError, match=r"ortist\.Options, not dict; single options are keywords"
+    ):
+        ortist.transfer(CONTENT, STYLE, options)
+
+
 def test_a_run_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     call = Objective.__call__
 
