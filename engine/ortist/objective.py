@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ortist_models import FEATURES, OBJECTIVE
+from ortist_models import OBJECTIVE
 
 from .balance import Weights
 from .binding import Binding
-from .errors import ModelError, ResourceError
+from .feature_maps import FeatureMaps, check_interface, explain
 from .guides import Guides
 from .images import Array
 from .models import Model
@@ -28,11 +28,9 @@ from .style_losses import StyleLoss
 from .total_variation import total_variation
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
     from .general import Photo
 
-__all__ = ["Losses", "Objective", "Room", "Targets", "check_interface", "explain", "gram_matrix"]
+__all__ = ["Losses", "Objective", "Room", "Targets", "gram_matrix"]
 
 
 @dataclass(frozen=True)
@@ -114,9 +112,8 @@ class Objective:
     ) -> None:
         self.model = model
         self._tv_loss, self._tv_weight = tv_loss, 0.0
-        self._settings: tuple[Provider, int | None] = (provider, threads)
+        self._maps = FeatureMaps(model, provider, threads)
         self._session = open_session(model.read(OBJECTIVE), provider, threads, profile)
-        self._forward: InferenceSession | None = None
         names = [tap.index for tap in model.taps]
         self._loss_names = ["tv_loss"]
         self._loss_names += [f"{term}_loss_{tap}" for term in ("style", "content") for tap in names]
@@ -132,25 +129,11 @@ class Objective:
 
         With ``shrink`` the memory that other sizes left unused is given back.
         """
-        names = {tap: f"tap_{tap}" for tap in taps}
-        if not names:
-            return {}
-        if self._forward is None:
-            self._forward = open_session(self.model.read(FEATURES), *self._settings)
-            outputs = {f"tap_{tap.index}" for tap in self.model.taps}
-            check_interface(self.model, self._forward, {"image"}, outputs)
-        options = shrinking() if shrink else None
-        try:
-            found = self._forward.run(list(names.values()), {"image": image}, options)
-        except Exception as error:
-            explain(error, image)
-            raise
-        return dict(zip(names, found, strict=True))
+        return self._maps(image, taps, shrinking() if shrink else None)
 
     def release(self) -> None:
         """Gives back what memory the calls before have left, for calls with other sizes."""
-        side = self.model.smallest_side
-        self.features(np.zeros((1, 3, side, side), np.float32), [self.model.taps[0].index])
+        self._maps.release()
 
     def moments(
         self, image: Array, taps: Iterable[int], guides: Guides | None = None
@@ -242,30 +225,3 @@ class Objective:
             for name in ("gram", "style_weight", "features", "content_weight"):
                 inputs.add(f"{name}_{tap.index}")
         return inputs
-
-
-def check_interface(
-    model: Model, session: InferenceSession, inputs: set[str], outputs: set[str]
-) -> None:
-    """Refuses (ModelError) a graph whose inputs or outputs are not those of the manifest's taps."""
-    found = {value.name for value in (*session.get_inputs(), *session.get_outputs())}
-    if found != inputs | outputs:
-        odd = ", ".join(sorted(found ^ (inputs | outputs)))
-        raise ModelError(
-            f"the model {model.name} is not one that Ortist can run (inputs or outputs "
-            f"differ in {odd}); export it again."
-        )
-
-
-def explain(error: Exception, image: Array) -> None:
-    """Raises ResourceError for want of memory, and ModelError for a graph that does not fit."""
-    height, width = image.shape[2:]
-    text = str(error)
-    if isinstance(error, MemoryError) or "bad_alloc" in text or "allocate" in text.lower():
-        raise ResourceError(
-            f"there is not enough memory for a picture of {width} x {height}; "
-            "give a smaller --size."
-        ) from error
-    if type(error).__module__.startswith("onnxruntime"):
-        line = text.strip().splitlines()[0]
-        raise ModelError(f"ONNX Runtime cannot run the model: {line}") from error

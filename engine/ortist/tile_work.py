@@ -7,22 +7,21 @@ by any worker that has the model, in any order.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ortist_models import CONTENT, FEATURES, PULLBACK
+from ortist_models import PULLBACK
 
+from .feature_maps import FeatureMaps, check_interface, explain
 from .guides import Guides
 from .images import Array
 from .models import Model, Tap
 from .moments import Moments, sum_moments
-from .objective import check_interface, explain
 from .options import Provider
-from .runtime import available_cpus, open_session, shrinking
+from .runtime import available_cpus, open_session
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -113,12 +112,11 @@ class TileWorker:
     """One model on one provider."""
 
     def __init__(self, model: Model, provider: Provider, threads: int | None) -> None:
-        self.model, self._settings = model, (provider, threads)
+        self.model = model
         self._threads = ThreadPoolExecutor(threads or available_cpus())
-        self._forward = open_session(model.read(FEATURES), provider, threads, spinning=False)
+        self._maps = FeatureMaps(model, provider, threads, spinning=False)
         self._pullback = open_session(model.read(PULLBACK), provider, threads, spinning=False)
         taps = [tap.index for tap in model.taps]
-        check_interface(model, self._forward, {"image"}, {f"tap_{tap}" for tap in taps})
         names = ("mixing", "shift", "guides", "features", "content_weight", "counted")
         inputs = {f"{name}_{tap}" for name in names for tap in taps}
         outputs = {"gradient", *(f"content_error_{tap}" for tap in taps)}
@@ -130,24 +128,8 @@ class TileWorker:
 
     def features(self, pixels: Array, taps: Iterable[int]) -> dict[int, Array]:
         """The feature maps [1, C, h, w] over ``pixels``, to be kept; raises as ``observe``."""
-        names = {tap: f"tap_{tap}" for tap in taps}
-        session, known = self._first_layers
-        if not known >= {*names.values()}:
-            session = self._forward
-        found = _run(session, [*names.values()], {"image": pixels})
         # Copied out of ONNX Runtime's memory, which is in few pieces then.
-        return {tap: features.copy() for tap, features in zip(names, found, strict=True)}
-
-    @functools.cached_property
-    def _first_layers(self) -> tuple[InferenceSession, set[str]]:
-        """The graph that ends where the recipe's content layers do, and the outputs that it has."""
-        if CONTENT not in self.model.hashes:  # an older model
-            return self._forward, set()
-        session = open_session(self.model.read(CONTENT), *self._settings, spinning=False)
-        found = {value.name for value in session.get_outputs()}
-        every = {f"tap_{tap.index}" for tap in self.model.taps}
-        check_interface(self.model, session, {"image"}, found & every)
-        return session, found
+        return {tap: found.copy() for tap, found in self._maps(pixels, taps).items()}
 
     def energies(self, content: Content, own: Mapping[int, Positions]) -> dict[int, float]:
         """||P||^2 of the tile's own positions, by tap; raises as ``observe``."""
@@ -155,9 +137,7 @@ class TileWorker:
 
     def release(self) -> None:
         """Gives back what memory the calls before have left, for calls with other sizes."""
-        side = self.model.smallest_side
-        image = np.zeros((1, 3, side, side), np.float32)
-        self._forward.run([f"tap_{self.model.taps[0].index}"], {"image": image}, shrinking())
+        self._maps.release()
 
     def observe(self, look: Look) -> Seen:
         """Pass 1; raises ResourceError when memory runs out."""
@@ -205,11 +185,6 @@ class TileWorker:
         gradient, *errors = _run(self._pullback, names, feed)
         inside: Array = gradient[(..., *pull.inside)]
         return Pulled(inside, {t: float(e) for t, e in zip(content, errors, strict=True)})
-
-    def _maps(self, pixels: Array, taps: Iterable[int]) -> dict[int, Array]:
-        names = {tap: f"tap_{tap}" for tap in taps}
-        found = _run(self._forward, list(names.values()), {"image": pixels})
-        return dict(zip(names, found, strict=True))
 
     def _content(self, content: Content) -> Mapping[int, Array]:
         if content.pixels is None:

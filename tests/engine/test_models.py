@@ -136,11 +136,12 @@ def rehashed(folder: Path, file: str, data: bytes) -> Model:
     return load_model(folder)
 
 
-def test_a_foreign_feature_graph_is_refused(copy: Path) -> None:
-    model = rehashed(copy, FEATURES, (copy / OBJECTIVE).read_bytes())
+@pytest.mark.parametrize(("file", "tap"), [(FEATURES, 7), (CONTENT, 3)])
+def test_a_foreign_feature_graph_is_refused(copy: Path, file: str, tap: int) -> None:
+    model = rehashed(copy, file, (copy / OBJECTIVE).read_bytes())
     image = np.zeros((1, 3, 32, 32), np.float32)
     with pytest.raises(ModelError, match="is not one that Ortist can run"):
-        Objective(model, "cpu").features(image, [1])
+        Objective(model, "cpu").features(image, [tap])
 
 
 def test_external_data_is_never_read(
