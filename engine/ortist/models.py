@@ -57,7 +57,8 @@ class Tap:
 class Recipe:
     """The model's own defaults: shares of the loss for balanced weights, and how Adam goes.
 
-    ``final_share`` of the steps are a last phase at ``final_rate`` times the learning rate.
+    ``learning_rate`` and ``jitter`` are as the options of those names; ``final_share`` of the steps
+    are a last phase at ``final_rate`` times the learning rate.
     """
 
     content_layers: tuple[int, ...]

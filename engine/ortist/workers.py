@@ -8,6 +8,7 @@ beside the computing, and sums do not depend on who is done first.
 from __future__ import annotations
 
 import functools
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
@@ -115,12 +116,14 @@ class Workers:
 
 
 _kept: dict[tuple[str, Provider, int | None], TileWorker] = {}
+_opening = threading.Lock()
 
 
 def _elsewhere(setup: Setup, work: Work[Result], task: tuple[Any, ...]) -> Result:
-    """Done by a worker process, which keeps its sessions from task to task."""
+    """Done by a worker process or thread, whose process keeps its sessions from task to task."""
     model, provider, threads = setup
     key = model.sha256, provider, threads
-    if key not in _kept:
-        _kept[key] = TileWorker(*setup)
+    with _opening:
+        if key not in _kept:
+            _kept[key] = TileWorker(*setup)
     return work(_kept[key], *task)
