@@ -14,15 +14,17 @@ from typing import Any
 
 import onnx
 import torch
-from ortist_models import CONTENT, FEATURES, FORMAT, MANIFEST, OBJECTIVE, PULLBACK
+from ortist_models import CONTENT, FEATURES, FORMAT, MANIFEST, OBJECTIVE, PULLBACK, SEGMENT
 from torch import nn
 
 from .backbones import Backbone, Pooling, Taps
+from .bands import NoBandsError, cut_into_bands
 from .errors import ExportError, ExportUsageError
 from .footprint import measure_footprint
 from .forward import first_layers, forward_model
 from .geometry import windows
 from .objective import objective_model
+from .one_band import kept_bytes
 from .pullback import pullback_model
 from .recipes import recipe
 from .weights import Weights, load_weights
@@ -49,17 +51,9 @@ def export_bundle(
     load_weights(features, weights)
     module = Taps(features, taps)
     forward = forward_model(module)
-    deepest = max(recipe(name, taps)["content_layers"])
-    models = {
-        FEATURES: forward,
-        CONTENT: first_layers(forward, [tap for tap in taps if tap <= deepest]),
-        OBJECTIVE: objective_model(forward, taps),
-        PULLBACK: pullback_model(forward, taps),
-    }
-    for model in models.values():
-        onnx.checker.check_model(model, full_check=True)
+    models, bands = _graphs(forward, taps, max(recipe(name, taps)["content_layers"]))
     files = {file: model.SerializeToString(deterministic=True) for file, model in models.items()}
-    manifest = _manifest(backbone, pooling, weights, module, forward, name, files)
+    manifest = _manifest(backbone, pooling, weights, module, forward, name, files, bands)
     text = json.dumps(manifest, indent=2) + "\n"
     try:
         _replace_folder(parent / name, {**files, MANIFEST: text.encode()})
@@ -71,6 +65,39 @@ def export_bundle(
     return parent / name
 
 
+def _graphs(
+    forward: onnx.ModelProto, taps: tuple[int, ...], deepest: int
+) -> tuple[dict[str, onnx.ModelProto], dict[str, Any] | None]:
+    """The models by file, and the manifest's entry on the bands, if there are such."""
+    models = {
+        FEATURES: forward,
+        CONTENT: first_layers(forward, [tap for tap in taps if tap <= deepest]),
+        OBJECTIVE: objective_model(forward, taps),
+        PULLBACK: pullback_model(forward, taps),
+    }
+    for model in models.values():
+        onnx.checker.check_model(model, full_check=True)
+    entry: dict[str, Any] | None = None
+    try:
+        bands = cut_into_bands(forward, taps)
+    except NoBandsError:  # then the engine has the graph of the whole picture alone
+        pass
+    else:
+        names = [SEGMENT.format(index) for index in range(len(bands.segments))]
+        channels = {tap: _channels(forward)[f"tap_{tap}"] for tap in taps}
+        kept = kept_bytes(bands.segments, channels)
+        switches = dict(zip(names, bands.switches(), strict=True))
+        entry = {"segments": switches, "unit": bands.unit, "reach": bands.reach, "kept": kept}
+        models |= dict(zip(names, bands.segments, strict=True))
+    return models, entry
+
+
+def _channels(forward: onnx.ModelProto) -> dict[str, int]:
+    return {
+        value.name: value.type.tensor_type.shape.dim[1].dim_value for value in forward.graph.output
+    }
+
+
 def measure_bundle(folder: Path) -> dict[str, int]:
     """Measures a bundle's memory on this machine and writes it into its manifest.
 
@@ -80,11 +107,16 @@ def measure_bundle(folder: Path) -> dict[str, int]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         files = {file: (folder / file).read_bytes() for file in manifest["files"]}
-        manifest["memory"] = found = measure_footprint(files)
+        manifest["memory"] = found = measure_footprint(_whole(files))
         _replace_file(path, (json.dumps(manifest, indent=2) + "\n").encode())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(f"cannot measure the model in {str(folder)!r} ({error}).") from error
     return found
+
+
+def _whole(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The graphs of whole pictures, without those of bands."""
+    return {file: files[file] for file in (FEATURES, CONTENT, OBJECTIVE, PULLBACK) if file in files}
 
 
 def _replace_file(path: Path, data: bytes) -> None:
@@ -109,11 +141,10 @@ def _manifest(
     forward: onnx.ModelProto,
     name: str,
     files: Mapping[str, bytes],
+    bands: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    seen = windows(forward.graph)
-    channels = {
-        value.name: value.type.tensor_type.shape.dim[1].dim_value for value in forward.graph.output
-    }
+    seen, channels = windows(forward.graph), _channels(forward)
+    entry = {} if bands is None else {"bands": dict(bands)}
     return {
         "format": FORMAT,
         "name": name,
@@ -134,7 +165,8 @@ def _manifest(
             for tap in module.taps
         ],
         "recipe": recipe(name, module.taps),
-        "memory": measure_footprint(files),
+        "memory": measure_footprint(_whole(files)),
+        **entry,
         "files": {
             file: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
             for file, data in files.items()

@@ -28,6 +28,8 @@ from torch.overrides import TorchFunctionMode
 from .backbones import BACKBONES, Pooling, Taps
 from .bundle import NORMALIZATION
 from .errors import ExportError
+from .one_band import run_one_band
+from .phases import PHASES
 from .weights import Weights, load_weights
 
 __all__ = [
@@ -53,9 +55,11 @@ class Deviation:
     the decisions of the graph itself: which ReLUs are active, and which value of a window is the
     maximum, are read off the activations that the graph computed (``_Decided``), since rounding may
     decide between two all but equal values, and then correct programs differ. ``pullback`` is the
-    same for the pullback's graph. For the record: ``float32`` and ``float64`` are the largest
-    errors of the gradient against autograd with decisions of its own, ``autograd`` that of
-    autograd's float32, and ``undecided`` counts the components where its float32 and float64
+    same for the pullback's graph, and ``bands`` of gradient and losses for the segments for bands
+    of rows, if the bundle has them, with the picture as one band. For the record: ``float32`` and
+    ``float64`` are the largest errors of the gradient against autograd with decisions of its own,
+    ``autograd`` that of autograd's float32, and ``undecided`` counts the components where its
+    float32 and float64
     differ by more than the tolerance.
     """
 
@@ -65,6 +69,7 @@ class Deviation:
     losses: float
     gradient: float
     pullback: float
+    bands: float
     undecided: int
     float32: float
     float64: float
@@ -73,7 +78,7 @@ class Deviation:
     @property
     def passed(self) -> bool:
         # Not max(...) <= TOLERANCE: Python's max passes over NaN.
-        errors = (self.features, self.losses, self.gradient, self.pullback)
+        errors = (self.features, self.losses, self.gradient, self.pullback, self.bands)
         return all(error <= TOLERANCE for error in errors)
 
 
@@ -140,6 +145,8 @@ def check_bundle(
     """
     manifest, files = _read(folder)
     taps = tuple(int(tap["index"]) for tap in manifest["taps"])
+    segments = manifest.get("bands", {}).get("segments", [])
+    bands = [onnx.load_model_from_string(files[file]) for file in segments]
     features = _build(manifest)
     if weights is not None:
         given = Weights(weights, "", "")
@@ -150,7 +157,7 @@ def check_bundle(
         _weights_from_graph(features, files[FEATURES])
     module = Taps(features, taps).eval()
     for name, image in check_images(extra, manifest["smallest_side"]):
-        yield _compare(name, image, taps, module, files)
+        yield _compare(name, image, taps, module, files, bands)
 
 
 def bundled_module(folder: Path, taps: tuple[int, ...]) -> Taps:
@@ -164,7 +171,8 @@ def bundled_module(folder: Path, taps: tuple[int, ...]) -> Taps:
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        files = {file: (folder / file).read_bytes() for file in (FEATURES, OBJECTIVE, PULLBACK)}
+        names = [FEATURES, OBJECTIVE, PULLBACK, *manifest.get("bands", {}).get("segments", [])]
+        files = {file: (folder / file).read_bytes() for file in names}
         for file, data in files.items():
             if hashlib.sha256(data).hexdigest() != manifest["files"][file]["sha256"]:
                 raise ExportError(f"{folder / file} is damaged: its sha256 is not the manifest's.")
@@ -194,7 +202,12 @@ def _weights_from_graph(features: torch.nn.Sequential, data: bytes) -> None:
 
 
 def _compare(
-    name: str, image: Array, taps: tuple[int, ...], module: Taps, files: Mapping[str, bytes]
+    name: str,
+    image: Array,
+    taps: tuple[int, ...],
+    module: Taps,
+    files: Mapping[str, bytes],
+    bands: Sequence[onnx.ModelProto],
 ) -> Deviation:
     size = (image.shape[2], image.shape[3])
     with torch.no_grad():
@@ -218,6 +231,12 @@ def _compare(
     single, double = differentiated(torch.float32), differentiated(torch.float64)
     with _Decided(activations):
         decided = differentiated(torch.float64)
+    in_bands = 0.0
+    if bands:
+        (found, *own), activations = _observe_bands(bands, names, feed)
+        with _Decided(activations):
+            in_bands = _error(found, differentiated(torch.float64)[0])
+        in_bands = float(np.max([in_bands, _worst(own, double[1])]))  # NaN stays NaN
     autograd = np.abs(single[0] - double[0]) / np.abs(double[0]).max()
     return Deviation(
         image=name,
@@ -226,6 +245,7 @@ def _compare(
         losses=_worst(losses, double[1]),
         gradient=_error(gradient, decided[0]),
         pullback=_compare_pullback(image, module, files[PULLBACK], double[2], targets),
+        bands=in_bands,
         undecided=int((autograd > TOLERANCE).sum()),
         float32=_error(gradient, single[0]),
         float64=_error(gradient, double[0]),
@@ -320,19 +340,37 @@ def _observe(
     observed.graph.output.extend(extra)
     found = _run(observed.SerializeToString(), [*outputs, *names], feed)
     values = dict(zip(names, found[len(outputs) :], strict=True))
-    phases = [values.pop(name) for name in names if name.startswith("phase_")]
-    activations = list(values.values())
-    if phases:
-        activations.insert(0, _joined(phases))
-    return found[: len(outputs)], activations
+    return found[: len(outputs)], _activations(values)
 
 
-def _joined(phases: Sequence[Array]) -> Array:
-    """The map whose even and odd rows and columns they are, as phases.py lists them."""
-    (_, channels, *even), odd = phases[0].shape, phases[3].shape[2:]
+def _observe_bands(
+    bands: Sequence[onnx.ModelProto], outputs: list[str], feed: Mapping[str, Any]
+) -> tuple[list[NDArray[Any]], list[Array]]:
+    """The same of a picture that is one band."""
+    nodes = [node for segment in bands for node in segment.graph.node]
+    names = [node.output[0] for node in nodes if node.op_type == "Relu"]
+    found = run_one_band(bands, feed, names)
+    return [found[name] for name in outputs], _activations({name: found[name] for name in names})
+
+
+def _activations(values: Mapping[str, Array]) -> list[Array]:
+    """ReLUs' outputs in the order of the network, phases put together."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        base, _, suffix = name.rpartition(".")
+        if suffix in PHASES:
+            found.setdefault(base, {})[suffix] = value
+        else:
+            found[name] = value
+    return [_joined(v) if isinstance(v, dict) else v for v in found.values()]
+
+
+def _joined(phases: Mapping[str, Array]) -> Array:
+    """The map whose even and odd rows and columns they are."""
+    (_, channels, *even), odd = phases["ee"].shape, phases["oo"].shape[2:]
     whole = np.empty((1, channels, even[0] + odd[0], even[1] + odd[1]), np.float32)
-    for index, phase in enumerate(phases):
-        whole[..., index // 2 :: 2, index % 2 :: 2] = phase
+    for suffix, (down, right) in PHASES.items():
+        whole[..., down::2, right::2] = phases[suffix]
     return whole
 
 

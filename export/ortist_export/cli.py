@@ -161,21 +161,23 @@ def check(
     extra = {path.name: read_picture(path) for path in image or []}
     errors: list[float] = []
     print(
-        "relative errors               pullback  features    losses  gradient   against autograd's"
+        "relative errors               pullback  features    losses     bands  gradient   against "
+        "autograd's"
     )
     print(
-        "                                                            (undecided)  float32  float64"
+        "                                                                      (undecided)  float32"
+        "  float64"
     )
     failed = []
     for found in check_bundle(folder, weights, extra):
         size = "x".join(map(str, found.size))
         print(
             f"{found.image:<20} {size:>9} {found.pullback:8.1e} {found.features:9.1e} "
-            f"{found.losses:9.1e} "
+            f"{found.losses:9.1e} {found.bands:9.1e} "
             f"{found.gradient:9.1e} ({found.undecided:5}) {found.float32:8.1e} {found.float64:8.1e}"
             f" {found.autograd:8.1e}"
         )
-        errors += [found.features, found.losses, found.gradient, found.pullback]
+        errors += [found.features, found.losses, found.gradient, found.pullback, found.bands]
         if not found.passed:
             failed.append(found.image)
     print(f"worst {np.max(errors):.1e}, tolerance {TOLERANCE:.0e}")

@@ -7,32 +7,42 @@ added up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import onnx
 
 from .graph import GraphBuilder
 from .rules import RULES, NoGradientRuleError
 
-__all__ = ["Seed", "add_cotangents", "append_gradient", "is_scattered"]
+__all__ = ["Seed", "add_cotangents", "append_gradient", "append_gradients", "is_scattered"]
 
 Seed = Callable[[str | None], str]
 """Adds a loss's own cotangent to the one (or None) that reaches its value from deeper nodes."""
 
 
 def append_gradient(builder: GraphBuilder, source: str, seeds: Mapping[str, Seed]) -> str:
-    """Appends the gradient with respect to ``source`` of a sum of losses.
+    """Appends the gradient with respect to ``source`` of a sum of losses, and returns its name.
+
+    Raises as ``append_gradients``.
+    """
+    return append_gradients(builder, [source], seeds)[0]
+
+
+def append_gradients(
+    builder: GraphBuilder, sources: Sequence[str], seeds: Mapping[str, Seed]
+) -> list[str]:
+    """Appends the gradients with respect to ``sources`` of a sum of losses.
 
     Each loss enters through one value of the graph: ``seeds[value]`` is called once, with the name
     of the cotangent gathered so far, and returns the name of the cotangent including the loss.
     That form, instead of a plain list of cotangents, lets a loss fuse its addition.
 
-    Returns the name of dL/d(source). Raises NoGradientRuleError for an op outside the table and
-    ValueError where no loss depends on ``source``.
+    Returns the names of dL/d(source). Raises NoGradientRuleError for an op outside the table and
+    ValueError where no loss depends on a source.
     """
     forward = list(builder.nodes)
     builder.begin_backward()
-    depends = {source}
+    depends = {*sources}
     for node in forward:
         if depends.intersection(node.input):
             depends.update(node.output)
@@ -61,10 +71,10 @@ def append_gradient(builder: GraphBuilder, source: str, seeds: Mapping[str, Seed
         for value, term in RULES[node.op_type](builder, node, cotangent).items():
             if value in depends:
                 accumulate(value, term)
-    gradient = seeded(source)
-    if gradient is None:
-        raise ValueError(f"no loss depends on {source!r}")
-    return gradient
+    gradients = [seeded(source) for source in sources]
+    if None in gradients:
+        raise ValueError(f"no loss depends on {sources[gradients.index(None)]!r}")
+    return [gradient for gradient in gradients if gradient is not None]
 
 
 def add_cotangents(builder: GraphBuilder, first: str, second: str) -> str:

@@ -83,6 +83,15 @@ class GraphBuilder:
         self._backward += 1
         return output
 
+    def rename(self, value: str, name: str) -> None:
+        """Gives a value of the nodes another name, which must be free."""
+        assert self.reserve(name) == name
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                for index, found in enumerate(names):
+                    if found == value:
+                        names[index] = name
+
     def begin_backward(self) -> None:
         """Says that all nodes of the forward graph are there."""
         self._backward = len(self.nodes)
@@ -90,6 +99,11 @@ class GraphBuilder:
     def channels(self, name: str) -> int | None:
         """The length of axis 1 of a value of the graph that was extended, where it is known."""
         return self._channels.get(name)
+
+    def tell_channels(self, name: str, count: int) -> str:
+        """Has ``channels`` know it of a new value, whose name is returned."""
+        self._channels[name] = count
+        return name
 
     def producer(self, name: str) -> onnx.NodeProto | None:
         """The node that computes the value, if one does."""
@@ -110,6 +124,13 @@ class GraphBuilder:
     def integers(self, value: Any, name: str = "integers") -> str:
         """An int64 constant: shapes, axes, slices."""
         return self._store(np.asarray(value, np.int64), name)
+
+    def switch(self, name: str) -> str:
+        """A truth value that whoever opens the graph sets: true here (bands.py)."""
+        assert self.reserve(name) == name
+        tensor = helper.make_tensor(name, TensorProto.BOOL, [], [True])
+        self._initializers[name] = tensor
+        return name
 
     def value_of(self, name: str) -> NDArray[Any] | None:
         """The constant called ``name``, or None where that value is computed at run time."""

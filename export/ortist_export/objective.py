@@ -29,7 +29,15 @@ from .differentiate import Seed, add_cotangents, append_gradient, is_scattered
 from .graph import OPSET, GraphBuilder
 from .phases import split_pooled_convolutions
 
-__all__ = ["objective_model"]
+__all__ = [
+    "IR_VERSION",
+    "TapTerm",
+    "chain",
+    "objective_model",
+    "sum_of_rows",
+    "value_info",
+    "variation_term",
+]
 
 IR_VERSION = 10
 _HALVED = 128
@@ -48,22 +56,22 @@ def objective_model(forward: onnx.ModelProto, taps: Sequence[int]) -> onnx.Model
     graph.CopyFrom(forward.graph)
     builder = GraphBuilder.extending(graph)
     values = {value.name: value for value in graph.output}
-    inputs = [graph.input[0], _value("tv_weight", [])]
-    outputs = [_value("gradient", ["", "", "height", "width"]), _value("tv_loss", [])]
+    inputs = [graph.input[0], value_info("tv_weight", [])]
+    outputs = [value_info("gradient", ["", "", "height", "width"]), value_info("tv_loss", [])]
     outputs[0].type.CopyFrom(graph.input[0].type)
     seeds: dict[str, Seed] = {"image": _tv(builder)}
     split = split_pooled_convolutions(builder, "image")
     for tap in taps:
         channels = values[f"tap_{tap}"].type.tensor_type.shape.dim[1].dim_value
         inputs += [
-            _value(f"gram_{tap}", [f"gram_{tap}_rows", f"gram_{tap}_rows"]),
-            _value(f"style_weight_{tap}", []),
-            _value(f"features_{tap}", [f"features_{tap}_count", channels, *_space(tap)]),
-            _value(f"content_weight_{tap}", []),
+            value_info(f"gram_{tap}", [f"gram_{tap}_rows", f"gram_{tap}_rows"]),
+            value_info(f"style_weight_{tap}", []),
+            value_info(f"features_{tap}", [f"features_{tap}_count", channels, *_space(tap)]),
+            value_info(f"content_weight_{tap}", []),
         ]
-        outputs += [_value(f"style_loss_{tap}", []), _value(f"content_loss_{tap}", [])]
+        outputs += [value_info(f"style_loss_{tap}", []), value_info(f"content_loss_{tap}", [])]
         parts = split.get(f"tap_{tap}", [f"tap_{tap}"])
-        seeds |= _Tap(builder, tap, channels, parts).seeds()
+        seeds |= TapTerm(builder, tap, channels, parts).seeds()
     gradient = append_gradient(builder, "image", seeds)
     builder.nodes.append(helper.make_node("Identity", [gradient], ["gradient"], "gradient"))
     result = helper.make_graph(
@@ -75,7 +83,7 @@ def objective_model(forward: onnx.ModelProto, taps: Sequence[int]) -> onnx.Model
     )
 
 
-class _Tap:
+class TapTerm:
     """The losses of one tap, whose features are one value or the phases of one (phases.py).
 
     Sums over positions do not mind in which part a position lies: moments and losses of the parts
@@ -87,8 +95,8 @@ class _Tap:
         op = builder.op
         self._channels = channels
         self._matrices = [op("Flatten", part, axis=2, name="matrix") for part in parts]
-        self._style = self._wanted(f"gram_{tap}")
-        self._content = self._wanted(f"features_{tap}")
+        self._style = self._style_wanted()
+        self._content = self._content_wanted()
         self._errors = self._content_loss()
 
     def seeds(self) -> dict[str, Seed]:
@@ -98,6 +106,12 @@ class _Tap:
             return lambda deeper: self._cotangent(index, deeper)
 
         return {part: seed(index) for index, part in enumerate(self._parts)}
+
+    def _style_wanted(self) -> str:
+        return self._wanted(f"gram_{self._tap}")
+
+    def _content_wanted(self) -> str:
+        return self._wanted(f"features_{self._tap}")
 
     def _wanted(self, target: str) -> str:
         size = self._builder.op("Size", target, name="size")
@@ -115,12 +129,12 @@ class _Tap:
 
         def wanted() -> list[str]:
             sizes = [op("Size", matrix, name="size") for matrix in self._matrices]
-            count = sizes[0] if len(sizes) == 1 else _chain(builder, "Add", sizes)
+            count = sizes[0] if len(sizes) == 1 else chain(builder, "Add", sizes)
             per_value = op("Reciprocal", op("Cast", count, to=builder.tensor_type()))
-            gram = op("Mul", self._moments(), per_value, name="gram")
+            gram = op("Mul", self.moments(), per_value, name="gram")
             difference = op("Sub", gram, f"gram_{tap}", name="gram_difference")
             rows = op("ReduceSumSquare", difference, builder.integers([1]))
-            loss = op("Mul", _sum(builder, rows), weight, name="weighted")
+            loss = op("Mul", sum_of_rows(builder, rows), weight, name="weighted")
             four = op("Mul", builder.constant(4.0), weight, name="four_w")
             scale = op("Mul", four, per_value, name="four_w_per_value")
             return [op("Mul", difference, scale, name="mixing"), loss]
@@ -131,7 +145,7 @@ class _Tap:
         names = [f"mixing_{tap}", f"style_loss_{tap}"]
         return builder.branch(self._style, wanted, unwanted, names)[0]
 
-    def _moments(self) -> str:
+    def moments(self) -> str:
         """F F^T, [C, C]; of many channels by halves, whose product is made once and mirrored."""
         op = self._builder.op
         if len(self._matrices) > 1 or self._channels < _HALVED:
@@ -165,10 +179,10 @@ class _Tap:
                 for part, target in zip(parts, self._content_targets(), strict=True)
             ]
             errors = [
-                _sum(builder, op("ReduceSumSquare", difference, builder.integers([3])))
+                sum_of_rows(builder, op("ReduceSumSquare", difference, builder.integers([3])))
                 for difference in differences
             ]
-            error = errors[0] if len(errors) == 1 else _chain(builder, "Add", errors)
+            error = errors[0] if len(errors) == 1 else chain(builder, "Add", errors)
             two = op("Mul", builder.constant(2.0), weight, name="two_w")
             own = [op("Mul", difference, two, name="d_own") for difference in differences]
             return [*own, op("Mul", error, weight, name="weighted")]
@@ -211,12 +225,12 @@ class _Tap:
         error = op("Flatten", self._errors[index], axis=2, name="d_flat_content")
 
         def mixed(values: list[str]) -> list[str]:
-            sums = [_chain(builder, "Add", values)] if values else []
+            sums = [chain(builder, "Add", values)] if values else []
             return [op("Gemm", mixing, matrix, *sums, name="d_style")]
 
         def plain(values: list[str]) -> list[str]:
             if len(values) > 1:
-                return [_chain(builder, "Add", values)]
+                return [chain(builder, "Add", values)]
             if values:
                 return [op("Identity", values[0])]
             zero = helper.make_tensor("zero", builder.tensor_type(), [1], [0.0])
@@ -229,18 +243,15 @@ class _Tap:
         return builder.branch(self._style, lambda: either(mixed), lambda: either(plain), [name])[0]
 
 
-def _tv(builder: GraphBuilder) -> Seed:
-    """Total variation through the grid Laplacian, which gives both its loss and its gradient.
+def variation_term(builder: GraphBuilder, image: str, rows: str) -> str:
+    """Appends ``tv_loss`` and returns its gradient, 2 w K x; ``rows`` is x with one more each side.
 
-    Two depthwise convolutions with (-1, 2, -1), down and across: of a flat picture exactly zero, as
-    one 3 x 3 kernel would not be. Replicated borders make the missing neighbour's difference zero,
-    as the sum over existing pairs has it.
+    By the grid Laplacian, which gives both: two depthwise convolutions with (-1, 2, -1), down and
+    across; of a flat picture exactly zero, as one 3 x 3 kernel would not be. Replicated borders
+    make the missing neighbour's difference zero, as the sum over existing pairs has it.
     """
-
-    rows, columns = (
-        builder.op("Pad", "image", builder.integers(border), mode="edge", name="padded")
-        for border in ([0, 0, 1, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0, 0, 1])
-    )
+    border = builder.integers([0, 0, 0, 1, 0, 0, 0, 1])
+    columns = builder.op("Pad", image, border, mode="edge", name="padded")
     kernel = np.tile(np.array([-1.0, 2.0, -1.0]), (3, 1, 1, 1))
     across = builder.constant(kernel, name="across")
     down = builder.constant(kernel.transpose(0, 1, 3, 2), name="down")
@@ -250,11 +261,17 @@ def _tv(builder: GraphBuilder) -> Seed:
         builder.op("Conv", columns, across, group=3),
         name="k_image",
     )
-    product = builder.op("Mul", "image", variation, name="x_k_x")
-    total = _sum(builder, builder.op("ReduceSum", product, builder.integers([3])))
+    product = builder.op("Mul", image, variation, name="x_k_x")
+    total = sum_of_rows(builder, builder.op("ReduceSum", product, builder.integers([3])))
     builder.nodes.append(helper.make_node("Mul", [total, "tv_weight"], ["tv_loss"], "tv_loss"))
     two = builder.op("Mul", builder.constant(2.0), "tv_weight", name="two_w")
-    own = builder.op("Mul", variation, two, name="d_tv")
+    return builder.op("Mul", variation, two, name="d_tv")
+
+
+def _tv(builder: GraphBuilder) -> Seed:
+    border = builder.integers([0, 0, 1, 0, 0, 0, 1, 0])
+    rows = builder.op("Pad", "image", border, mode="edge", name="padded")
+    own = variation_term(builder, "image", rows)
 
     def seed(cotangent: str | None) -> str:
         if cotangent is None:
@@ -264,19 +281,19 @@ def _tv(builder: GraphBuilder) -> Seed:
     return seed
 
 
-def _chain(builder: GraphBuilder, op_type: str, values: Sequence[str]) -> str:
+def chain(builder: GraphBuilder, op_type: str, values: Sequence[str]) -> str:
     total = values[0]
     for value in values[1:]:
         total = builder.op(op_type, total, value)
     return total
 
 
-def _sum(builder: GraphBuilder, rows: str) -> str:
+def sum_of_rows(builder: GraphBuilder, rows: str) -> str:
     """The sum of sums by rows: one long float32 sum would lose 5e-5 of a 256 px content loss."""
     return builder.op("ReduceSum", rows, keepdims=0, name="total")
 
 
-def _value(name: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+def value_info(name: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 

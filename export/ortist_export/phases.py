@@ -1,103 +1,184 @@
-"""Graph pass: a max pooling of stride 2 after a strided convolution, rewritten by phases.
+"""Graph pass: a max pooling of stride 2 after convolutions, rewritten by phases.
 
 ONNX Runtime's MaxPool with indices, which the gradient of a pooling needs, is its slowest kernel
 here, and the ScatterElements that undoes it runs on one thread. Where the pooled values come
-straight from a convolution, its output can be computed as four phases instead — even and odd rows,
-even and odd columns — each a convolution of twice the stride on the image shifted by one stride.
+straight from convolutions, these can be computed as four phases instead — even and odd rows, even
+and odd columns — each a convolution of twice the stride on its input shifted by one stride.
 Every position of a pooling window is then a plain view of one phase, the pooling is a maximum of
 such views, and its gradient needs no indices (the rule of ``Max``).
 
-Requires  Conv (no padding, equal strides, its input the graph's) -> Relu -> MaxPool (3 x 3, stride
-          2, ceil_mode, no padding), the pooling being the Relu's one consumer.
-Ensures   the same values, and ``parts[name]`` lists the four phases of the Relu's output, in the
+Requires  Conv (one group, not dilated, equal strides) -> Relu -> MaxPool (3 x 3, stride 2,
+          ceil_mode, no padding), or such convolutions joined by channels before the pooling, which
+          is the one consumer of what it pools.
+Ensures   the same values, and ``parts[name]`` lists the four phases of the pooled value, in the
           order even-even, even-odd, odd-even, odd-odd (rows first); their union holds the same
-          features. Anything else is left as it is.
+          features. A Relu's phases are named after it, with ``.ee``, ``.eo``, ``.oe``, ``.oo``
+          behind. Anything else is left as it is.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import onnx
 from onnx import helper
 
 from .graph import GraphBuilder
 
-__all__ = ["split_pooled_convolutions"]
+__all__ = ["PHASES", "split_pooled_convolutions"]
+
+PHASES = {"ee": (0, 0), "eo": (0, 1), "oe": (1, 0), "oo": (1, 1)}
+"""Rows down and columns right of the first value of each, by what its values are named with."""
 
 _END = 2**31 - 1
 _LEAST = -1.0
 """What stands for pixels beyond the border: less than any output of a Relu."""
 
 
-def split_pooled_convolutions(builder: GraphBuilder, source: str) -> dict[str, list[str]]:
-    """Rewrites ``builder``'s nodes; returns ``parts``: value -> its phases."""
+@dataclass(frozen=True)
+class _Pooled:
+    """A pooling that fits, with the (Conv, Relu) pairs and the join, if any, before it."""
+
+    pool: onnx.NodeProto
+    pairs: list[tuple[onnx.NodeProto, onnx.NodeProto]]
+    join: onnx.NodeProto | None
+
+    @property
+    def nodes(self) -> set[str]:
+        found = {node.name for pair in self.pairs for node in pair} | {self.pool.name}
+        return found | ({self.join.name} if self.join else set())
+
+
+def split_pooled_convolutions(
+    builder: GraphBuilder,
+    source: str | None = None,
+    extend: Callable[[str], str] | None = None,
+) -> dict[str, list[str]]:
+    """Rewrites ``builder``'s nodes; returns ``parts``: value -> its phases.
+
+    With ``source`` only convolutions of that value. ``extend`` is told of even rows and returns
+    them with the one that follows below, if one does.
+    """
     parts: dict[str, list[str]] = {}
     nodes, builder.nodes = builder.nodes, []
+    found = {pooled.pool.name: pooled for pooled in _matches(builder, nodes, source)}
+    replaced = {name for pooled in found.values() for name in pooled.nodes}
+    for node in nodes:
+        if node.name not in replaced:
+            builder.nodes.append(node)
+        elif node.name in found:
+            pooled = found[node.name]
+            value = node.input[0]
+            parts[value] = [_phase(builder, pooled, suffix) for suffix in PHASES]
+            _pool(builder, parts[value], node.output[0], extend)
+    return parts
+
+
+def _matches(
+    builder: GraphBuilder, nodes: list[onnx.NodeProto], source: str | None
+) -> list[_Pooled]:
     consumers: dict[str, list[onnx.NodeProto]] = {}
     for node in nodes:
         for name in node.input:
             consumers.setdefault(name, []).append(node)
     producer = {name: node for node in nodes for name in node.output}
-    replaced: set[str] = set()
-    for node in nodes:
-        relu = producer.get(node.input[0]) if node.op_type == "MaxPool" else None
-        conv = producer.get(relu.input[0]) if relu and relu.op_type == "Relu" else None
-        if conv is not None and relu is not None and _fits(conv, node, source):
-            values = relu.output[0]
-            if len(consumers[values]) == len(consumers[conv.output[0]]) == 1:
-                replaced |= {conv.name, relu.name, node.name}
-    for node in nodes:
-        if node.name not in replaced:
-            builder.nodes.append(node)
-        elif node.op_type == "MaxPool":
-            relu = producer[node.input[0]]
-            conv = producer[relu.input[0]]
-            parts[relu.output[0]] = _phases(builder, conv)
-            _pool(builder, parts[relu.output[0]], node.output[0])
-    return parts
+
+    def alone(node: onnx.NodeProto | None, op_type: str) -> bool:
+        return (
+            node is not None
+            and node.op_type == op_type
+            and len(consumers.get(node.output[0], [])) == 1
+        )
+
+    found = []
+    for pool in nodes:
+        join = producer.get(pool.input[0]) if _is_pooling(pool) else None
+        if join is None:
+            continue
+        joined = alone(join, "Concat") and _attributes(join).get("axis") == 1
+        relus = [producer.get(name) for name in join.input] if joined else [join]
+        pairs = []
+        for relu in relus:
+            conv = producer.get(relu.input[0]) if relu is not None else None
+            if alone(relu, "Relu") and alone(conv, "Conv"):
+                assert relu is not None
+                assert conv is not None
+                if source in (None, conv.input[0]) and _fits(builder, conv):
+                    pairs.append((conv, relu))
+        if len(pairs) == len(relus):
+            found.append(_Pooled(pool, pairs, join if joined else None))
+    return found
 
 
-def _fits(conv: onnx.NodeProto, pool: onnx.NodeProto, source: str) -> bool:
-    if conv.op_type != "Conv" or conv.input[0] != source:
-        return False
-    own, shape = (
-        {a.name: helper.get_attribute_value(a) for a in node.attribute} for node in (conv, pool)
-    )
-    plain = all(
-        not any(given.get("pads", [0]))
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def _is_pooling(node: onnx.NodeProto) -> bool:
+    given = _attributes(node)
+    return (
+        node.op_type == "MaxPool"
+        and list(given["kernel_shape"]) == [3, 3]
+        and list(given.get("strides", [1, 1])) == [2, 2]
+        and given.get("ceil_mode", 0) == 1
+        and not any(given.get("pads", [0]))
         and given.get("auto_pad", b"NOTSET") == b"NOTSET"
         and set(given.get("dilations", [1])) == {1}
-        for given in (own, shape)
     )
+
+
+def _fits(builder: GraphBuilder, conv: onnx.NodeProto) -> bool:
+    given = _attributes(conv)
     return (
-        plain
-        and own.get("group", 1) == 1
-        and len(set(own.get("strides", [1]))) == 1
-        and list(shape["kernel_shape"]) == [3, 3]
-        and list(shape.get("strides", [1, 1])) == [2, 2]
-        and shape.get("ceil_mode", 0) == 1
+        builder.value_of(conv.input[1]) is not None
+        and given.get("auto_pad", b"NOTSET") == b"NOTSET"
+        and set(given.get("dilations", [1])) == {1}
+        and given.get("group", 1) == 1
+        and len(set(given.get("strides", [1]))) == 1
     )
 
 
-def _phases(builder: GraphBuilder, conv: onnx.NodeProto) -> list[str]:
-    """Conv and Relu on the image shifted by no or one stride, at twice the stride."""
-    attributes = {a.name: helper.get_attribute_value(a) for a in conv.attribute}
-    stride = attributes.get("strides", [1])[0]
-    attributes["strides"] = [2 * stride, 2 * stride]
-    attributes.pop("auto_pad", None)
-    phases = []
-    end, axes = builder.integers([_END, _END]), builder.integers([2, 3])
-    for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        image = conv.input[0]
-        if down or right:
-            start = builder.integers([down * stride, right * stride])
-            image = builder.op("Slice", image, start, end, axes, name="shifted")
-        name = f"phase_{'eo'[down]}{'eo'[right]}"
-        output = builder.op("Conv", image, *conv.input[1:], name=name, **attributes)
-        phases.append(builder.op("Relu", output, name=f"{name}_relu"))
-    return phases
+def _channels(builder: GraphBuilder, conv: onnx.NodeProto) -> int:
+    weight = builder.value_of(conv.input[1])
+    assert weight is not None  # _fits
+    return len(weight)
 
 
-def _pool(builder: GraphBuilder, phases: list[str], output: str) -> None:
+def _phase(builder: GraphBuilder, pooled: _Pooled, suffix: str) -> str:
+    """Conv and Relu on the input shifted by no or one stride, at twice the stride."""
+    found = []
+    for conv, relu in pooled.pairs:
+        given = _attributes(conv)
+        stride = given.get("strides", [1])[0]
+        pads = list(given.get("pads", [0, 0, 0, 0]))
+        # Where the first window begins, with the padding cut, and then the input itself.
+        begins = [shift * stride - pad for shift, pad in zip(PHASES[suffix], pads, strict=False)]
+        pads[:2] = [max(0, -begin) for begin in begins]
+        given |= {"strides": [2 * stride] * 2, "pads": pads}
+        given.pop("auto_pad", None)
+        source = conv.input[0]
+        if max(begins) > 0:
+            start = builder.integers([max(0, begin) for begin in begins])
+            end, axes = builder.integers([_END, _END]), builder.integers([2, 3])
+            source = builder.op("Slice", source, start, end, axes, name="shifted")
+        name = f"{conv.output[0]}.{suffix}"
+        output = builder.op("Conv", source, *conv.input[1:], name=name, **given)
+        active = builder.op("Relu", output, name=f"{relu.output[0]}.{suffix}")
+        found.append(builder.tell_channels(active, _channels(builder, conv)))
+    if len(found) == 1:
+        return found[0]
+    channels = sum(_channels(builder, conv) for conv, _ in pooled.pairs)
+    return builder.tell_channels(builder.op("Concat", *found, axis=1, name="phase"), channels)
+
+
+def _pool(
+    builder: GraphBuilder,
+    phases: list[str],
+    output: str,
+    extend: Callable[[str], str] | None,
+) -> None:
     """Maxima of three columns within even and odd rows, then of three of those rows.
 
     In that order ties still go to the first maximum in row order. With ceil_mode there are as many
@@ -105,13 +186,15 @@ def _pool(builder: GraphBuilder, phases: list[str], output: str) -> None:
     lies beyond the border.
     """
     ee, eo, oe, oo = phases
-    windows, positions = (builder.op("Shape", phase, start=2, name="size") for phase in (oo, ee))
-    # How many more windows than even rows and columns there are: none, or one less.
-    extra = builder.op("Sub", windows, positions, name="extra")
     none, one = builder.integers([0]), builder.integers([1])
 
     def window(even: str, odd: str, axis: int, name: str) -> str:
-        own = builder.op("Slice", extra, builder.integers([axis - 2]), builder.integers([axis - 1]))
+        windows, positions = (
+            builder.op("Shape", phase, start=axis, end=axis + 1, name="size")
+            for phase in (odd, even)
+        )
+        # How many more windows than even rows or columns there are: none, or one less.
+        own = builder.op("Sub", windows, positions, name="extra")
         views = []
         for start in (none, one):  # the first position of each window, and the third
             before = builder.op("Neg", start, name="before")
@@ -122,5 +205,7 @@ def _pool(builder: GraphBuilder, phases: list[str], output: str) -> None:
         return builder.op("Max", views[0], odd, views[1], name=name)
 
     even_rows, odd_rows = window(ee, eo, 3, "even_rows"), window(oe, oo, 3, "odd_rows")
+    if extend is not None:
+        even_rows = extend(builder.tell_channels(even_rows, builder.channels(ee) or 0))
     window(even_rows, odd_rows, 2, "pooled")
     builder.nodes[-1].output[0] = output  # the name that the graph after the pooling knows

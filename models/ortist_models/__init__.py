@@ -18,6 +18,7 @@ __all__ = [
     "MANIFEST",
     "OBJECTIVE",
     "PULLBACK",
+    "SEGMENT",
     "SHIPPED",
     "SHIPPED_MODEL",
     "model_home",
@@ -36,6 +37,8 @@ OBJECTIVE = "objective.onnx"
 """Image and targets -> every loss and the pixel gradient."""
 PULLBACK = "pullback.onnx"
 """Image and, per tap, what a loss of its moments makes of them -> the pixel gradient."""
+SEGMENT = "band-{:02}.onnx"
+"""The objective of one band of the picture's rows, in parts between which bands exchange rows."""
 
 SHIPPED = Path(__file__).resolve().parent
 SHIPPED_MODEL = "squeezenet1_1-procedural"
