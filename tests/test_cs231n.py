@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from ortist import api, loop, scene
 from ortist.images import load_picture, normalize, shorter_side_to
 from ortist.models import load_model
-from ortist.objective import Objective, gram_matrix
+from ortist.objective import Objective
 from ortist.presets import PRESETS
+from ortist.targets import gram_matrix
 from ortist_export.backbones import BACKBONES, Taps
 from ortist_export.weights import Weights, load_weights
 

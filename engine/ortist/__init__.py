@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     )
     from .extraction import extract_style
     from .loop import Run
-    from .objective import Losses
     from .options import Options
     from .presets import PRESETS
     from .result import Progress, Result
     from .style_files import ExtractedStyle, read_style
+    from .targets import Losses
     from .videos import Frame, Painter, video
 
 __all__ = [

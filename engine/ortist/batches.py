@@ -33,7 +33,6 @@ from .images import Source
 from .ledger import Ledger, file_sha256
 from .machine import available_memory
 from .models import Model, find_model
-from .objective import Losses
 from .options import Options
 from .outputs import output_depth, picture_format, takes_rows
 from .result import Result
@@ -41,6 +40,7 @@ from .runtime import available_cpus
 from .scene import Evaluator, open_objective
 from .style_files import SUFFIX, ExtractedStyle, load_style
 from .styles import Styles
+from .targets import Losses
 
 __all__ = ["Batch", "Outcome", "Task", "batch", "paint", "plan_batch"]
 

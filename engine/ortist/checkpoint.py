@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from .errors import CheckpointError, OrtistError, OutputError
 from .files import atomic_writer
 from .lbfgs import LbfgsState
-from .objective import Losses
 from .optimizers import AdamState, Point, RunningAverage
 from .result import Progress, State
 from .stored import Arrays, Rows, chunks, row_bands
+from .targets import Losses
 
 __all__ = ["Saved", "read_checkpoint", "remove_checkpoint", "write_checkpoint"]
 

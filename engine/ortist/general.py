@@ -27,9 +27,9 @@ from .guides import Guides
 from .images import Array
 from .models import Model, Tap
 from .moments import Double, Moments
-from .objective import Losses, Room, Targets
 from .options import Provider, TvLossName
 from .stored import Field
+from .targets import Losses, Room, Targets
 from .tile_work import Content, Look, Pull, Seen, TapPull, TileWorker
 from .tiles import Tile, plan_tiles
 from .total_variation import variation, variation_slope

@@ -21,6 +21,7 @@ from .options import Layer
 from .presets import CS231N_MODEL
 
 __all__ = [
+    "Bands",
     "Model",
     "Recipe",
     "Tap",
@@ -72,13 +73,28 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Bands:
+    """The model's graph for bands of rows: its ``segments``, in the order of running.
+
+    They are files, each with the names of its switches, which say what terms it shall have. A band
+    begins at a multiple of ``unit`` pixels, and its features see ``reach`` rows beyond it. From
+    segment to segment ``kept`` bytes are kept for each pixel.
+    """
+
+    segments: Mapping[str, tuple[str, ...]]
+    unit: int
+    reach: int
+    kept: int
+
+
+@dataclass(frozen=True)
 class Model:
     """A bundle's manifest, checked.
 
     ``mean`` and ``std`` are of sRGB in [0, 1], by channel; ``smallest_side`` is in pixels;
     ``layers[i]`` names the backbone's ``features[i]``, tapped or not; ``source`` and ``license``
     are of the weights; ``pooling`` is ``max`` or ``avg``. ``memory`` is what each graph takes, in
-    bytes for each pixel of the image.
+    bytes for each pixel of the image. ``bands`` is None for a model that knows whole pictures only.
     """
 
     folder: Path
@@ -95,6 +111,7 @@ class Model:
     license: str
     pooling: str
     memory: Mapping[str, int]
+    bands: Bands | None
 
     @property
     def sha256(self) -> str:
@@ -261,6 +278,16 @@ def _parse(folder: Path, raw: Any) -> Model:
     memory = {file: int(raw.get("memory", {}).get(file, _MEMORY)) for file in hashes}
     if not all(0 < size < 10**6 for size in memory.values()):
         raise ValueError(f"memory {raw['memory']!r}")
+    bands = None
+    if "bands" in raw:
+        found = raw["bands"]
+        sizes = [int(found[key]) for key in ("unit", "reach", "kept")]
+        segments = {str(file): tuple(map(str, names)) for file, names in found["segments"].items()}
+        bands = Bands(segments, *sizes)
+        if not all(0 < number < 10**6 for number in sizes):
+            raise ValueError(f"bands of {sizes}")
+        if not bands.segments or not set(bands.segments) <= set(hashes):
+            raise ValueError("it does not name the files of its bands")
     words = [raw["name"], raw["backbone"], *raw["layers"], *raw["weights"].values()]
     if not all(isinstance(word, str) and word.isprintable() for word in words):
         raise ValueError("a name in it is not printable text")
@@ -290,4 +317,5 @@ def _parse(folder: Path, raw: Any) -> Model:
         license=str(raw["weights"]["license"]),
         pooling=pooling,
         memory=memory,
+        bands=bands,
     )

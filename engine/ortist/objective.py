@@ -1,96 +1,29 @@
-"""The objective: losses and pixel gradient of an image, one graph run a call.
-
-The graph itself, with the losses' formulas, is written by ortist_export/objective.py.
-"""
+"""The objective: losses and pixel gradient of an image, the whole of it or in bands of rows."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
-from ortist_models import OBJECTIVE
 
 from .balance import Weights
-from .binding import Binding
-from .feature_maps import FeatureMaps, check_interface, explain
+from .banded import BANDED_FROM, BandedObjective
+from .feature_maps import FeatureMaps
 from .guides import Guides
 from .images import Array
 from .models import Model
 from .moments import Moments, sum_moments
 from .options import Provider, TvLossName
-from .runtime import open_session, shrinking
-from .style_losses import StyleLoss
+from .runtime import available_cpus, shrinking
+from .targets import Losses, Room, Targets
 from .total_variation import total_variation
+from .whole import WholeObjective
 
-if TYPE_CHECKING:
-    from .general import Photo
-
-__all__ = ["Losses", "Objective", "Room", "Targets", "gram_matrix"]
-
-
-@dataclass(frozen=True)
-class Losses:
-    """The weighted losses of one image, by term; those of features also by layer (tap)."""
-
-    content_by_layer: Mapping[int, float]
-    style_by_layer: Mapping[int, float]
-    tv: float
-
-    @property
-    def content(self) -> float:
-        return float(sum(self.content_by_layer.values()))
-
-    @property
-    def style(self) -> float:
-        return float(sum(self.style_by_layer.values()))
-
-    @property
-    def total(self) -> float:
-        return self.content + self.style + self.tv
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What an image is compared with, by tap.
-
-    For ``Objective`` the features [1, C, h, w] in ``content`` and the Gram matrices [C, C] in
-    ``style``. For ``GeneralObjective`` (general.py) the content as ``photo``, and a loss for each
-    region in ``losses``, with the regions' guides, or with None one region that is everywhere.
-    """
-
-    content: Mapping[int, Array] = field(default_factory=dict)
-    style: Mapping[int, Array] = field(default_factory=dict)
-    photo: Photo | None = None
-    losses: Mapping[int, Sequence[StyleLoss]] = field(default_factory=dict)
-    guides: Guides | None = None
-
-
-class Room:
-    """How many more bytes may be kept, by those who could also compute them anew."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-
-    def claim(self, size: int) -> bool:
-        """Whether there is room for so many; then they are taken."""
-        if size > self._left:
-            return False
-        self._left -= size
-        return True
-
-
-def gram_matrix(features: Array) -> Array:
-    """[1, C, h, w] -> F F^T / (C h w), [C, C]: Gatys et al. eq. 3, divided as CS231n does."""
-    matrix = features.reshape(features.shape[1], -1)
-    gram: Array = matrix @ matrix.T
-    gram /= np.float32(matrix.size)
-    return gram
-
+__all__ = ["Objective"]
 
 _KEPT_MOMENTS = 32
 """Pictures whose moments are kept: the scales of a few styles, some MiB at most."""
@@ -113,16 +46,23 @@ class Objective:
         self.model = model
         self._tv_loss, self._tv_weight = tv_loss, 0.0
         self._maps = FeatureMaps(model, provider, threads)
-        self._session = open_session(model.read(OBJECTIVE), provider, threads, profile)
-        names = [tap.index for tap in model.taps]
-        self._loss_names = ["tv_loss"]
-        self._loss_names += [f"{term}_loss_{tap}" for term in ("style", "content") for tap in names]
-        outputs = {"gradient", *self._loss_names}
-        check_interface(model, self._session, self._inputs(), outputs)
-        self.provider: str = self._session.get_providers()[0]
-        self._binding = Binding(self._session)
-        self._constant: dict[str, Any] = {}
+        self._whole = WholeObjective(model, provider, threads, profile)
+        self.provider: str = self._whole.provider
+        self._threads, self._profile = threads or available_cpus(), profile
+        self._aim: tuple[Targets, Weights] = (Targets(), Weights({}, {}, 0.0))
+        self._aimed: set[WholeObjective | BandedObjective] = set()
         self._seen: OrderedDict[tuple[object, ...], dict[int, list[Moments]]] = OrderedDict()
+
+    @functools.cached_property
+    def _banded(self) -> BandedObjective | None:
+        if self.model.bands is None or not self.provider.startswith("CPU"):
+            return None
+        return BandedObjective(self.model, self.model.bands, self._threads, self._profile)
+
+    def _for(self, shape: tuple[int, ...]) -> WholeObjective | BandedObjective:
+        """The one that is fastest for images of that shape."""
+        large = shape[2] * shape[3] >= BANDED_FROM
+        return (self._banded if large else None) or self._whole
 
     def features(self, image: Array, taps: Iterable[int], shrink: bool = True) -> dict[int, Array]:
         """The feature maps [1, C, h, w] of the taps; raises ResourceError when memory runs out.
@@ -133,6 +73,8 @@ class Objective:
 
     def release(self) -> None:
         """Gives back what memory the calls before have left, for calls with other sizes."""
+        if (banded := self.__dict__.get("_banded")) is not None:
+            banded.release()
         self._maps.release()
 
     def moments(
@@ -160,68 +102,46 @@ class Objective:
         They are copied out of ONNX Runtime's memory, which is in few pieces then.
         """
         found = self.features(np.ascontiguousarray(pixels), taps, shrink=False)
-        return replace(targets, content={tap: features.copy() for tap, features in found.items()})
+        content: dict[int, Array | tuple[Array, ...]] = {}
+        objective = self._for(pixels.shape)
+        for tap, features in found.items():
+            if isinstance(objective, BandedObjective):
+                content[tap] = objective.in_bands(tap, features, pixels.shape)
+            else:
+                content[tap] = features.copy()
+        return replace(targets, content=content)
 
     def energies(self, targets: Targets) -> dict[int, float]:
         """||P||^2 of the content's features P, by tap."""
         return {
-            tap: float(np.square(features, dtype=np.float64).sum())
-            for tap, features in targets.content.items()
+            tap: sum(float(np.square(part, dtype=np.float64).sum()) for part in parts)
+            for tap, parts in targets.content.items()
         }
 
     def aim(self, targets: Targets, weights: Weights) -> None:
         """Sets what the next calls compare with."""
-        # The graph knows one total variation; another is added beside it.
-        in_graph = self._tv_loss == "squares"
-        self._tv_weight = 0.0 if in_graph else weights.tv
-        tv_weight = np.array(weights.tv if in_graph else 0, np.float32)
-        feed: dict[str, NDArray[Any]] = {"tv_weight": tv_weight}
-        for tap in self.model.taps:
-            t, channels = tap.index, tap.channels
-            gram = targets.style.get(t, np.zeros((0, 0), np.float32))
-            features = targets.content.get(t, np.zeros((0, channels, 1, 1), np.float32))
-            feed[f"gram_{t}"] = np.ascontiguousarray(gram)
-            feed[f"features_{t}"] = np.ascontiguousarray(features)
-            feed[f"style_weight_{t}"] = np.array(weights.style.get(t, 0), np.float32)
-            feed[f"content_weight_{t}"] = np.array(weights.content.get(t, 0), np.float32)
-        self._constant = feed
-        self._binding.hold(feed)
+        # The graphs know one total variation; another is added beside it.
+        self._tv_weight = 0.0 if self._tv_loss == "squares" else weights.tv
+        self._aim = targets, replace(weights, tv=weights.tv - self._tv_weight)
+        self._aimed.clear()
 
     def __call__(self, image: Array, into: Array | None = None) -> tuple[Losses, Array]:
         """Losses and their gradient, shaped as ``image``, [1, 3, H, W] normalised values.
 
-        It is copied to ``into``, if given. Raises ResourceError when memory runs out.
+        It is ``into``, if given. Raises ResourceError when memory runs out.
         """
-        image = np.ascontiguousarray(image)
-        try:
-            gradient, found = self._binding.run(image, "gradient", self._loss_names)
-        except Exception as error:
-            explain(error, image)
-            raise
-        by_name = dict(zip(self._loss_names, found, strict=True))
-
-        def by_layer(term: str, target: str) -> dict[int, float]:
-            taps = [tap.index for tap in self.model.taps]
-            wanted = [tap for tap in taps if self._constant[f"{target}_{tap}"].size]
-            return {tap: by_name[f"{term}_loss_{tap}"] for tap in wanted}
-
-        content, style = by_layer("content", "features"), by_layer("style", "gram")
-        tv = by_name["tv_loss"]
+        objective = self._for(image.shape)
+        if objective not in self._aimed:
+            objective.aim(*self._aim)
+            self._aimed.add(objective)
+        losses, gradient = objective(image, into)
         if self._tv_weight:
             loss, slope = total_variation(image, self._tv_loss)
-            tv = self._tv_weight * loss
+            losses = replace(losses, tv=losses.tv + self._tv_weight * loss)
             gradient += np.float32(self._tv_weight) * slope
-        if into is not None:
-            into[...] = gradient
-        return Losses(content, style, tv), gradient
+        return losses, gradient
 
-    def end_profiling(self) -> str:
-        """The path of the record of the calls so far, where ``profile`` asked for one."""
-        return str(self._session.end_profiling())
-
-    def _inputs(self) -> set[str]:
-        inputs = {"image", "tv_weight"}
-        for tap in self.model.taps:
-            for name in ("gram", "style_weight", "features", "content_weight"):
-                inputs.add(f"{name}_{tap.index}")
-        return inputs
+    def end_profiling(self) -> list[str]:
+        """The paths of the records of the calls so far, where ``profile`` asked for them."""
+        banded = self.__dict__.get("_banded")
+        return self._whole.end_profiling() + ([] if banded is None else banded.end_profiling())

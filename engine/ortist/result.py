@@ -17,11 +17,11 @@ from .errors import OptionError
 from .images import Painting, Source
 from .lbfgs import LbfgsState
 from .models import Model
-from .objective import Losses
 from .optimizers import AdamState, Point, RunningAverage
 from .options import Options
 from .outputs import save_picture
 from .settings import describe
+from .targets import Losses
 
 __all__ = ["Progress", "Result", "State"]
 

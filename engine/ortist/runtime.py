@@ -8,9 +8,12 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .errors import ModelError, OptionError, ProviderError
 from .options import Provider
@@ -91,11 +94,13 @@ def open_session(
     threads: int | None = None,
     profile: str | None = None,
     spinning: bool = True,
+    switches: Mapping[str, bool] | None = None,
 ) -> onnxruntime.InferenceSession:
     """A session of ``model`` on ``provider`` with ``threads`` CPU threads (None: all it may use).
 
     Between runs its threads spin for a while, so that the next one starts at once; without
-    ``spinning`` they leave the CPUs to others. With ``profile`` the time of every op is recorded to
+    ``spinning`` they leave the CPUs to others. ``switches`` are the truth values that the model
+    leaves open. With ``profile`` the time of every op is recorded to
     a file whose name begins with it.
 
     Raises ProviderError where a provider that was named cannot be had, OptionError for more threads
@@ -119,6 +124,9 @@ def open_session(
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", os.devnull
     )
+    if switches:
+        values = [runtime.OrtValue.ortvalue_from_numpy(np.array(on)) for on in switches.values()]
+        options.add_external_initializers(list(switches), values)
     usable = [name for name in _PROVIDERS.values() if name in runtime.get_available_providers()]
     wanted = usable if provider == "auto" else [_PROVIDERS[provider]]
     if not set(wanted) <= set(usable):

@@ -28,12 +28,13 @@ from .images import (
 )
 from .models import Model
 from .moments import Statistics
-from .objective import Losses, Objective, Room, Targets
+from .objective import Objective
 from .options import Options
 from .stored import Arrays, Derived, Field, Rows, Stored, bands, chunks, crop
 from .style_files import ExtractedStyle
 from .style_losses import STYLE_LOSSES, StyleLoss, energy, scaled
 from .styles import Styles
+from .targets import Losses, Room, Targets
 
 __all__ = [
     "KEPT_BYTES",
@@ -344,7 +345,7 @@ class View:
         if offset in self._kept:
             return self._kept[offset]
         targets = self._seen_from(offset)
-        size = sum(features.nbytes for features in targets.content.values())
+        size = targets.content_bytes
         if targets.guides is not None and not self._scene.arrays.on_disk:
             size += targets.guides.masks.nbytes  # all taps' guides have fewer values than these
         if self._room.claim(size):

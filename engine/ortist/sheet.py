@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .objective import Losses
 from .result import Result
+from .targets import Losses
 
 __all__ = ["contact_sheet"]
 

@@ -27,10 +27,10 @@ from .api import load_init, make_plan, prepare
 from .errors import InputError, OptionError
 from .images import Array, Painting, denormalize, normalize, size_at
 from .models import find_model
-from .objective import Losses
 from .options import Options
 from .scene import Evaluator, open_objective
 from .style_files import Style, load_style
+from .targets import Losses
 from .y4m import read_frame, read_header, write_frame, write_header
 
 __all__ = ["Frame", "Painter", "frame_size", "video"]

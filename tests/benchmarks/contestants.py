@@ -62,8 +62,9 @@ class OrtistStep:
     ):
         import numpy as np
         from ortist.balance import Weights
-        from ortist.objective import Objective, Targets, gram_matrix
+        from ortist.objective import Objective
         from ortist.optimizers import adam_init, adam_step
+        from ortist.targets import Targets, gram_matrix
 
         model = find_model(model_name)
         content, style = load_pictures(model, side, *(pictures or ()))
@@ -91,8 +92,8 @@ class OrtistStep:
     def gradient(self) -> Any:
         return self._objective(self._values)[1]
 
-    def end_profiling(self) -> str:
-        """The path of the record that ``profile`` asked for."""
+    def end_profiling(self) -> list[str]:
+        """The paths of the records that ``profile`` asked for."""
         return self._objective.end_profiling()
 
 
@@ -109,9 +110,9 @@ class GeneralStep(OrtistStep):
         import numpy as np
         from ortist.balance import Weights
         from ortist.general import GeneralObjective
-        from ortist.objective import Room, Targets
         from ortist.optimizers import adam_init, adam_step
         from ortist.style_losses import STYLE_LOSSES
+        from ortist.targets import Room, Targets
 
         model = find_model(model_name)
         content, style = load_pictures(model, side, *(pictures or ()))

@@ -59,7 +59,11 @@ def main(
         contestant = OrtistStep(model, size, None, threads, f"{folder}/step", provider)
         for _ in range(steps):
             contestant.gradient()
-        events = json.loads(Path(contestant.end_profiling()).read_text(encoding="utf-8"))
+        events = [
+            event
+            for path in contestant.end_profiling()
+            for event in json.loads(Path(path).read_text(encoding="utf-8"))
+        ]
     found = node_times(events, steps)
     placed = node_providers(events)
     by_op: dict[str, float] = defaultdict(float)

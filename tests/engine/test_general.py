@@ -20,8 +20,9 @@ from ortist.general import GeneralObjective
 from ortist.guides import Guides
 from ortist.images import Array
 from ortist.models import Model, find_model
-from ortist.objective import Losses, Objective, Room, Targets
+from ortist.objective import Objective
 from ortist.style_losses import STYLE_LOSSES
+from ortist.targets import Losses, Room, Targets
 from ortist.tile_work import TileWorker
 from ortist_models import CONTENT
 

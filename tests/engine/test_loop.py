@@ -17,10 +17,11 @@ from ortist.errors import OptionError, PictureError, ProviderError
 from ortist.images import Array
 from ortist.loop import Run
 from ortist.models import Model
-from ortist.objective import Objective, Targets, gram_matrix
+from ortist.objective import Objective
 from ortist.optimizers import AdamState, Point
 from ortist.options import Options
 from ortist.scene import Scene, Stage, View, plan_stages
+from ortist.targets import Targets, gram_matrix
 from PIL import Image
 
 from tests.conftest import small_pictures

@@ -14,11 +14,11 @@ from ortist.errors import OptionError
 from ortist.general import GeneralObjective
 from ortist.images import Array
 from ortist.models import find_model
-from ortist.objective import Targets
 from ortist.options import Options
 from ortist.scene import plan_stages
 from ortist.stored import Arrays
 from ortist.style_losses import STYLE_LOSSES
+from ortist.targets import Targets
 from PIL import Image
 
 from tests.conftest import Ortist, small_pictures

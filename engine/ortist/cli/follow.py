@@ -13,8 +13,8 @@ from .bar import progress_bar
 
 if TYPE_CHECKING:
     from ..loop import Run
-    from ..objective import Losses
     from ..result import Progress
+    from ..targets import Losses
 
 __all__ = ["Listener", "every", "follow", "losses_as_json", "traced"]
 

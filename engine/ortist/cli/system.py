@@ -62,7 +62,8 @@ def _one_step(name: str) -> tuple[str, float, float]:
 
     from ..balance import Weights
     from ..models import find_model
-    from ..objective import Objective, Targets, gram_matrix
+    from ..objective import Objective
+    from ..targets import Targets, gram_matrix
 
     model = find_model(name)
     objective = Objective(model)
