@@ -30,6 +30,14 @@ class Routes:
 
     def __init__(self, model: Model, segments: Sequence[Segment]) -> None:
         made = {name: index for index, part in enumerate(segments) for name in part.outputs}
+        self.made: dict[str, int] = made
+        """The segment of every output."""
+        last = {name: index for index, part in enumerate(segments) for name in part.inputs}
+        self.last_read = [
+            [name for name in part.inputs if last[name] == index]
+            for index, part in enumerate(segments)
+        ]
+        """By segment: what is not read later. (What only neighbours read is never among it.)"""
         self.waits: list[dict[int, int]] = []
         """By segment: which segment the band above (-1) or below (1) must have done before."""
         self.added: list[list[tuple[str, int, str]]] = []

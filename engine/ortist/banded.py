@@ -4,30 +4,24 @@ The graph of a band is written by ortist_export/bands.py, in segments between wh
 rows. Threads take one segment of one band after the other, and wait for the bands next to it only;
 sums over all bands are made once, between the way there and the way back. ONNX Runtime has one
 thread for each run, and values of a band's size, which stay in the caches.
-
-What is kept from segment to segment lies in arrays that are made at the first step of a size and
-serve all others.
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import itertools
-import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .balance import Weights
-from .band_routes import Routes, Segment, source_of
+from .band_routes import Routes, Segment
+from .band_work import Band, BandedPicture
 from .feature_maps import explain
 from .images import Array
 from .models import Bands, Model
-from .runtime import load_onnxruntime, open_session
+from .runtime import open_session
 from .targets import Losses, Targets
 
 __all__ = ["BANDED_FROM", "BandedObjective", "plan_bands"]
@@ -61,7 +55,7 @@ class BandedObjective:
         self._targets, self._weights = Targets(), Weights({}, {}, 0.0)
         self._terms: tuple[frozenset[int], frozenset[int]] | None = None
         self._segments: list[Segment] = []
-        self._picture: _Picture | None = None
+        self._picture: BandedPicture | None = None
         self._aimed = False
 
     def in_bands(self, tap: int, features: Array, shape: Sequence[int]) -> tuple[Array, ...]:
@@ -90,14 +84,34 @@ class BandedObjective:
         the segments are not such as the manifest says.
         """
         gradient = np.empty(image.shape, np.float32) if into is None else into
-        try:
-            picture = self._prepared(image.shape)
+        with self._explained(image):
+            style, content = frozenset(self._targets.style), frozenset(self._targets.content)
+            picture = self._prepared(image.shape, style, content)
+            if not self._aimed:
+                picture.aim(self._content_of(image.shape), self._targets, self._weights)
+                self._aimed = True
             picture.run(image, gradient, self._pool, self._threads)
+        return picture.losses(), gradient
+
+    def look(
+        self, image: Array, taps: Collection[int], style: Collection[int]
+    ) -> dict[int, tuple[Array, ...]] | None:
+        """The features of these taps, band by band, for targets that have a style at those.
+
+        None where a tap's are not to be had. Raises as a call does.
+        """
+        with self._explained(image):
+            picture = self._prepared(image.shape, frozenset(style), frozenset(taps))
+            return picture.look(image, taps, self._pool, self._threads)
+
+    @contextlib.contextmanager
+    def _explained(self, image: Array) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             self._picture = None
             explain(error, image)
             raise
-        return picture.losses(), gradient
 
     def end_profiling(self) -> list[str]:
         """The paths of the records of the calls so far, where ``profile`` asked for them."""
@@ -107,34 +121,32 @@ class BandedObjective:
         unit, least = self._bands.unit, self._model.smallest_side
         return plan_bands(shape[2], shape[3], self._threads, unit, least)
 
-    def _prepared(self, shape: tuple[int, ...]) -> _Picture:
-        """The arrays for images of that shape and terms of these layers, aimed."""
-        terms = frozenset(self._targets.style), frozenset(self._targets.content)
-        if self._terms != terms:
+    def _prepared(
+        self, shape: tuple[int, ...], style: frozenset[int], content: frozenset[int]
+    ) -> BandedPicture:
+        """The arrays for images of that shape and terms of these taps."""
+        if self._terms != (style, content):
             self._terms = self._picture = None
-            self._segments = self._opened(*terms)
+            self._segments = self._opened(style, content)
             self._routes = Routes(self._model, self._segments)
-            self._terms = terms
+            self._terms = style, content
         if self._picture is None or self._picture.shape != shape:
             self._picture = None  # before the new one is made
             bands = [
-                _Band(index, begin, end, shape[2], self._bands.reach)
+                Band(index, begin, end, shape[2], self._bands.reach)
                 for index, (begin, end) in enumerate(self._plan(shape))
             ]
-            self._picture = _Picture(
-                shape, *terms, self._model, self._segments, self._routes, bands
+            self._picture = BandedPicture(
+                shape, style, content, self._model, self._segments, self._routes, bands
             )
             self._aimed = False
-        if not self._aimed:
-            content = {
-                tap: features
-                if isinstance(features, tuple)
-                else self.in_bands(tap, features, shape)
-                for tap, features in self._targets.content.items()
-            }
-            self._picture.aim(content, self._targets, self._weights)
-            self._aimed = True
         return self._picture
+
+    def _content_of(self, shape: Sequence[int]) -> dict[int, tuple[Array, ...]]:
+        return {
+            tap: found if isinstance(found, tuple) else self.in_bands(tap, found, shape)
+            for tap, found in self._targets.content.items()
+        }
 
     def _opened(self, style: Collection[int], content: Collection[int]) -> list[Segment]:
         """The segments with the terms of these taps, and no others."""
@@ -147,249 +159,3 @@ class BandedObjective:
             session = open_session(data, "cpu", 1, profile, switches=switches)
             found.append(Segment(session))
         return found
-
-
-class _Band:
-    """Rows [begin, end) of the picture; its features see [begin, seen)."""
-
-    def __init__(self, index: int, begin: int, end: int, height: int, reach: int) -> None:
-        self.index, self.begin, self.end = index, begin, end
-        self.seen = min(height, end + reach)
-        self.arrays: dict[str, NDArray[Any]] = {}
-        self.values: dict[str, Any] = {}
-        self.bindings: dict[int, Any] = {}
-
-    def keep(self, name: str, array: NDArray[Any]) -> None:
-        """What is in ``array`` when a segment is run is its input or output of that name."""
-        self.arrays[name] = array
-        self.values[name] = load_onnxruntime().OrtValue.ortvalue_from_numpy(array)
-
-
-class _StoppedError(Exception):
-    """Another thread of the step failed."""
-
-
-class _Progress:
-    """What threads of one step have taken on and what is done.
-
-    Tasks are taken in their order, and need nothing but tasks before them.
-    """
-
-    def __init__(self, tasks: int, bands: int) -> None:
-        self._tasks = iter(range(tasks))
-        self._changed = threading.Condition()
-        self.done = [0] * bands
-        """By band, how many segments."""
-        self.mixed = 0
-        """Taps."""
-        self._failed = False
-
-    def take(self) -> int | None:
-        with self._changed:
-            return next(self._tasks, None)
-
-    def wait_until(self, ready: Callable[[], bool]) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._failed or ready())
-            if self._failed:
-                raise _StoppedError
-
-    def finish(self, band: int | None) -> None:
-        """A segment of that band, or a tap's sums, are done."""
-        with self._changed:
-            if band is None:
-                self.mixed += 1
-            else:
-                self.done[band] += 1
-            self._changed.notify_all()
-
-    def fail(self) -> None:
-        with self._changed:
-            self._failed = True
-            self._changed.notify_all()
-
-
-@dataclass
-class _Picture:
-    """The ``bands`` of images of one shape, with all that is kept for them."""
-
-    shape: tuple[int, ...]
-    style: frozenset[int]
-    content: frozenset[int]
-    model: Model
-    segments: Sequence[Segment]
-    routes: Routes
-    bands: Sequence[_Band]
-    _shared: _Band = field(default_factory=lambda: _Band(-1, 0, 0, 0, 0))
-    _losses: dict[int, float] = field(default_factory=dict)
-    _targets: Targets = field(default_factory=Targets)
-    _weights: Weights = field(default_factory=lambda: Weights({}, {}, 0.0))
-
-    def __post_init__(self) -> None:
-        for tap in self.model.taps:
-            t, size = tap.index, tap.channels if tap.index in self.style else 0
-            self._shared.keep(f"content_weight_{t}", np.zeros((), np.float32))
-            self._shared.keep(f"mixing_{t}", np.zeros((size, size), np.float32))
-            self._shared.keep(f"features_{t}", np.zeros((0, tap.channels, 1, 1), np.float32))
-        self._shared.keep("tv_weight", np.zeros((), np.float32))
-        for band in self.bands:
-            band.keep("image", np.empty((1, 3, band.seen - band.begin, self.shape[3]), np.float32))
-            band.keep(
-                "rows", np.empty((1, 3, band.end - band.begin + 2, self.shape[3]), np.float32)
-            )
-
-    def aim(
-        self, content: Mapping[int, tuple[Array, ...]], targets: Targets, weights: Weights
-    ) -> None:
-        """Sets what the next run compares with; ``content`` has features by tap and band."""
-        self._targets, self._weights = targets, weights
-        self._shared.arrays["tv_weight"][...] = weights.tv
-        for tap, parts in content.items():
-            name = f"features_{tap}"
-            self._shared.arrays[f"content_weight_{tap}"][...] = weights.content.get(tap, 0)
-            for band, part in zip(self.bands, parts, strict=True):
-                if band.arrays.get(name) is part:
-                    continue
-                band.keep(name, part)
-                for index, binding in band.bindings.items():
-                    if name in self.segments[index].inputs:
-                        binding.bind_ortvalue_input(name, band.values[name])
-
-    def run(self, image: Array, gradient: Array, pool: ThreadPoolExecutor, threads: int) -> None:
-        """Writes the ``gradient``; the ``threads`` are this one and some of ``pool``."""
-        tasks = [(index, band) for index in range(len(self.segments)) for band in self.bands]
-        style = sorted(self.style)
-        at = self.routes.mixing * len(self.bands)
-        every: list[tuple[int, _Band | int]] = [*tasks[:at]]
-        every += [(-1, tap) for tap in style]
-        every += tasks[at:]
-        progress = _Progress(len(every), len(self.bands))
-        work = functools.partial(self._work, progress, every, image, gradient)
-        others = [pool.submit(work) for _ in range(min(threads, len(self.bands)) - 1)]
-        failed: list[BaseException] = []
-        try:
-            work()
-        except _StoppedError as error:
-            failed.append(error)
-        finally:
-            failed = [f for f in (other.exception() for other in others) if f is not None] + failed
-        if failed:
-            raise next((f for f in failed if not isinstance(f, _StoppedError)), failed[0])
-        for band in self.bands[:-1]:  # rows that are seen by two
-            own = band.end - band.begin
-            gradient[:, :, band.end : band.seen] += band.arrays["gradient"][:, :, own:]
-
-    def losses(self) -> Losses:
-        """Those of the last run."""
-
-        def total(name: str) -> float:
-            return float(sum(float(band.arrays[name]) for band in self.bands))
-
-        return Losses(
-            {tap: total(f"content_loss_{tap}") for tap in sorted(self.content)},
-            {tap: self._losses[tap] for tap in sorted(self.style)},
-            total("tv_loss"),
-        )
-
-    def _work(
-        self,
-        progress: _Progress,
-        tasks: Sequence[tuple[int, _Band | int]],
-        image: Array,
-        gradient: Array,
-    ) -> None:
-        """What one thread does in a step."""
-        done = progress.done
-        try:
-            while (number := progress.take()) is not None:
-                index, band = tasks[number]
-                if not isinstance(band, _Band):
-                    progress.wait_until(lambda: min(done) >= self.routes.mixing)
-                    self._mix(band)
-                    progress.finish(None)
-                    continue
-                if index == 0:
-                    self._look_at(image, band)
-                elif index == self.routes.mixing:
-                    progress.wait_until(lambda: progress.mixed == len(self.style))
-                progress.wait_until(functools.partial(self._ready, index, band, done))
-                self._run(index, band)
-                if index == len(self.segments) - 1:
-                    own = band.end - band.begin
-                    gradient[:, :, band.begin : band.end] = band.arrays["gradient"][:, :, :own]
-                progress.finish(band.index)
-        except BaseException:
-            progress.fail()
-            raise
-
-    def _ready(self, index: int, band: _Band, done: Sequence[int]) -> bool:
-        """Whether all that a segment of a band needs is there."""
-        if done[band.index] < index:
-            return False
-        for offset, segment in self.routes.waits[index].items():
-            neighbour = self._neighbour(band, offset)
-            if neighbour is not None and done[neighbour.index] <= segment:
-                return False
-        return True
-
-    def _look_at(self, image: Array, band: _Band) -> None:
-        band.arrays["image"][...] = image[:, :, band.begin : band.seen]
-        rows, height = band.arrays["rows"], image.shape[2]
-        rows[:, :, 1:-1] = image[:, :, band.begin : band.end]
-        rows[:, :, 0] = image[:, :, max(0, band.begin - 1)]
-        rows[:, :, -1] = image[:, :, min(height - 1, band.end)]
-
-    def _run(self, index: int, band: _Band) -> None:
-        """One segment of one band, after what its neighbours add to its gradients."""
-        for name, row, source in self.routes.added[index]:
-            neighbour = self._neighbour(band, 1 if row else -1)
-            if neighbour is not None:
-                band.arrays[name][:, :, row] += neighbour.arrays[source][:, :, 0]
-        segment = self.segments[index]
-        if index in band.bindings:
-            segment.session.run_with_iobinding(band.bindings[index])
-            return
-        binding = segment.session.io_binding()
-        for name in segment.inputs:
-            binding.bind_ortvalue_input(name, self._value(band, name, segment))
-        for name in segment.outputs:
-            binding.bind_output(name, "cpu")
-        segment.session.run_with_iobinding(binding)
-        # From now on the outputs are written to arrays of our own.
-        for name, value in zip(segment.outputs, binding.get_outputs(), strict=True):
-            band.keep(name, value.numpy())
-        binding.clear_binding_outputs()
-        for name in segment.outputs:
-            binding.bind_ortvalue_output(name, band.values[name])
-        band.bindings[index] = binding
-
-    def _value(self, band: _Band, name: str, segment: Segment) -> Any:
-        """The input ``name`` of a band, made by itself, by another or by none."""
-        if name.startswith("halo"):
-            offset, source = source_of(name)
-            neighbour = self._neighbour(band, offset)
-            if neighbour is not None:
-                return neighbour.values[source]
-            edge = band.arrays[f"{source.partition('.')[0]}.first"]
-            height = 1 if segment.heights[name] == 1 else 0
-            band.keep(name, np.zeros((*edge.shape[:2], height, edge.shape[3]), np.float32))
-        return band.values[name] if name in band.values else self._shared.values[name]
-
-    def _neighbour(self, band: _Band, offset: int) -> _Band | None:
-        index = band.index + offset
-        return self.bands[index] if 0 <= index < len(self.bands) else None
-
-    def _mix(self, tap: int) -> None:
-        """The style loss of a tap, and M = 4 w / (C N) (G - A), from the moments of all bands."""
-        weight = self._weights.style.get(tap, 0)
-        size = sum(int(band.arrays[f"size_{tap}"]) for band in self.bands)
-        first, *others = (band.arrays[f"moments_{tap}"] for band in self.bands)
-        difference = first.copy()
-        for moments in others:
-            difference += moments
-        difference /= np.float32(size)
-        difference -= self._targets.style[tap]
-        self._losses[tap] = weight * float(np.square(difference).sum())
-        np.multiply(
-            difference, np.float32(4 * weight / size), out=self._shared.arrays[f"mixing_{tap}"]
-        )

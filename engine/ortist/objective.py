@@ -101,15 +101,13 @@ class Objective:
 
         They are copied out of ONNX Runtime's memory, which is in few pieces then.
         """
+        taps, objective = tuple(taps), self._for(pixels.shape)
+        if isinstance(objective, BandedObjective):
+            in_bands = objective.look(pixels, taps, targets.style)
+            if in_bands is not None:
+                return replace(targets, content=in_bands)
         found = self.features(np.ascontiguousarray(pixels), taps, shrink=False)
-        content: dict[int, Array | tuple[Array, ...]] = {}
-        objective = self._for(pixels.shape)
-        for tap, features in found.items():
-            if isinstance(objective, BandedObjective):
-                content[tap] = objective.in_bands(tap, features, pixels.shape)
-            else:
-                content[tap] = features.copy()
-        return replace(targets, content=content)
+        return replace(targets, content={tap: features.copy() for tap, features in found.items()})
 
     def energies(self, targets: Targets) -> dict[int, float]:
         """||P||^2 of the content's features P, by tap."""

@@ -5,10 +5,11 @@ The import is inside the functions: it takes a third of a second that ``--help``
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -21,7 +22,14 @@ from .options import Provider
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["available_cpus", "control_groups", "load_onnxruntime", "open_session", "shrinking"]
+__all__ = [
+    "available_cpus",
+    "control_groups",
+    "load_onnxruntime",
+    "open_session",
+    "own_cpu",
+    "shrinking",
+]
 
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 """In the order in which ``auto`` tries them."""
@@ -86,6 +94,27 @@ def control_groups() -> list[Path]:
     own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
     folder = root / own
     return [folder, *(parent for parent in folder.parents if root in (parent, *parent.parents))]
+
+
+@contextlib.contextmanager
+def own_cpu(number: int, threads: int) -> Iterator[None]:
+    """Meanwhile the calling thread, ``number`` of so many that take turns, has a CPU of its own.
+
+    Threads that wake each other are put on one CPU by Linux, and stay there for some 50 ms. Done
+    only where the ``threads`` are as many as the CPUs: which ones to take is no question then.
+    """
+    get, put = getattr(os, "sched_getaffinity", None), getattr(os, "sched_setaffinity", None)
+    cpus = get(0) if get else set()
+    if threads < 2 or len(cpus) != threads or put is None:
+        yield
+        return
+    with contextlib.suppress(OSError):
+        put(0, {sorted(cpus)[number]})
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            put(0, cpus)
 
 
 def open_session(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ortist import banded
+from ortist import band_work, banded
 from ortist.balance import Weights
 from ortist.banded import BANDED_FROM, BandedObjective, plan_bands
 from ortist.errors import ModelError
@@ -204,7 +204,7 @@ def test_a_failure_stops_all_threads_and_the_next_step_works() -> None:
         patch.setattr(banded, "_BAND", 16 * 64)
         own.aim(*aims)
         expected = own(image)
-        run, count = banded._Picture._run, itertools.count()
+        run, count = band_work.BandedPicture._run, itertools.count()
 
         def failing(self: Any, index: int, band: Any) -> None:
             if next(count) == 40:
@@ -213,7 +213,7 @@ def test_a_failure_stops_all_threads_and_the_next_step_works() -> None:
             run(self, index, band)
 
         with pytest.MonkeyPatch.context() as broken:
-            broken.setattr(banded._Picture, "_run", failing)
+            broken.setattr(band_work.BandedPicture, "_run", failing)
             with pytest.raises(Exception, match="not enough memory for a picture of 64 x 96"):
                 own(image)
         again = own(image)
@@ -228,14 +228,14 @@ def test_an_interrupt_ends_the_step_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(banded, "_BAND", 16 * 64)
     own.aim(*targets(image, (1, 4), (3,)))
     own(image)
-    run, main = banded._Picture._run, threading.current_thread()
+    run, main = band_work.BandedPicture._run, threading.current_thread()
 
     def interrupted(self: Any, index: int, band: Any) -> None:
         if threading.current_thread() is main and index > 4:
             raise KeyboardInterrupt
         run(self, index, band)
 
-    monkeypatch.setattr(banded._Picture, "_run", interrupted)
+    monkeypatch.setattr(band_work.BandedPicture, "_run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         own(image)
     own.release()
