@@ -316,16 +316,15 @@ class BandedPicture:
         return self.bands[index] if 0 <= index < len(self.bands) else None
 
     def _mix(self, tap: int) -> None:
-        """The style loss of a tap, and M = 4 w / (C N) (G - A), from the moments of all bands."""
+        """The style loss of a tap, and M = 4 w / (C N) (G - A), from the moments S of all bands.
+
+        G = S / (C N), and so G - A = D / (C N) with D = S - C N A.
+        """
         weight = self._weights.style.get(tap, 0)
         size = sum(int(band.arrays[f"size_{tap}"]) for band in self.bands)
-        first, *others = (band.arrays[f"moments_{tap}"] for band in self.bands)
-        difference = first.copy()
-        for moments in others:
-            difference += moments
-        difference /= np.float32(size)
-        difference -= self._targets.style[tap]
-        self._losses[tap] = weight * float(np.square(difference).sum())
-        np.multiply(
-            difference, np.float32(4 * weight / size), out=self._shared.arrays[f"mixing_{tap}"]
-        )
+        mixing = self._shared.arrays[f"mixing_{tap}"]
+        np.multiply(self._targets.style[tap], np.float32(-size), out=mixing)
+        for band in self.bands:
+            mixing += band.arrays[f"moments_{tap}"]
+        self._losses[tap] = weight * float(np.square(mixing).sum()) / size**2
+        mixing *= np.float32(4 * weight / size**2)

@@ -24,22 +24,23 @@ from .models import Bands, Model
 from .runtime import open_session
 from .targets import Losses, Targets
 
-__all__ = ["BANDED_FROM", "BandedObjective", "plan_bands"]
+__all__ = ["BANDED_FROM", "BAND_PIXELS", "BandedObjective", "plan_bands"]
 
 BANDED_FROM = 45_000
 """Pixels from which on a picture is faster in bands than whole."""
-_BAND = 50_000
+BAND_PIXELS = 50_000
 """Pixels of a band, about: fewer mean more runs, more do not fit the caches."""
 
 
 def plan_bands(
     height: int, width: int, threads: int, unit: int, smallest_side: int
 ) -> list[tuple[int, int]]:
-    """The rows [begin, end) of bands of about equal size, if it can be one for each thread.
+    """The rows [begin, end) of bands of about equal size, if it can be as many for each thread.
 
-    All begin at multiples of ``unit``, and the last has ``smallest_side`` rows at least.
+    Threads take turns, so that each has the same bands in every segment then, and their values in
+    its caches. All begin at multiples of ``unit``; the last has ``smallest_side`` rows at least.
     """
-    count = max(threads, round(height * width / _BAND))
+    count = threads * max(1, round(height * width / BAND_PIXELS / threads))
     starts = {round(height * i / count / unit) * unit for i in range(1, count)}
     inner = sorted(start for start in starts if 0 < start <= height - smallest_side)
     return list(itertools.pairwise([0, *inner, height]))

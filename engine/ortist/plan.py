@@ -25,11 +25,13 @@ from typing import Any
 from ortist_models import FEATURES, OBJECTIVE, PULLBACK
 
 from .balance import chosen_taps
+from .banded import BAND_PIXELS, BANDED_FROM
 from .errors import OptionError, ResourceError
 from .images import Header, size_at
 from .machine import available_memory
 from .models import Model
 from .options import STARTS, Options, size_in_words
+from .runtime import available_cpus
 from .scene import KEPT_BYTES, Stage, plan_stages
 from .tiles import plan_tiles
 from .workers import tiles_at_once
@@ -315,7 +317,11 @@ class _Need:
     def _graphs(self, tile: int | None) -> int:
         seen = self._seen(*self.canvas, tile)
         if tile is None and self._fast:
-            return int(seen * (self._model.memory[OBJECTIVE] + self._features))
+            bands, own = self._model.bands, self._model.memory[OBJECTIVE]
+            if bands is None or seen < BANDED_FROM or self.options.provider == "cuda":
+                return int(seen * (own + self._features))
+            threads = self.options.threads or available_cpus()
+            return int(seen * (bands.kept + self._features) + threads * BAND_PIXELS * own)
         # One pass after the other: most of what the first leaves serves the second. The pixels of
         # the tile that comes next and the gradient of the last are there beside them.
         both = self._model.memory[FEATURES] + self._model.memory.get(PULLBACK, 0)

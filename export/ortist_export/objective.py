@@ -34,7 +34,7 @@ __all__ = [
     "TapTerm",
     "chain",
     "objective_model",
-    "sum_of_rows",
+    "sum_of_sums",
     "value_info",
     "variation_term",
 ]
@@ -134,7 +134,7 @@ class TapTerm:
             gram = op("Mul", self.moments(), per_value, name="gram")
             difference = op("Sub", gram, f"gram_{tap}", name="gram_difference")
             rows = op("ReduceSumSquare", difference, builder.integers([1]))
-            loss = op("Mul", sum_of_rows(builder, rows), weight, name="weighted")
+            loss = op("Mul", sum_of_sums(builder, rows), weight, name="weighted")
             four = op("Mul", builder.constant(4.0), weight, name="four_w")
             scale = op("Mul", four, per_value, name="four_w_per_value")
             return [op("Mul", difference, scale, name="mixing"), loss]
@@ -178,9 +178,11 @@ class TapTerm:
                 op("Sub", part, target, name="difference")
                 for part, target in zip(parts, self._content_targets(), strict=True)
             ]
+            # Twice as fast as ReduceSumSquare, which is slow but over everything at once.
+            squares = [op("Mul", value, value, name="squares") for value in differences]
             errors = [
-                sum_of_rows(builder, op("ReduceSumSquare", difference, builder.integers([3])))
-                for difference in differences
+                sum_of_sums(builder, op("ReduceSum", square, builder.integers([2, 3])))
+                for square in squares
             ]
             error = errors[0] if len(errors) == 1 else chain(builder, "Add", errors)
             two = op("Mul", builder.constant(2.0), weight, name="two_w")
@@ -262,7 +264,7 @@ def variation_term(builder: GraphBuilder, image: str, rows: str) -> str:
         name="k_image",
     )
     product = builder.op("Mul", image, variation, name="x_k_x")
-    total = sum_of_rows(builder, builder.op("ReduceSum", product, builder.integers([3])))
+    total = sum_of_sums(builder, builder.op("ReduceSum", product, builder.integers([3])))
     builder.nodes.append(helper.make_node("Mul", [total, "tv_weight"], ["tv_loss"], "tv_loss"))
     two = builder.op("Mul", builder.constant(2.0), "tv_weight", name="two_w")
     return builder.op("Mul", variation, two, name="d_tv")
@@ -288,8 +290,8 @@ def chain(builder: GraphBuilder, op_type: str, values: Sequence[str]) -> str:
     return total
 
 
-def sum_of_rows(builder: GraphBuilder, rows: str) -> str:
-    """The sum of sums by rows: one long float32 sum would lose 5e-5 of a 256 px content loss."""
+def sum_of_sums(builder: GraphBuilder, rows: str) -> str:
+    """Sums of rows or planes summed: one float32 sum would lose 5e-5 of a 256 px content loss."""
     return builder.op("ReduceSum", rows, keepdims=0, name="total")
 
 
