@@ -40,3 +40,17 @@ def test_threads_are_bounded_by_the_cpus(procedural: Model) -> None:
     assert session.get_session_options().intra_op_num_threads == cpus
     with pytest.raises(OptionError, match=f"{cpus + 1} threads are more than the {cpus} CPUs"):
         runtime.open_session(b"", "cpu", cpus + 1)
+
+
+def test_a_thread_has_a_cpu_of_its_own_where_there_are_as_many() -> None:
+    cpus = os.sched_getaffinity(0)
+    for number, cpu in enumerate(sorted(cpus)):
+        with runtime.own_cpu(number, len(cpus)):
+            inside = os.sched_getaffinity(0)
+        assert inside == ({cpu} if len(cpus) > 1 else cpus)
+        assert os.sched_getaffinity(0) == cpus
+    with runtime.own_cpu(0, len(cpus) + 1):  # others take turns on these CPUs too
+        assert os.sched_getaffinity(0) == cpus
+    with pytest.raises(KeyError), runtime.own_cpu(0, len(cpus)):
+        raise KeyError
+    assert os.sched_getaffinity(0) == cpus
