@@ -18,6 +18,11 @@ __all__ = ["Routes", "Segment", "source_of"]
 
 
 class Segment:
+    """A session with the names of its inputs and outputs, and the heights of inputs that are maps.
+
+    A height that is free is no number.
+    """
+
     def __init__(self, session: InferenceSession) -> None:
         self.session = session
         self.inputs = [value.name for value in session.get_inputs()]

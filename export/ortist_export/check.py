@@ -59,8 +59,7 @@ class Deviation:
     of rows, if the bundle has them, with the picture as one band. For the record: ``float32`` and
     ``float64`` are the largest errors of the gradient against autograd with decisions of its own,
     ``autograd`` that of autograd's float32, and ``undecided`` counts the components where its
-    float32 and float64
-    differ by more than the tolerance.
+    float32 and float64 differ by more than the tolerance.
     """
 
     image: str
