@@ -1,4 +1,4 @@
-"""The work on the bands of one picture: tasks that threads share, and the arrays that they fill.
+"""The work on the bands of one picture: what threads run, and the arrays that they fill.
 
 What is kept from segment to segment lies in arrays that are made at the first step and serve all
 others. Of one band they are filled in the same order in every step, so that what nothing later in
@@ -7,10 +7,7 @@ a step reads can be overwritten by what is made later.
 
 from __future__ import annotations
 
-import functools
-import itertools
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +20,7 @@ from .band_routes import Routes, Segment, source_of
 from .images import Array
 from .models import Model
 from .runtime import load_onnxruntime, own_cpu
+from .schedule import Mix, Schedule, StoppedError
 from .targets import Losses, Targets
 
 __all__ = ["Band", "BandedPicture"]
@@ -65,54 +63,6 @@ class Band:
     def dismiss(self, names: Iterable[str]) -> None:
         """Of copies that nothing later in a step reads; what is kept next may overwrite them."""
         self._free += [self._buffers.pop(name) for name in names if name in self._buffers]
-
-
-class _StoppedError(Exception):
-    """Another thread of the step failed."""
-
-
-class _Progress:
-    """What threads of one step have taken on and what is done.
-
-    Tasks are taken in their order, and need nothing but tasks before them.
-    """
-
-    def __init__(self, tasks: int, bands: int) -> None:
-        self._tasks = iter(range(tasks))
-        self._changed = threading.Condition()
-        self.done = [0] * bands
-        """By band, how many segments."""
-        self.mixed = 0
-        """Taps."""
-        self._failed = False
-
-    def take(self) -> int | None:
-        with self._changed:
-            return next(self._tasks, None)
-
-    def wait_until(self, ready: Callable[[], bool]) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._failed or ready())
-            if self._failed:
-                raise _StoppedError
-
-    def finish(self, band: int | None) -> None:
-        """A segment of that band, or a tap's sums, are done."""
-        with self._changed:
-            if band is None:
-                self.mixed += 1
-            else:
-                self.done[band] += 1
-            self._changed.notify_all()
-
-    def fail(self) -> None:
-        with self._changed:
-            self._failed = True
-            self._changed.notify_all()
-
-
-_Task = tuple[int, Band | int]
-"""A segment of a band, or -1 and a tap whose sums are made."""
 
 
 @dataclass
@@ -163,11 +113,7 @@ class BandedPicture:
 
     def run(self, image: Array, gradient: Array, pool: ThreadPoolExecutor, threads: int) -> None:
         """Writes the ``gradient``; the ``threads`` are this one and some of ``pool``."""
-        there, back = self.routes.mixing, len(self.segments)
-        tasks: list[_Task] = [*itertools.product(range(there), self.bands)]
-        tasks += [(-1, tap) for tap in sorted(self.style)]
-        tasks += itertools.product(range(there, back), self.bands)
-        self._share(tasks, image, gradient, pool, threads)
+        self._share(len(self.segments), image, gradient, pool, threads)
         for band in self.bands[:-1]:  # rows that are seen by two
             own = band.end - band.begin
             gradient[:, :, band.end : band.seen] += band.arrays["gradient"][:, :, own:]
@@ -180,8 +126,7 @@ class BandedPicture:
         if not {*names.values()} <= self.routes.made.keys():
             return None
         count = 1 + max(self.routes.made[name] for name in names.values())
-        tasks: list[_Task] = [*itertools.product(range(count), self.bands)]
-        self._share(tasks, image, None, pool, threads)
+        self._share(count, image, None, pool, threads)
         return {
             tap: tuple(band.arrays[name].copy() for band in self.bands)
             for tap, name in names.items()
@@ -189,30 +134,34 @@ class BandedPicture:
 
     def _share(
         self,
-        tasks: Sequence[_Task],
+        segments: int,
         image: Array,
         gradient: Array | None,
         pool: ThreadPoolExecutor,
         threads: int,
     ) -> None:
-        """Has all threads do the ``tasks``; raises what one of them raises."""
-        progress = _Progress(len(tasks), len(self.bands))
+        """Has all threads run the first ``segments``; raises what one of them raises."""
         count = min(threads, len(self.bands))
+        # Those of the deepest taps have the largest matrices, and are needed first.
+        taps = sorted(self.style, reverse=True) if segments > self.routes.mixing else []
+        schedule = Schedule(
+            len(self.bands), segments, count, self.routes.waits, self.routes.mixing, taps
+        )
 
         def work(number: int) -> None:
             with own_cpu(number, count):
-                self._work(progress, tasks, image, gradient)
+                self._work(schedule, number, image, gradient)
 
         others = [pool.submit(work, number) for number in range(1, count)]
         failed: list[BaseException] = []
         try:
             work(0)
-        except _StoppedError as error:
+        except StoppedError as error:
             failed.append(error)
         finally:
             failed = [f for f in (other.exception() for other in others) if f is not None] + failed
         if failed:
-            raise next((f for f in failed if not isinstance(f, _StoppedError)), failed[0])
+            raise next((f for f in failed if not isinstance(f, StoppedError)), failed[0])
 
     def losses(self) -> Losses:
         """Those of the last run."""
@@ -227,45 +176,25 @@ class BandedPicture:
         )
 
     def _work(
-        self,
-        progress: _Progress,
-        tasks: Sequence[_Task],
-        image: Array,
-        gradient: Array | None,
+        self, schedule: Schedule, thread: int, image: Array, gradient: Array | None
     ) -> None:
         """What one thread does in a step."""
-        done = progress.done
         try:
-            while (number := progress.take()) is not None:
-                index, band = tasks[number]
-                if not isinstance(band, Band):
-                    progress.wait_until(lambda: min(done) >= self.routes.mixing)
-                    self._mix(band)
-                    progress.finish(None)
-                    continue
-                if index == 0:
-                    self._look_at(image, band)
-                elif index == self.routes.mixing:
-                    progress.wait_until(lambda: progress.mixed == len(self.style))
-                progress.wait_until(functools.partial(self._ready, index, band, done))
-                self._run(index, band)
-                if gradient is not None and index == len(self.segments) - 1:
-                    own = band.end - band.begin
-                    gradient[:, :, band.begin : band.end] = band.arrays["gradient"][:, :, :own]
-                progress.finish(band.index)
+            while (work := schedule.take(thread)) is not None:
+                if isinstance(work, Mix):
+                    self._mix(work.tap)
+                else:
+                    index, band = work.segment, self.bands[work.band]
+                    if index == 0:
+                        self._look_at(image, band)
+                    self._run(index, band)
+                    if gradient is not None and index == len(self.segments) - 1:
+                        own = band.end - band.begin
+                        gradient[:, :, band.begin : band.end] = band.arrays["gradient"][:, :, :own]
+                schedule.finish(work)
         except BaseException:
-            progress.fail()
+            schedule.fail()
             raise
-
-    def _ready(self, index: int, band: Band, done: Sequence[int]) -> bool:
-        """Whether all that a segment of a band needs is there."""
-        if done[band.index] < index:
-            return False
-        for offset, segment in self.routes.waits[index].items():
-            neighbour = self._neighbour(band, offset)
-            if neighbour is not None and done[neighbour.index] <= segment:
-                return False
-        return True
 
     def _look_at(self, image: Array, band: Band) -> None:
         band.arrays["image"][...] = image[:, :, band.begin : band.seen]

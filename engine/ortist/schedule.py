@@ -1,0 +1,121 @@
+"""What the threads of a step do next: segments of bands, and the sums over all of them.
+
+A thread has bands of its own, side by side in the picture, whose values its caches hold; it takes
+one of another thread where none of its own is ready.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+__all__ = ["Mix", "Run", "Schedule", "StoppedError"]
+
+
+class Run(NamedTuple):
+    """A segment of a band."""
+
+    segment: int
+    band: int
+
+
+class Mix(NamedTuple):
+    """The sums of a tap over all bands."""
+
+    tap: int
+
+
+class StoppedError(Exception):
+    """Another thread of the step failed."""
+
+
+class Schedule:
+    """One step: ``segments`` of so many ``bands``, in their order, by so many ``threads``.
+
+    ``waits[i]`` says which segment the band above (-1) or below (1) must have done before segment i
+    of a band is run; and before segment ``mixing`` is, the sums of all ``taps`` must be made, which
+    need all bands' segments before it.
+    """
+
+    def __init__(
+        self,
+        bands: int,
+        segments: int,
+        threads: int,
+        waits: Sequence[Mapping[int, int]],
+        mixing: int,
+        taps: Sequence[int],
+    ) -> None:
+        self._segments, self._waits, self._mixing = segments, waits, mixing
+        ends = [bands * thread // threads for thread in range(threads + 1)]
+        self._own = [range(*pair) for pair in itertools.pairwise(ends)]
+        self._turn = [0] * threads
+        """By thread, which of its own bands is looked at first."""
+        self._done = [0] * bands
+        """By band, how many segments; and how many are done or being done."""
+        self._begun = [0] * bands
+        self._taps = list(taps)
+        self._unmixed = len(taps)
+        self._changed = threading.Condition()
+        self._failed = False
+
+    def take(self, thread: int) -> Run | Mix | None:
+        """The next piece of work for that thread, when there is one; None at the end of the step.
+
+        Raises StoppedError when another thread has failed.
+        """
+        with self._changed:
+            while True:
+                if self._failed:
+                    raise StoppedError
+                if (found := self._next(thread)) is not None:
+                    return found
+                if min(self._begun) == self._segments:
+                    return None
+                self._changed.wait()
+
+    def finish(self, work: Run | Mix) -> None:
+        with self._changed:
+            if isinstance(work, Mix):
+                self._unmixed -= 1
+            else:
+                self._done[work.band] += 1
+            self._changed.notify_all()
+
+    def fail(self) -> None:
+        with self._changed:
+            self._failed = True
+            self._changed.notify_all()
+
+    def _next(self, thread: int) -> Run | Mix | None:
+        if self._taps and min(self._done) >= self._mixing:
+            return Mix(self._taps.pop(0))
+        own, turn = self._own[thread], self._turn[thread]
+        for band in itertools.chain(own[turn:], own[:turn]):  # the first is ready as a rule
+            if self._is_ready(band):
+                self._turn[thread] = (band - own.start + 1) % len(own)
+                return self._begin(band)
+        for other in self._own:
+            for band in other:
+                if self._is_ready(band):
+                    return self._begin(band)
+        return None
+
+    def _begin(self, band: int) -> Run:
+        segment = self._begun[band]
+        self._begun[band] += 1
+        return Run(segment, band)
+
+    def _is_ready(self, band: int) -> bool:
+        """Whether all that the band's next segment needs is there."""
+        segment = self._begun[band]
+        if segment == self._segments or self._done[band] < segment:
+            return False
+        if segment == self._mixing and self._unmixed:
+            return False
+        return all(
+            not 0 <= band + offset < len(self._done) or self._done[band + offset] > needed
+            for offset, needed in self._waits[segment].items()
+        )
