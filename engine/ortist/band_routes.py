@@ -18,16 +18,16 @@ __all__ = ["Routes", "Segment", "source_of"]
 
 
 class Segment:
-    """A session with the names of its inputs and outputs, and the heights of inputs that are maps.
+    """A session for each thread, with the names of their inputs and outputs.
 
-    A height that is free is no number.
+    And the heights of inputs that are maps, by name: one that is free is no number.
     """
 
-    def __init__(self, session: InferenceSession) -> None:
-        self.session = session
-        self.inputs = [value.name for value in session.get_inputs()]
-        self.outputs = [value.name for value in session.get_outputs()]
-        self.heights = {v.name: v.shape[2] for v in session.get_inputs() if len(v.shape) == 4}
+    def __init__(self, sessions: Sequence[InferenceSession]) -> None:
+        self.sessions = sessions
+        self.inputs = [value.name for value in sessions[0].get_inputs()]
+        self.outputs = [value.name for value in sessions[0].get_outputs()]
+        self.heights = {v.name: v.shape[2] for v in sessions[0].get_inputs() if len(v.shape) == 4}
 
 
 class Routes:

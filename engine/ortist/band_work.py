@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,12 @@ from .balance import Weights
 from .band_routes import Routes, Segment, source_of
 from .images import Array
 from .models import Model
-from .runtime import load_onnxruntime, own_cpu
+from .runtime import load_onnxruntime, own_cpu, shrinking
 from .schedule import Mix, Schedule, StoppedError
 from .targets import Losses, Targets
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, IOBinding
 
 __all__ = ["Band", "BandedPicture"]
 
@@ -37,7 +40,8 @@ class Band:
         self.seen = min(height, end + reach)
         self.arrays: dict[str, NDArray[Any]] = {}
         self.values: dict[str, Any] = {}
-        self.bindings: dict[int, Any] = {}
+        self.bindings: dict[tuple[int, int], Any] = {}
+        """By segment and thread."""
         self._buffers: dict[str, NDArray[np.uint8]] = {}
         self._free: list[NDArray[np.uint8]] = []
 
@@ -107,7 +111,7 @@ class BandedPicture:
                 if band.arrays.get(name) is part:
                     continue
                 band.keep(name, part)
-                for index, binding in band.bindings.items():
+                for (index, _), binding in band.bindings.items():
                     if name in self.segments[index].inputs:
                         binding.bind_ortvalue_input(name, band.values[name])
 
@@ -175,9 +179,7 @@ class BandedPicture:
             total("tv_loss"),
         )
 
-    def _work(
-        self, schedule: Schedule, thread: int, image: Array, gradient: Array | None
-    ) -> None:
+    def _work(self, schedule: Schedule, thread: int, image: Array, gradient: Array | None) -> None:
         """What one thread does in a step."""
         try:
             while (work := schedule.take(thread)) is not None:
@@ -187,7 +189,7 @@ class BandedPicture:
                     index, band = work.segment, self.bands[work.band]
                     if index == 0:
                         self._look_at(image, band)
-                    self._run(index, band)
+                    self._run(index, band, thread)
                     if gradient is not None and index == len(self.segments) - 1:
                         own = band.end - band.begin
                         gradient[:, :, band.begin : band.end] = band.arrays["gradient"][:, :, :own]
@@ -203,29 +205,43 @@ class BandedPicture:
         rows[:, :, 0] = image[:, :, max(0, band.begin - 1)]
         rows[:, :, -1] = image[:, :, min(height - 1, band.end)]
 
-    def _run(self, index: int, band: Band) -> None:
+    def _run(self, index: int, band: Band, thread: int) -> None:
         """One segment of one band, after what its neighbours add to its gradients."""
         for name, row, source in self.routes.added[index]:
             neighbour = self._neighbour(band, 1 if row else -1)
             if neighbour is not None:
                 band.arrays[name][:, :, row] += neighbour.arrays[source][:, :, 0]
         segment = self.segments[index]
-        if index in band.bindings:
-            segment.session.run_with_iobinding(band.bindings[index])
+        session = segment.sessions[thread]
+        if (index, thread) in band.bindings:
+            session.run_with_iobinding(band.bindings[index, thread])
             return
-        binding = segment.session.io_binding()
+        binding = session.io_binding()
         for name in segment.inputs:
             binding.bind_ortvalue_input(name, self._value(band, name, segment))
+        if band.values.keys() >= {*segment.outputs}:  # another thread's first run made them
+            self._bind_outputs(index, band, binding)
+            session.run_with_iobinding(binding)
+        else:
+            self._run_first(index, band, session, binding)
+            self._bind_outputs(index, band, binding)
+        band.bindings[index, thread] = binding
+
+    def _bind_outputs(self, index: int, band: Band, binding: IOBinding) -> None:
+        for name in self.segments[index].outputs:
+            binding.bind_ortvalue_output(name, band.values[name])
+
+    def _run_first(
+        self, index: int, band: Band, session: InferenceSession, binding: IOBinding
+    ) -> None:
+        """Makes the arrays of a segment's outputs, whose shapes only a run can tell."""
+        segment = self.segments[index]
         for name in segment.outputs:
             binding.bind_output(name, "cpu")
-        segment.session.run_with_iobinding(binding)
-        # From now on the outputs are written to arrays of our own.
+        session.run_with_iobinding(binding)
         for name, value in zip(segment.outputs, binding.get_outputs(), strict=True):
             band.keep_copy(name, value.numpy())
         binding.clear_binding_outputs()
-        for name in segment.outputs:
-            binding.bind_ortvalue_output(name, band.values[name])
-        band.bindings[index] = binding
         band.dismiss(self.routes.last_read[index])
 
     def _value(self, band: Band, name: str, segment: Segment) -> Any:

@@ -21,14 +21,14 @@ from .band_work import Band, BandedPicture
 from .feature_maps import explain
 from .images import Array
 from .models import Bands, Model
-from .runtime import open_session
+from .runtime import open_session, own_pool, shrinking
 from .targets import Losses, Targets
 
 __all__ = ["BANDED_FROM", "BAND_PIXELS", "BandedObjective", "plan_bands"]
 
 BANDED_FROM = 45_000
 """Pixels from which on a picture is faster in bands than whole."""
-BAND_PIXELS = 50_000
+BAND_PIXELS = 45_000
 """Pixels of a band, about: fewer mean more runs, more do not fit the caches."""
 
 
@@ -75,8 +75,15 @@ class BandedObjective:
         self._targets, self._weights, self._aimed = targets, weights, False
 
     def release(self) -> None:
-        """Gives back the arrays of the last size."""
+        """Gives back the arrays of the last size, and what memory its runs have left."""
         self._picture = None
+        if not self._segments:
+            return
+        side = self._model.smallest_side
+        heights = {"image": side, "rows": side + 2}
+        small = {name: np.zeros((1, 3, rows, side), np.float32) for name, rows in heights.items()}
+        for session in self._segments[0].sessions:
+            session.run(None, small, shrinking())
 
     def __call__(self, image: Array, into: Array | None = None) -> tuple[Losses, Array]:
         """Losses and their gradient, shaped as ``image``, [1, 3, H, W] normalised values.
@@ -116,7 +123,11 @@ class BandedObjective:
 
     def end_profiling(self) -> list[str]:
         """The paths of the records of the calls so far, where ``profile`` asked for them."""
-        return [str(segment.session.end_profiling()) for segment in self._segments]
+        return [
+            str(session.end_profiling())
+            for segment in self._segments
+            for session in segment.sessions
+        ]
 
     def _plan(self, shape: Sequence[int]) -> list[tuple[int, int]]:
         unit, least = self._bands.unit, self._model.smallest_side
@@ -132,7 +143,8 @@ class BandedObjective:
             self._routes = Routes(self._model, self._segments)
             self._terms = style, content
         if self._picture is None or self._picture.shape != shape:
-            self._picture = None  # before the new one is made
+            if self._picture is not None:
+                self.release()  # before the new one is made
             bands = [
                 Band(index, begin, end, shape[2], self._bands.reach)
                 for index, (begin, end) in enumerate(self._plan(shape))
@@ -150,13 +162,19 @@ class BandedObjective:
         }
 
     def _opened(self, style: Collection[int], content: Collection[int]) -> list[Segment]:
-        """The segments with the terms of these taps, and no others."""
+        """The segments with the terms of these taps, and no others.
+
+        Each thread has sessions of its own, since it is a session that has a pool of memory.
+        """
         on = {f"style_{tap}" for tap in style} | {f"content_{tap}" for tap in content}
-        found = []
-        for index, (file, names) in enumerate(self._bands.segments.items()):
-            profile = self._profile and f"{self._profile}-{index}"
-            switches = {name: name in on for name in names}
-            data = self._model.read(file)
-            session = open_session(data, "cpu", 1, profile, switches=switches)
-            found.append(Segment(session))
-        return found
+        by_thread = []
+        for thread in range(self._threads):
+            with own_pool():
+                sessions = []
+                for index, (file, names) in enumerate(self._bands.segments.items()):
+                    profile = self._profile and f"{self._profile}-{index}-{thread}"
+                    switches = {name: name in on for name in names}
+                    data = self._model.read(file)
+                    sessions.append(open_session(data, "cpu", 1, profile, switches=switches))
+                by_thread.append(sessions)
+        return [Segment(sessions) for sessions in zip(*by_thread, strict=True)]

@@ -208,11 +208,11 @@ def test_a_failure_stops_all_threads_and_the_next_step_works() -> None:
         expected = own(image)
         run, count = band_work.BandedPicture._run, itertools.count()
 
-        def failing(self: Any, index: int, band: Any) -> None:
+        def failing(self: Any, index: int, band: Any, thread: int) -> None:
             if next(count) == 40:
                 raise MemoryError
             time.sleep(0.001)  # so that the other one has something to do
-            run(self, index, band)
+            run(self, index, band, thread)
 
         with pytest.MonkeyPatch.context() as broken:
             broken.setattr(band_work.BandedPicture, "_run", failing)
@@ -232,10 +232,10 @@ def test_an_interrupt_ends_the_step_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     own(image)
     run, main = band_work.BandedPicture._run, threading.current_thread()
 
-    def interrupted(self: Any, index: int, band: Any) -> None:
+    def interrupted(self: Any, index: int, band: Any, thread: int) -> None:
         if threading.current_thread() is main and index > 4:
             raise KeyboardInterrupt
-        run(self, index, band)
+        run(self, index, band, thread)
 
     monkeypatch.setattr(band_work.BandedPicture, "_run", interrupted)
     with pytest.raises(KeyboardInterrupt):
