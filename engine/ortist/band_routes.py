@@ -80,9 +80,11 @@ class Routes:
                 f"the model {model.name} is not one that Ortist can run (its bands' inputs or "
                 f"outputs differ in {', '.join(sorted(odd))}); export it again."
             )
-        names = {f"mixing_{tap}" for tap in taps}
-        self.mixing = min(i for i, part in enumerate(segments) if names & set(part.inputs))
-        """The first segment that needs the sums over all bands."""
+        self.sums: dict[int, tuple[int, int]] = {}
+        """By tap, the segment whose moments are summed, and the first that needs the sums."""
+        for tap in taps:
+            needing = [i for i, part in enumerate(segments) if f"mixing_{tap}" in part.inputs]
+            self.sums[tap] = made[f"moments_{tap}"], min(needing, default=len(segments))
 
 
 def source_of(halo: str) -> tuple[int, str]:

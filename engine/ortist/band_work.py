@@ -19,7 +19,7 @@ from .balance import Weights
 from .band_routes import Routes, Segment, source_of
 from .images import Array
 from .models import Model
-from .runtime import load_onnxruntime, own_cpu, shrinking
+from .runtime import load_onnxruntime, own_cpu
 from .schedule import Mix, Schedule, StoppedError
 from .targets import Losses, Targets
 
@@ -146,11 +146,8 @@ class BandedPicture:
     ) -> None:
         """Has all threads run the first ``segments``; raises what one of them raises."""
         count = min(threads, len(self.bands))
-        # Those of the deepest taps have the largest matrices, and are needed first.
-        taps = sorted(self.style, reverse=True) if segments > self.routes.mixing else []
-        schedule = Schedule(
-            len(self.bands), segments, count, self.routes.waits, self.routes.mixing, taps
-        )
+        sums = {tap: self.routes.sums[tap] for tap in sorted(self.style)}
+        schedule = Schedule(len(self.bands), segments, count, self.routes.waits, sums)
 
         def work(number: int) -> None:
             with own_cpu(number, count):

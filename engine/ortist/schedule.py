@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -35,8 +36,8 @@ class Schedule:
     """One step: ``segments`` of so many ``bands``, in their order, by so many ``threads``.
 
     ``waits[i]`` says which segment the band above (-1) or below (1) must have done before segment i
-    of a band is run; and before segment ``mixing`` is, the sums of all ``taps`` must be made, which
-    need all bands' segments before it.
+    of a band is run. The sums of a tap, a key of ``sums``, need the first segment of a pair of all
+    bands, and the second needs them.
     """
 
     def __init__(
@@ -45,10 +46,9 @@ class Schedule:
         segments: int,
         threads: int,
         waits: Sequence[Mapping[int, int]],
-        mixing: int,
-        taps: Sequence[int],
+        sums: Mapping[int, tuple[int, int]],
     ) -> None:
-        self._segments, self._waits, self._mixing = segments, waits, mixing
+        self._segments, self._waits = segments, waits
         ends = [bands * thread // threads for thread in range(threads + 1)]
         self._own = [range(*pair) for pair in itertools.pairwise(ends)]
         self._turn = [0] * threads
@@ -56,8 +56,11 @@ class Schedule:
         self._done = [0] * bands
         """By band, how many segments; and how many are done or being done."""
         self._begun = [0] * bands
-        self._taps = list(taps)
-        self._unmixed = len(taps)
+        self._needed = {tap: needed for tap, (_, needed) in sums.items()}
+        self._sums = {tap: pair for tap, pair in sums.items() if pair[1] < segments}
+        """Those that no thread has taken on."""
+        self._missing = Counter(needed for _, needed in self._sums.values())
+        """By segment, how many sums it needs that are not made."""
         self._changed = threading.Condition()
         self._failed = False
 
@@ -79,7 +82,7 @@ class Schedule:
     def finish(self, work: Run | Mix) -> None:
         with self._changed:
             if isinstance(work, Mix):
-                self._unmixed -= 1
+                self._missing[self._needed[work.tap]] -= 1
             else:
                 self._done[work.band] += 1
             self._changed.notify_all()
@@ -90,17 +93,20 @@ class Schedule:
             self._changed.notify_all()
 
     def _next(self, thread: int) -> Run | Mix | None:
-        if self._taps and min(self._done) >= self._mixing:
-            return Mix(self._taps.pop(0))
         own, turn = self._own[thread], self._turn[thread]
         for band in itertools.chain(own[turn:], own[:turn]):  # the first is ready as a rule
             if self._is_ready(band):
                 self._turn[thread] = (band - own.start + 1) % len(own)
                 return self._begin(band)
-        for other in self._own:
-            for band in other:
-                if self._is_ready(band):
-                    return self._begin(band)
+        # What would be waited for: there is time for it.
+        done = min(self._done)
+        for tap, (made, _) in self._sums.items():
+            if done > made:
+                del self._sums[tap]
+                return Mix(tap)
+        for band in range(len(self._done)):
+            if self._is_ready(band):
+                return self._begin(band)
         return None
 
     def _begin(self, band: int) -> Run:
@@ -113,7 +119,7 @@ class Schedule:
         segment = self._begun[band]
         if segment == self._segments or self._done[band] < segment:
             return False
-        if segment == self._mixing and self._unmixed:
+        if self._missing[segment]:
             return False
         return all(
             not 0 <= band + offset < len(self._done) or self._done[band + offset] > needed

@@ -29,15 +29,19 @@ def waits_of(neighbours: list[str]) -> list[dict[int, int]]:
     bands=st.integers(1, 7),
     threads=st.integers(1, 4),
     neighbours=st.lists(st.sampled_from(["above", "below", "both", "none"]), min_size=2),
-    share=st.floats(0, 1),
-    taps=st.lists(st.integers(0, 20), max_size=3, unique=True),
+    sums=st.dictionaries(
+        st.integers(0, 20), st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=3
+    ),
 )
 def test_all_is_done_once_and_in_order(
-    bands: int, threads: int, neighbours: list[str], share: float, taps: list[int]
+    bands: int, threads: int, neighbours: list[str], sums: dict[int, tuple[float, float]]
 ) -> None:
     segments, waits = len(neighbours), waits_of(neighbours)
-    mixing = 1 + int(share * (segments - 2))
-    schedule = Schedule(bands, segments, min(threads, bands), waits, mixing, taps)
+    pairs = {}
+    for tap, (place, distance) in sums.items():
+        made = round(place * (segments - 2))
+        pairs[tap] = made, made + 1 + round(distance * (segments - 2 - made))
+    schedule = Schedule(bands, segments, min(threads, bands), waits, pairs)
     done: list[Run | Mix] = []
 
     def work(thread: int) -> None:
@@ -45,13 +49,13 @@ def test_all_is_done_once_and_in_order(
             before = [*done]
             needed: set[Run | Mix]
             if isinstance(found, Mix):
-                needed = {Run(i, band) for i in range(mixing) for band in range(bands)}
+                needed = {Run(pairs[found.tap][0], band) for band in range(bands)}
             else:
                 index, band = found
                 needed = {Run(i, band) for i in range(index)}
                 sides = ((band + offset, last) for offset, last in waits[index].items())
                 needed |= {Run(last, side) for side, last in sides if 0 <= side < bands}
-                needed |= {Mix(tap) for tap in taps} if index >= mixing else set()
+                needed |= {Mix(tap) for tap, (_, first) in pairs.items() if first <= index}
             assert needed <= {*before}
             done.append(found)
             schedule.finish(found)
@@ -60,11 +64,11 @@ def test_all_is_done_once_and_in_order(
         for found in [pool.submit(work, thread) for thread in range(min(threads, bands))]:
             found.result(PATIENCE)
     runs = [Run(*pair) for pair in itertools.product(range(segments), range(bands))]
-    assert sorted(done, key=repr) == sorted([*runs, *map(Mix, taps)], key=repr)
+    assert sorted(done, key=repr) == sorted([*runs, *map(Mix, pairs)], key=repr)
 
 
 def test_a_thread_takes_its_own_bands_first() -> None:
-    schedule = Schedule(4, 2, 2, [{}, {}], 2, [])
+    schedule = Schedule(4, 2, 2, [{}, {}], {})
     assert schedule.take(0) == Run(0, 0)
     assert schedule.take(1) == Run(0, 2)
     schedule.finish(Run(0, 0))
@@ -82,7 +86,7 @@ def test_a_thread_takes_its_own_bands_first() -> None:
 
 def test_two_bands_stay_with_their_threads() -> None:
     """The one that is faster waits for the other rather than taking its band."""
-    schedule = Schedule(2, 2, 2, [{}, {-1: 0, 1: 0}], 2, [])
+    schedule = Schedule(2, 2, 2, [{}, {-1: 0, 1: 0}], {})
     assert [schedule.take(1), schedule.take(0)] == [Run(0, 1), Run(0, 0)]
     schedule.finish(Run(0, 1))
     taken: list[Run | Mix | None] = []
@@ -95,7 +99,7 @@ def test_two_bands_stay_with_their_threads() -> None:
 
 
 def test_a_failure_ends_the_waiting() -> None:
-    schedule = Schedule(2, 2, 2, [{}, {-1: 0, 1: 0}], 2, [])
+    schedule = Schedule(2, 2, 2, [{}, {-1: 0, 1: 0}], {})
     schedule.take(0)
     schedule.take(1)
     with ThreadPoolExecutor(1) as pool:
@@ -103,3 +107,15 @@ def test_a_failure_ends_the_waiting() -> None:
         schedule.fail()
         with pytest.raises(StoppedError):
             waiting.result(PATIENCE)
+
+
+def test_sums_are_made_while_a_thread_would_wait() -> None:
+    schedule = Schedule(2, 3, 2, [{}, {-1: 0, 1: 0}, {}], {4: (0, 2)})
+    assert [schedule.take(0), schedule.take(1)] == [Run(0, 0), Run(0, 1)]
+    schedule.finish(Run(0, 0))
+    schedule.finish(Run(0, 1))
+    assert [schedule.take(0), schedule.take(1)] == [Run(1, 0), Run(1, 1)]
+    schedule.finish(Run(1, 1))
+    assert schedule.take(1) == Mix(4)  # its band's last segment needs it
+    schedule.finish(Mix(4))
+    assert schedule.take(1) == Run(2, 1)
