@@ -18,7 +18,7 @@ __all__ = ["Routes", "Segment", "source_of"]
 
 
 class Segment:
-    """A session for each thread, with the names of their inputs and outputs.
+    """Sessions for threads to share evenly, with the names of their inputs and outputs.
 
     And the heights of inputs that are maps, by name: one that is free is no number.
     """

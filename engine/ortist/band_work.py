@@ -209,7 +209,7 @@ class BandedPicture:
             if neighbour is not None:
                 band.arrays[name][:, :, row] += neighbour.arrays[source][:, :, 0]
         segment = self.segments[index]
-        session = segment.sessions[thread]
+        session = segment.sessions[thread % len(segment.sessions)]
         if (index, thread) in band.bindings:
             session.run_with_iobinding(band.bindings[index, thread])
             return

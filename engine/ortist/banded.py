@@ -30,6 +30,8 @@ BANDED_FROM = 45_000
 """Pixels from which on a picture is faster in bands than whole."""
 BAND_PIXELS = 45_000
 """Pixels of a band, about: fewer mean more runs, more do not fit the caches."""
+_POOLS = 8
+"""At most, of memory and of the sessions that use them: to open those of one takes 30 ms."""
 
 
 def plan_bands(
@@ -37,8 +39,8 @@ def plan_bands(
 ) -> list[tuple[int, int]]:
     """The rows [begin, end) of bands of about equal size, if it can be as many for each thread.
 
-    Threads take turns, so that each has the same bands in every segment then, and their values in
-    its caches. All begin at multiples of ``unit``; the last has ``smallest_side`` rows at least.
+    So no thread waits long for another, or has to take one whose values its caches do not hold. All
+    begin at multiples of ``unit``; the last has ``smallest_side`` rows at least.
     """
     count = threads * max(1, round(height * width / BAND_PIXELS / threads))
     starts = {round(height * i / count / unit) * unit for i in range(1, count)}
@@ -164,11 +166,12 @@ class BandedObjective:
     def _opened(self, style: Collection[int], content: Collection[int]) -> list[Segment]:
         """The segments with the terms of these taps, and no others.
 
-        Each thread has sessions of its own, since it is a session that has a pool of memory.
+        Each thread has sessions of its own, since it is a session that has a pool of memory; beyond
+        eight they share them.
         """
         on = {f"style_{tap}" for tap in style} | {f"content_{tap}" for tap in content}
         by_thread = []
-        for thread in range(self._threads):
+        for thread in range(min(self._threads, _POOLS)):
             with own_pool():
                 sessions = []
                 for index, (file, names) in enumerate(self._bands.segments.items()):

@@ -260,6 +260,22 @@ def test_the_same_bytes_whatever_the_threads() -> None:
         np.testing.assert_array_equal(gradient, found[0][1])
 
 
+def test_threads_that_share_sessions_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, model = noise(160, 64), find_model("squeezenet1_1-procedural")
+    monkeypatch.setattr(banded, "BAND_PIXELS", 16 * 64)
+    monkeypatch.setattr(banded, "_POOLS", 1)
+    assert model.bands is not None
+    sharing, own = BandedObjective(model, model.bands, 2, None), in_bands(2)
+    aims = targets(image, (1, 4, 6, 7), (3,))
+    for objective in (sharing, own):
+        objective.aim(*aims)
+    for _ in range(2):
+        found, expected = sharing(image), own(image)
+        assert found[0] == expected[0]
+        np.testing.assert_array_equal(found[1], expected[1])
+    own.release()
+
+
 def test_a_model_without_bands_is_used_whole(procedural: Model, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(procedural.folder, tmp_path / "older"))
     manifest = json.loads((folder / MANIFEST).read_text())
