@@ -141,8 +141,9 @@ class BandedObjective:
         """The arrays for images of that shape and terms of these taps."""
         if self._terms != (style, content):
             self._terms = self._picture = None
-            self._segments = self._opened(style, content)
-            self._routes = Routes(self._model, self._segments)
+            segments = self._opened(style, content)
+            self._routes = Routes(self._model, segments)  # refuses those of another kind
+            self._segments = segments
             self._terms = style, content
         if self._picture is None or self._picture.shape != shape:
             if self._picture is not None:

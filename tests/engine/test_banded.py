@@ -309,6 +309,7 @@ def test_segments_of_another_kind_are_refused(procedural: Model, tmp_path: Path)
     objective = BandedObjective(model, model.bands, 1, None)
     with pytest.raises(ModelError, match="its bands' inputs or outputs differ in"):
         objective(noise(96, 64))
+    objective.release()  # there is nothing to give back
 
 
 @pytest.mark.parametrize(
