@@ -19,7 +19,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command has it; bef
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from ortist.models import Model, load_model
+from ortist.network.bundle import Model, load_model
 from ortist_models import MANIFEST, SHIPPED
 from PIL import Image
 

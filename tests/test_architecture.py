@@ -49,6 +49,62 @@ def test_the_workshop_and_the_models_do_not_import_the_engine() -> None:
     assert {package for _, package in imports("models")} <= set(sys.stdlib_module_names)
 
 
+ROOMS = [
+    *("errors", "_version", "files", "arrays"),
+    *("options", "network", "pictures", "style", "objective", "run"),
+    *("api", "jobs", "cli"),
+]
+"""Of the engine, from the ground up: each may import what stands before it, and itself."""
+
+
+def engine_imports() -> dict[str, set[str]]:
+    """The engine's modules that each of its modules imports, wherever in the file that stands."""
+    package = ROOT / "engine" / "ortist"
+    paths = {
+        ".".join(path.relative_to(package).with_suffix("").parts): path
+        for path in package.rglob("*.py")
+    }
+    found: dict[str, set[str]] = {name: set() for name in paths}
+    for name, path in paths.items():
+        inside = name.split(".")[:-1]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not node.level:
+                continue
+            start = inside[: len(inside) - node.level + 1]
+            base = ".".join([*start, *([node.module] if node.module else [])])
+            for alias in node.names:
+                whole = f"{base}.{alias.name}" if base else alias.name
+                found[name].add(whole if whole in paths else base)
+    return found
+
+
+def test_the_rooms_stand_in_one_order() -> None:
+    """No import to the right, also none for types alone; the package's face stands outside."""
+    for name, imported in engine_imports().items():
+        if name in ("__init__", "__main__"):
+            continue
+        own = ROOMS.index(name.split(".")[0])
+        for other in imported:
+            assert ROOMS.index(other.split(".")[0]) <= own, f"{name} imports {other}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    left = engine_imports()
+    while left:
+        free = [name for name, imported in left.items() if not (imported - {name}) & left.keys()]
+        assert free, f"a circle among {sorted(left)}"
+        left = {name: imported for name, imported in left.items() if name not in free}
+
+
+def test_every_room_says_what_it_is_for() -> None:
+    for room in (ROOT / "engine" / "ortist").iterdir():
+        if (room / "__init__.py").is_file():
+            text = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
+            assert len(text.splitlines()) >= 3 or room.name == "cli", room
+            assert room.name in ROOMS, room
+            assert (ROOT / "tests" / "engine" / room.name).is_dir(), room
+
+
 def test_the_public_names() -> None:
     assert ortist.__all__ == sorted(ortist.__all__, key=lambda n: (not n.isupper(), n))
     for name in ortist.__all__:
@@ -137,7 +193,7 @@ def test_no_telemetry_is_sent_and_nothing_is_written_to_the_home(tmp_path: Path)
     """ONNX Runtime's own telemetry is off before it is imported, whoever imports the engine."""
     code = (
         "import os, ortist\n"
-        "from ortist.runtime import load_onnxruntime\n"
+        "from ortist.network.sessions import load_onnxruntime\n"
         "load_onnxruntime(); print(os.environ['ORT_DISABLE_TELEMETRY'])"
     )
     done = subprocess.run(

@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from ortist import api, loop, scene
-from ortist.images import load_picture, normalize, shorter_side_to
-from ortist.models import load_model
-from ortist.objective import Objective
-from ortist.presets import PRESETS
-from ortist.targets import gram_matrix
+from ortist import api
+from ortist.network.bundle import load_model
+from ortist.objective.objective import Objective
+from ortist.objective.targets import gram_matrix
+from ortist.options.presets import PRESETS
+from ortist.pictures.reading import load_picture
+from ortist.pictures.values import normalize, shorter_side_to
+from ortist.run import loop, starts
 from ortist_export.backbones import BACKBONES, Taps
 from ortist_export.weights import Weights, load_weights
 
@@ -78,7 +80,7 @@ def test_the_200_steps_end_where_pytorch_ends(
     last loss by a standard deviation of 1.7 %. So the means of seven starts are compared, whose
     difference has one of 0.9 %.
     """
-    start = scene.start_values
+    start = starts.start_values
     ours, theirs = [], []
     for seed in range(7):
         nudge = partial(_nudged, seed)

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ortist.images import load_picture, shorter_side_to, to_levels
+from ortist.pictures.raster import to_levels
+from ortist.pictures.reading import load_picture
+from ortist.pictures.values import shorter_side_to
 from ortist_models import SHIPPED
 from PIL import Image
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__
+
 if TYPE_CHECKING:
     from .api import invert, iterate, texture, transfer
-    from .batches import Outcome, batch
     from .errors import (
         CheckpointError,
         DivergedError,
@@ -29,14 +30,16 @@ if TYPE_CHECKING:
         ResourceError,
         StyleFileError,
     )
-    from .extraction import extract_style
-    from .loop import Run
-    from .options import Options
-    from .presets import PRESETS
-    from .result import Progress, Result
-    from .style_files import ExtractedStyle, read_style
-    from .targets import Losses
-    from .videos import Frame, Painter, video
+    from .jobs.batch import Outcome, batch
+    from .jobs.video import Frame, Painter, video
+    from .objective.targets import Losses
+    from .options.fields import Options
+    from .options.presets import PRESETS
+    from .run.extraction import extract_style
+    from .run.loop import Run
+    from .run.result import Result
+    from .run.state import Progress
+    from .style.files import ExtractedStyle, read_style
 
 __all__ = [
     "PRESETS",
@@ -71,19 +74,18 @@ __all__ = [
     "video",
 ]
 
-__version__ = "0.1.0"
-
 _MODULES = {
     "api": ("invert", "iterate", "texture", "transfer"),
-    "batches": ("Outcome", "batch"),
-    "extraction": ("extract_style",),
-    "objective": ("Losses",),
-    "options": ("Options",),
-    "presets": ("PRESETS",),
-    "loop": ("Run",),
-    "result": ("Progress", "Result"),
-    "style_files": ("ExtractedStyle", "read_style"),
-    "videos": ("Frame", "Painter", "video"),
+    "jobs.batch": ("Outcome", "batch"),
+    "run.extraction": ("extract_style",),
+    "objective.targets": ("Losses",),
+    "options.fields": ("Options",),
+    "options.presets": ("PRESETS",),
+    "run.loop": ("Run",),
+    "run.result": ("Result",),
+    "run.state": ("Progress",),
+    "style.files": ("ExtractedStyle", "read_style"),
+    "jobs.video": ("Frame", "Painter", "video"),
 }
 
 

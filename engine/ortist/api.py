@@ -11,18 +11,22 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
+from .arrays import Array, Arrays
 from .errors import DivergedError, OptionError, PictureError
-from .images import Array, Picture, Raster, load_picture, read_header, spool_picture
-from .loop import Run
-from .models import Model, find_model
-from .options import STARTS, Options
-from .plan import Plan, plan_run
-from .result import Progress, Result
-from .runtime import available_cpus
-from .scene import Evaluator, Scene, open_objective
-from .stored import Arrays
-from .style_files import ExtractedStyle, Style, is_style_file, load_style
-from .styles import Mask, Styles, load_regions
+from .network.bundle import Model, find_model
+from .network.sessions import available_cpus
+from .objective.opening import Evaluator, open_objective
+from .options.choice import choose_options
+from .options.fields import STARTS, Options
+from .pictures.raster import Picture, Raster
+from .pictures.reading import load_picture, read_header, spool_picture
+from .run.loop import Run
+from .run.plan import Plan, plan_run
+from .run.result import Result
+from .run.scene import Scene
+from .run.state import Progress
+from .style.files import ExtractedStyle, Style, is_style_file, load_style
+from .style.styles import Mask, Styles, as_list, load_regions
 
 __all__ = [
     "invert",
@@ -30,7 +34,6 @@ __all__ = [
     "load_init",
     "make_plan",
     "prepare",
-    "several",
     "texture",
     "transfer",
 ]
@@ -68,15 +71,7 @@ def iterate(
     init = None
     if isinstance(overrides.get("init"), (Image.Image, np.ndarray, Raster)):
         init, overrides["init"] = overrides["init"], "image"
-    if options is None:
-        options = Options.of(preset, **overrides)
-    elif preset is not None or overrides:
-        raise OptionError("give options, or preset and keywords, but not both.")
-    elif not isinstance(options, Options):
-        raise OptionError(
-            f"options should be ortist.Options, not {type(options).__name__}; single options are "
-            "keywords, as size=512."
-        )
+    options = choose_options(options, preset, overrides)
     _check_pairs(masks)
     model = find_model(options.model)
     if executor is not None:
@@ -116,7 +111,7 @@ def make_plan(
     photo = None if content is None else read_header(content, most, "content image")
     paintings = [
         read_header(cast(Picture, picture), most, "style image")
-        for picture in several(style)
+        for picture in as_list(style)
         if not is_style_file(picture)
     ]
     regions = [
@@ -144,7 +139,7 @@ def prepare(
     of the first scale, stands in for both. ``plan`` says where its state is; the options are those
     with its tiles. Raises as ``iterate``, but for models and providers.
     """
-    styles = several(style)
+    styles = as_list(style)
     plan = Plan() if plan is None else plan
     if options.init is None:
         both = content is not None and len(styles) > 0
@@ -278,17 +273,6 @@ def _check_pairs(masks: Any) -> None:
             f"masks should be a list of pairs, not {given[:80]}; give [(content mask, style mask "
             "or None), …]."
         )
-
-
-def several(style: Style | Sequence[Style] | None) -> list[Style]:
-    """One style, several or none, as a list."""
-    if style is None:
-        return []
-    if not isinstance(style, (list, tuple)):
-        return [cast(Style, style)]
-    if not style:
-        raise OptionError("the list of styles is empty; give a style image.")
-    return list(style)
 
 
 def _finished(run: Run, on_progress: Callable[[Progress], object] | None) -> Result:

@@ -18,10 +18,7 @@ to stderr without a traceback and exits with ``exit_code``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .result import Result
+from typing import Any
 
 __all__ = [
     "CheckpointError",
@@ -53,10 +50,13 @@ class OutputError(OptionError):
 
 
 class DivergedError(OptionError):
-    """``result`` is what was reached before; None where the start itself has no finite loss."""
+    """``result`` is the Result of what was reached before; None where the start already diverged.
+
+    (Its type is named in words: this module knows no other.)
+    """
 
     exit_code = 5
-    result: Result | None = None
+    result: Any = None
 
 
 class InputError(OrtistError):

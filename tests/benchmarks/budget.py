@@ -82,10 +82,10 @@ def main(
 
 def _tight(folder: Path, side: int, words: list[str]) -> int:
     """The least budget that is not refused: the state then lies in files."""
-    from ortist.images import read_header
-    from ortist.models import find_model
-    from ortist.options import Options
-    from ortist.plan import least_memory
+    from ortist.network.bundle import find_model
+    from ortist.options.fields import Options
+    from ortist.pictures.reading import read_header
+    from ortist.run.plan import least_memory
 
     options = Options(size=side, smallest_size=None, tile=int(words[-1]), scratch=str(folder))
     content = read_header(str(SAMPLES / "harbour.jpg"), 10**9)

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from ortist.models import Model, find_model
-from ortist.options import Provider
-from ortist.presets import PRESETS
-from ortist.runtime import available_cpus
+from ortist.network.bundle import Model, find_model
+from ortist.network.sessions import available_cpus
+from ortist.options.fields import Provider
+from ortist.options.presets import PRESETS
 
 SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
 
@@ -41,7 +41,8 @@ def load_pictures(
     model: Model, side: int, content: Path | None = None, style: Path | None = None
 ) -> tuple[Any, Any]:
     """Content and style at that shorter side, normalised [1, 3, H, W]; the samples by default."""
-    from ortist.images import load_picture, normalize, shorter_side_to
+    from ortist.pictures.reading import load_picture
+    from ortist.pictures.values import normalize, shorter_side_to
 
     paths = (content or SAMPLES / "harbour.jpg", style or SAMPLES / "swirls.jpg")
     images = [shorter_side_to(load_picture(path, 10**9), side) for path in paths]
@@ -61,10 +62,10 @@ class OrtistStep:
         provider: Provider = "cpu",
     ):
         import numpy as np
-        from ortist.balance import Weights
-        from ortist.objective import Objective
-        from ortist.optimizers import adam_init, adam_step
-        from ortist.targets import Targets, gram_matrix
+        from ortist.objective.objective import Objective
+        from ortist.objective.targets import Targets, gram_matrix
+        from ortist.objective.weights import Weights
+        from ortist.run.optimizers import adam_init, adam_step
 
         model = find_model(model_name)
         content, style = load_pictures(model, side, *(pictures or ()))
@@ -108,11 +109,11 @@ class GeneralStep(OrtistStep):
         tile: int | None = None,
     ):
         import numpy as np
-        from ortist.balance import Weights
-        from ortist.general import GeneralObjective
-        from ortist.optimizers import adam_init, adam_step
-        from ortist.style_losses import STYLE_LOSSES
-        from ortist.targets import Room, Targets
+        from ortist.objective.general import GeneralObjective
+        from ortist.objective.targets import Room, Targets
+        from ortist.objective.weights import Weights
+        from ortist.run.optimizers import adam_init, adam_step
+        from ortist.style.losses import STYLE_LOSSES
 
         model = find_model(model_name)
         content, style = load_pictures(model, side, *(pictures or ()))

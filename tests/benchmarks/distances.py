@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from ortist.targets import gram_matrix
+from ortist.objective.targets import gram_matrix
 
 __all__ = [
     "Statistics",

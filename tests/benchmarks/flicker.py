@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from ortist.options import Options
-from ortist.videos import Painter
+from ortist.jobs.video import Painter
+from ortist.options.fields import Options
 from PIL import Image, ImageDraw
 
 from tests.conftest import SAMPLES

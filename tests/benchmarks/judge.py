@@ -72,9 +72,11 @@ class Judge:
     """The judge's eyes on one pair of pictures."""
 
     def __init__(self, folder: Path, content: Path, style: Path, side: int) -> None:
-        from ortist.images import load_picture, shorter_side_to, to_levels
-        from ortist.models import load_model
-        from ortist.objective import Objective
+        from ortist.network.bundle import load_model
+        from ortist.objective.objective import Objective
+        from ortist.pictures.raster import to_levels
+        from ortist.pictures.reading import load_picture
+        from ortist.pictures.values import shorter_side_to
 
         self.model = load_model(folder)
         self._objective = Objective(self.model, "cpu")
@@ -101,7 +103,7 @@ class Judge:
         )
 
     def _features(self, pixels: NDArray[np.uint8]) -> dict[int, NDArray[np.float32]]:
-        from ortist.images import normalize
+        from ortist.pictures.values import normalize
 
         image = normalize(pixels.astype(np.float32) / np.float32(255), self.model)
         return self._objective.features(image, [tap.index for tap in self.model.taps])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ortist.options import Provider
+from ortist.options.fields import Provider
 
 from .command import run
 from .contestants import OrtistStep

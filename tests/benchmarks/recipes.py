@@ -22,9 +22,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from ortist.files import check_writable
-from ortist.models import find_model
-from ortist.options import Options
-from ortist.outputs import picture_format
+from ortist.network.bundle import find_model
+from ortist.options.fields import Options
+from ortist.pictures.outputs import picture_format
 
 from .command import run
 from .contestants import SAMPLES

@@ -26,8 +26,8 @@ def require_cuda(model: str | None, provider: str) -> None:
     """Exits with 4 where Ortist or PyTorch finds no GPU, with 2 for an unknown provider."""
     import torch
     from ortist.errors import OptionError, ProviderError
-    from ortist.models import find_model
-    from ortist.runtime import open_session
+    from ortist.network.bundle import find_model
+    from ortist.network.sessions import open_session
     from ortist_models import FEATURES
 
     if provider != "cuda":

@@ -14,7 +14,7 @@ import onnx
 import pytest
 import torch
 from ortist.errors import ModelError
-from ortist.models import load_model
+from ortist.network.bundle import load_model
 from ortist_export.backbones import BACKBONES, AveragePool, Taps, parse_taps
 from ortist_export.bundle import export_bundle
 from ortist_export.check import TOLERANCE, check_bundle

@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, Optional, get_args, get_origin, get_
 import typer
 
 from ..errors import OptionError
-from ..options import LayerWeights, Options
+from ..options.fields import Options
+from ..options.parsing import LayerWeights
 from .request import Request
 
 __all__ = ["takes_options"]

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..options import Options
-from ..presets import PRESETS
+from ..options.fields import Options
+from ..options.presets import PRESETS
 from .arguments import takes_options
 from .bar import progress_bar
 from .follow import losses_as_json
 
 if TYPE_CHECKING:
-    from ..batches import Outcome
+    from ..jobs.batch import Outcome
 
 __all__ = ["batch"]
 
@@ -58,7 +58,7 @@ def batch(
     from the same files with the same options are kept. What cannot be painted is listed at the end.
     """
     options = Options.of(preset, **given)
-    from ..batches import plan_batch
+    from ..jobs.batch import plan_batch
 
     plan = plan_batch(contents, style, output, options, suffix)
     counts: Counter[str] = Counter()

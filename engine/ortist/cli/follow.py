@@ -12,9 +12,9 @@ from ..files import unwritable
 from .bar import progress_bar
 
 if TYPE_CHECKING:
-    from ..loop import Run
-    from ..result import Progress
-    from ..targets import Losses
+    from ..objective.targets import Losses
+    from ..run.loop import Run
+    from ..run.state import Progress
 
 __all__ = ["Listener", "every", "follow", "losses_as_json", "traced"]
 

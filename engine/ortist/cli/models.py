@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ModelError
-from ..models import default_model_name, find_model, installed_models, load_model
+from ..network.bundle import default_model_name, find_model, installed_models, load_model
 
 __all__ = ["app"]
 

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
+from .._version import __version__
 from ..errors import OptionError
-from ..options import Options
+from ..options.fields import Options
 from .request import Request
 
 if TYPE_CHECKING:
-    from ..settings import Settings
+    from ..run.settings import Settings
 
 __all__ = ["Named", "note", "recorded_settings"]
 
@@ -63,7 +63,7 @@ def recorded_settings(command: str, request: Request, given: dict[str, Any]) -> 
     for name, other in (("preset", request.preset), ("config", request.config)):
         if other is not None:
             raise OptionError(f"give --from or --{name}, but not both.")
-    from ..settings import read_settings
+    from ..run.settings import read_settings
 
     settings = read_settings(source, given.get("max_pixels", Options.max_pixels))
     if settings.command != command:

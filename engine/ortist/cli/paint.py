@@ -15,16 +15,17 @@ import typer
 from typer.core import TyperCommand
 
 from ..errors import DivergedError, OptionError
-from ..options import STARTS, Options
-from ..presets import CS231N_MODEL
+from ..options.choice import layered_options
+from ..options.fields import STARTS, Options
+from ..options.presets import CS231N_MODEL
 from .arguments import takes_options
 from .follow import Listener, every, follow, losses_as_json, traced
 from .named import Named, note, recorded_settings
 from .request import Request
 
 if TYPE_CHECKING:
-    from ..loop import Run
-    from ..result import Result
+    from ..run.loop import Run
+    from ..run.result import Result
 
 __all__ = ["TransferCommand", "invert", "texture", "transfer"]
 
@@ -97,9 +98,9 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     recorded = dict(settings.options) if settings else {}
     if settings and "init" in settings.inputs and "init" not in given:
         recorded["init"] = settings.find_input("init")
-    options = Options.of(request.preset, request.config, **{**recorded, **given})
+    options = layered_options(request.preset, request.config, **{**recorded, **given})
     if request.print_config:
-        from ..config import to_toml
+        from ..options.toml import to_toml
 
         print(to_toml(options), end="")
         return
@@ -123,14 +124,15 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
         raise OptionError("there is no place for the checkpoint; name one with --checkpoint FILE.")
     # Here, not above: these take half a second that the checks before need not wait for.
     from ..api import make_plan, prepare
-    from ..checkpoint import remove_checkpoint
+    from ..arrays import Arrays
     from ..files import atomic_writer, check_writable
-    from ..images import Painting, spool_picture
-    from ..models import find_model
-    from ..outputs import holds_alpha, output_depth, save_picture, takes_rows
-    from ..scene import open_objective
-    from ..stored import Arrays
-    from ..style_files import load_style
+    from ..network.bundle import find_model
+    from ..objective.opening import open_objective
+    from ..pictures.outputs import holds_alpha, output_depth, save_picture, takes_rows
+    from ..pictures.raster import Painting
+    from ..pictures.reading import spool_picture
+    from ..run.checkpoint import remove_checkpoint
+    from ..style.files import load_style
 
     snapshots = {} if output is None else _snapshot_paths(output, files)
     painted = [p for p in (output, request.preview, *snapshots.values()) if p is not None]
@@ -226,11 +228,11 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     for iteration, path in snapshots.items():
         result.save(path, snapshot=iteration)
     if sheet:
-        from ..sheet import contact_sheet
+        from .sheet import contact_sheet
 
         save_picture(Painting.of(contact_sheet(result, inputs)), sheet, depth=8)
     if report:
-        from ..report import html_report
+        from .report import html_report
 
         captions = zip(
             (f"{name}: {path}" for name, path in zip(inputs, sources, strict=True)),
@@ -253,7 +255,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
 
 
 def _save_preview(run: Run, path: Path) -> None:
-    from ..outputs import save_picture
+    from ..pictures.outputs import save_picture
 
     save_picture(run.painting(), path, run.options.depth)
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ..presets import PRESETS
+from ..options.presets import PRESETS
 
 __all__ = ["Request"]
 

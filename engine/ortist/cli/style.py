@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ModelError, OptionError
-from ..options import Options
-from ..presets import PRESETS
+from ..options.choice import layered_options
+from ..options.fields import Options
+from ..options.presets import PRESETS
 from .arguments import takes_options
 
 if TYPE_CHECKING:
-    from ..style_files import ExtractedStyle
+    from ..style.files import ExtractedStyle
 
 __all__ = ["app"]
 
@@ -53,10 +54,10 @@ def extract(
     --style-scale asks for, and such a run gives the same bytes with it as with the paintings. A run
     of another size mixes the two sizes next to its own, and says so where it goes beyond them.
     """
-    options = Options.of(preset, config, **given)
-    from ..extraction import extract_style
+    options = layered_options(preset, config, **given)
     from ..files import check_writable
-    from ..style_files import SUFFIX
+    from ..run.extraction import extract_style
+    from ..style.files import SUFFIX
 
     if output.suffix.lower() != SUFFIX:
         raise OptionError(f"a style file's name ends in {SUFFIX}, unlike {str(output)!r}.")
@@ -74,7 +75,7 @@ def show(
     ] = False,
 ) -> None:
     """Say what a style file was made of, with which model, and for which sizes."""
-    from ..style_files import read_style
+    from ..style.files import read_style
 
     style = read_style(file)
     models = _models(style)
@@ -104,8 +105,8 @@ def show(
 
 def _models(style: ExtractedStyle) -> list[str]:
     """The installed models that have its backbone."""
-    from ..models import installed_models, load_model
-    from ..style_files import backbone_sha256
+    from ..network.bundle import installed_models, load_model
+    from ..style.files import backbone_sha256
 
     found = []
     for name, folder in installed_models():

@@ -10,7 +10,7 @@ import time
 
 import typer
 
-from .. import __version__
+from .._version import __version__
 from ..errors import ModelError, ResourceError
 
 __all__ = ["doctor"]
@@ -18,8 +18,8 @@ __all__ = ["doctor"]
 
 def doctor() -> None:
     """Show versions, providers, threads and models, and prove them."""
-    from ..models import default_model_name, find_model, installed_models, load_model
-    from ..runtime import available_cpus, load_onnxruntime
+    from ..network.bundle import default_model_name, find_model, installed_models, load_model
+    from ..network.sessions import available_cpus, load_onnxruntime
 
     runtime = load_onnxruntime()
     print(
@@ -60,10 +60,10 @@ def _one_step(name: str) -> tuple[str, float, float]:
     """Provider, seconds, and how far the style and TV losses are off what NumPy makes of them."""
     import numpy as np
 
-    from ..balance import Weights
-    from ..models import find_model
-    from ..objective import Objective
-    from ..targets import Targets, gram_matrix
+    from ..network.bundle import find_model
+    from ..objective.objective import Objective
+    from ..objective.targets import Targets, gram_matrix
+    from ..objective.weights import Weights
 
     model = find_model(name)
     objective = Objective(model)

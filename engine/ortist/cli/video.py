@@ -12,12 +12,12 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from ..errors import InputError, OptionError
-from ..options import Options
-from ..presets import PRESETS
+from ..options.fields import Options
+from ..options.presets import PRESETS
 from .arguments import takes_options
 
 if TYPE_CHECKING:
-    from ..videos import Frame
+    from ..jobs.video import Frame
 
 __all__ = ["video"]
 
@@ -63,7 +63,7 @@ def video(
         raise OptionError(
             "--json and the video cannot both go to stdout; write the video to a file."
         )
-    from ..videos import video as paint
+    from ..jobs.video import video as paint
 
     frames: list[int] = []
     began = time.monotonic()
@@ -111,7 +111,7 @@ def _reader(stack: contextlib.ExitStack, source: str) -> IO[bytes]:
         return sys.stdin.buffer
     path = Path(source)
     if path.suffix.lower() != ".y4m":
-        from ..ffmpeg import decoded
+        from ..jobs.ffmpeg import decoded
 
         return stack.enter_context(decoded(path))
     if not path.is_file():
@@ -131,7 +131,7 @@ def _writer(stack: contextlib.ExitStack, output: str, source: str) -> IO[bytes]:
     check_writable(path)
     if path.suffix.lower() == ".y4m":
         return stack.enter_context(atomic_writer(path))
-    from ..ffmpeg import encoded
+    from ..jobs.ffmpeg import encoded
 
     sound = None if source == "-" or source.lower().endswith(".y4m") else Path(source)
     return stack.enter_context(encoded(path, sound))

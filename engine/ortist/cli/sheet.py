@@ -1,0 +1,118 @@
+"""The contact sheet: inputs, snapshots, result and loss curves in one picture.
+
+What a reader of the CS231n notebook sees cell by cell, side by side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ..objective.targets import Losses
+from ..run.result import Result
+
+__all__ = ["contact_sheet"]
+
+_CELL = 256  # height of a picture on the sheet, in pixels; so are the margins below
+_GAP = 16
+_CAPTION = 26
+_CURVES_HEIGHT = 300
+_INK, _PAPER, _GRID = (34, 34, 34), (250, 250, 248), (222, 222, 218)
+_COLORS = ((27, 94, 168), (200, 76, 24), (32, 130, 68), (128, 64, 152), (90, 90, 90))
+_DECADES = 5
+"""Curves are logarithmic; what is more than this many decades below the highest loss is cut off."""
+
+
+def contact_sheet(result: Result, inputs: Mapping[str, Image.Image]) -> Image.Image:
+    """``inputs`` (by caption), then the snapshots and the result, then the weighted losses."""
+    cells = list(inputs.items())
+    for iteration, painting in result.snapshots.items():
+        if iteration != result.iterations:
+            cells.append((f"iteration {iteration}", Image.fromarray(painting.pixels)))
+    cells.append((f"iteration {result.iterations}: the picture", Image.fromarray(result.pixels)))
+    rows = _rows([(caption, _fitted(image)) for caption, image in cells])
+    width = max(sum(image.width + _GAP for _, image in row) + _GAP for row in rows)
+    width = max(width, 3 * _CELL)
+    height = len(rows) * (_CELL + _CAPTION + _GAP) + _CURVES_HEIGHT + 2 * _GAP
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(13)
+    top = _GAP
+    for row in rows:
+        left = _GAP
+        for caption, image in row:
+            sheet.paste(image, (left, top))
+            draw.text((left, top + _CELL + 5), caption, _INK, font)
+            left += image.width + _GAP
+        top += _CELL + _CAPTION + _GAP
+    curves = _curves(result, (width - 2 * _GAP, _CURVES_HEIGHT))
+    sheet.paste(curves, (_GAP, top))
+    return sheet
+
+
+def _fitted(image: Image.Image) -> Image.Image:
+    width = min(max(1, round(image.width * _CELL / image.height)), 8 * _CELL)
+    return image.convert("RGB").resize((width, _CELL), Image.Resampling.LANCZOS)
+
+
+def _rows(cells: Sequence[tuple[str, Image.Image]]) -> list[list[tuple[str, Image.Image]]]:
+    """Cells line by line, each line at most five pictures of 4:3 wide."""
+    rows: list[list[tuple[str, Image.Image]]] = [[]]
+    for cell in cells:
+        used = sum(image.width + _GAP for _, image in rows[-1])
+        if rows[-1] and used + cell[1].width > 5 * (_CELL * 4 // 3 + _GAP):
+            rows.append([])
+        rows[-1].append(cell)
+    return rows
+
+
+def _series(history: Sequence[Losses]) -> dict[str, list[float]]:
+    found = {
+        "total": [losses.total for losses in history],
+        "content": [losses.content for losses in history],
+        "style": [losses.style for losses in history],
+        "tv": [losses.tv for losses in history],
+    }
+    return {name: values for name, values in found.items() if any(values)}
+
+
+def _curves(result: Result, size: tuple[int, int]) -> Image.Image:
+    """The losses over the iterations, logarithmic, drawn at twice the size and reduced."""
+    scale = 2
+    width, height = (side * scale for side in size)
+    image = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(13 * scale)
+    series = _series(result.history)
+    values = [v for line in series.values() for v in line if v > 0] or [1.0]
+    top = math.ceil(math.log10(max(values)) + 1e-9)
+    bottom = max(math.floor(math.log10(min(values))), top - _DECADES)
+    left, right, upper, lower = 70 * scale, width - 110 * scale, 12 * scale, height - 34 * scale
+    last = max(1, len(result.history) - 1)
+
+    def x(iteration: float) -> float:
+        return left + (right - left) * iteration / last
+
+    def y(value: float) -> float:
+        share = (math.log10(value) - bottom) / (top - bottom) if value > 0 else 0.0
+        return lower - (lower - upper) * min(1.0, max(0.0, share))
+
+    for decade in range(bottom, top + 1):
+        draw.line([(left, y(10.0**decade)), (right, y(10.0**decade))], _GRID, scale)
+        draw.text((left - 8 * scale, y(10.0**decade)), f"1e{decade}", _INK, font, anchor="rm")
+    for tick in sorted({round(t) for t in np.linspace(0, last, 5)}):
+        draw.line([(x(tick), lower), (x(tick), lower + 5 * scale)], _INK, scale)
+        draw.text((x(tick), lower + 8 * scale), str(tick), _INK, font, anchor="ma")
+    draw.line([(left, upper), (left, lower), (right, lower)], _INK, scale)
+    for index, (name, line) in enumerate(series.items()):
+        color = _COLORS[index]
+        points = [(x(i), y(value)) for i, value in enumerate(line)]
+        if len(points) == 1:
+            points.append((right, points[0][1]))
+        draw.line(points, color, 2 * scale, joint="curve")
+        height_of_name = upper + index * 20 * scale
+        draw.text((right + 12 * scale, height_of_name), name, color, font)
+    return image.resize(size, Image.Resampling.LANCZOS)

@@ -1,0 +1,4 @@
+"""Many pictures: batches and videos.
+
+For use elsewhere: ``batch``, ``video``.
+"""

@@ -1,0 +1,107 @@
+"""Files, folders and glob patterns -> the pictures that they stand for, each with its place."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Collection, Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import InputError, OptionError
+
+__all__ = ["Found", "find_pictures"]
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
+"""What is taken from a folder; a file that is named is taken whatever it is called."""
+
+
+class Found(NamedTuple):
+    """A picture's absolute path, its place below the folder or pattern that brought it, and its
+    ``name``: the path from where the folder, the pattern or itself was named.
+    """
+
+    path: str
+    place: str
+    name: str
+
+
+def find_pictures(
+    names: Iterable[str | PathLike[str]],
+    without: str | PathLike[str] | None = None,
+    also: Collection[str] = (),
+) -> list[Found]:
+    """The pictures of files, folders (with all below, hidden ones left out) and glob patterns.
+
+    In the order of ``names``, sorted within each, each file once. Nothing below the folder
+    ``without`` is taken from folders and patterns that are not below it themselves. Of folders,
+    files with a suffix in ``also`` are taken too. The place of a file is its name; of one from a
+    folder or a pattern, its path below the folder, or below what precedes the first wildcard. Files
+    that are named need not exist: opening them says it best.
+    Raises OptionError for a folder or pattern with no picture, InputError for a folder that cannot
+    be read.
+    """
+    barred = None if without is None else os.path.realpath(without)
+    found: dict[str, Found] = {}
+    for named in names:
+        name = os.fspath(named)
+        if os.path.isdir(name):
+            new = list(_below(name, name, _barred(name, barred), also))
+            what = "folder"
+        elif not os.path.lexists(name) and glob.has_magic(name):
+            new = list(_matching(name, barred, also))
+            what = "pattern"
+        else:
+            new = [Found(os.path.abspath(name), os.path.basename(name), name)]
+        if not new:
+            raise OptionError(
+                f"there is no picture in the {what} {name!r}; a folder's are those that end in "
+                f"{', '.join(sorted({*_SUFFIXES, *also}))}, and the output folder's do not count."
+            )
+        for picture in new:
+            found.setdefault(picture.path, picture)
+    return list(found.values())
+
+
+def _matching(pattern: str, barred: str | None, also: Collection[str]) -> Iterator[Found]:
+    parts = Path(pattern).parts
+    magic = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    base = os.path.join(*parts[:magic]) if magic else os.curdir
+    barred = _barred(base, barred)
+    for name in sorted(glob.glob(pattern, recursive=True)):
+        if _inside(name, barred):
+            continue
+        if os.path.isdir(name):
+            yield from _below(name, base, barred, also)
+        else:
+            yield _placed(name, base)
+
+
+def _below(folder: str, base: str, barred: str | None, also: Collection[str]) -> Iterator[Found]:
+    def unreadable(error: OSError) -> None:
+        raise InputError(f"cannot read the folder {error.filename!r} ({error.strerror}).")
+
+    for parent, folders, files in os.walk(folder, onerror=unreadable):
+        if _inside(parent, barred):
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            suffix = os.path.splitext(name)[1].lower()
+            if not name.startswith(".") and (suffix in _SUFFIXES or suffix in also):
+                yield _placed(os.path.join(parent, name), base)
+
+
+def _placed(path: str, base: str) -> Found:
+    return Found(os.path.abspath(path), os.path.relpath(path, base), path)
+
+
+def _barred(base: str, barred: str | None) -> str | None:
+    """None for what lies in the barred folder itself, and was named all the same."""
+    return None if _inside(base, barred) and os.path.realpath(base) != barred else barred
+
+
+def _inside(path: str, folder: str | None) -> bool:
+    resolved = os.path.realpath(path)
+    return folder is not None and (resolved + os.sep).startswith(os.path.join(folder, ""))

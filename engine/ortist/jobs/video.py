@@ -1,0 +1,211 @@
+"""Video: frame after frame, each painted from the one before, so that it flickers little.
+
+(The module is not called video, which is the name of the function in the package.)
+
+The first frame is painted as any picture is. Each next one starts from the last painting plus what
+changed in the film between the two frames: where nothing moved, from the very pixels that were
+there, and where something did, from something near. So a few steps at full size suffice, and what
+the optimiser is free to choose (which stroke goes where) it does not choose anew. Nothing tracks
+motion: Ruder, Dosovitskiy and Brox, "Artistic Style Transfer for Videos", GCPR 2016, do by optical
+flow, with a loss that ties the frames. After a cut, when most of the frame changed, the next frame
+is painted as the first was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..api import load_init, make_plan, prepare
+from ..arrays import Array
+from ..errors import InputError, OptionError
+from ..network.bundle import find_model
+from ..objective.opening import Evaluator, open_objective
+from ..objective.targets import Losses
+from ..options.choice import choose_options
+from ..options.fields import Options
+from ..pictures.raster import Painting
+from ..pictures.values import denormalize, normalize, size_at
+from ..run.tuning import tuned
+from ..style.files import Style, load_style
+from .y4m import read_frame, read_header, write_frame, write_header
+
+__all__ = ["Frame", "Painter", "frame_size", "video"]
+
+_CUT = 40.0
+"""Mean change of a frame, in levels of 255, that counts as a cut; motion seldom comes to 25."""
+
+_CALM = 0.5
+"""Adam's step of a frame that follows, against the first's: a fresh Adam moves all by it."""
+
+_SAME = 6.0
+"""Change of a pixel, in levels of 255, over which blending fades out: noise is below."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A painted frame: uint8 [H, W, 3], what it cost, and whether it was painted from nothing.
+
+    ``notes`` are its run's (Run.notes), of frames painted from nothing.
+    """
+
+    pixels: NDArray[np.uint8]
+    losses: Losses
+    iterations: int
+    seconds: float
+    fresh: bool
+    notes: tuple[str, ...] = ()
+
+
+def frame_size(width: int, height: int, options: Options) -> tuple[int, int]:
+    """(width, height) of the painted frames: ``options.size`` on the shorter side, never enlarged.
+
+    The longer side is rounded to an even number, which most encoders need.
+    """
+    side = min(options.size, width, height)
+    wide, high = size_at((width, height), side)
+    return (wide, high + high % 2) if high > wide else (wide + wide % 2, high)
+
+
+class Painter:
+    """Paints the frames of one video, of one size, in one style: call it with each in turn.
+
+    ``iterations`` is the number of steps of a frame that follows another; ``blend``, from 0 to 1,
+    how much of the last painting is mixed in where the film stands still.
+    """
+
+    def __init__(
+        self, style: Style, options: Options, iterations: int = 20, blend: float = 0.5
+    ) -> None:
+        if not 1 <= iterations <= 1_000_000:
+            raise OptionError(f"{iterations} frame iterations are out of range; give 1 or more.")
+        if not 0 <= blend < 1:
+            raise OptionError(f"blend {blend} is out of range; it should be from 0 to below 1.")
+        if options.snapshots:
+            raise OptionError("a video keeps no snapshots; leave them out.")
+        self._style = load_style(style, options.max_pixels)
+        self._options, self._init = load_init(options)
+        self._iterations = iterations
+        self._blend = blend
+        self._model = find_model(options.model)
+        self._objective: Evaluator | None = None
+        self._content: Array | None = None
+        self._painted: Array | None = None
+
+    def __call__(self, frame: NDArray[np.uint8]) -> Frame:
+        """``frame`` is uint8 [H, W, 3]. Raises as ``prepare``."""
+        began = time.perf_counter()
+        height, width = frame.shape[:2]
+        size = frame_size(width, height, self._options)
+        image = Image.fromarray(frame)
+        image = image if image.size == size else image.resize(size, Image.Resampling.BOX)
+        model = self._model
+        content = normalize(Painting.of(image).values, model)
+        # Rescaled by its own darkest and brightest value, each frame would be lit anew.
+        options = dataclasses.replace(self._options, size=min(size), rescale=False)
+        start, still = None, None
+        if self._content is not None and self._painted is not None:
+            change = (content - self._content) * np.array(model.std, np.float32).reshape(3, 1, 1)
+            if np.abs(change).mean() * 255 < _CUT:
+                options = self._following(options)
+                start = self._painted + (content - self._content)
+                still = np.exp(-np.square(change * (255 / _SAME)).sum(1, keepdims=True))
+        if self._objective is None:  # its memory is planned when the size is known
+            plan = make_plan(model, image, self._style, options, files=False)
+            self._options = plan.applied(self._options)
+            self._objective = open_objective(model, self._options, masked=False)
+            options = plan.applied(options)
+        pixels = np.asarray(image)
+        run = prepare(self._objective, pixels, self._style, options, start=start, init=self._init)
+        for _ in run:
+            pass
+        result = run.result()
+        painted = normalize(result.painting.values, model)
+        if still is not None and self._painted is not None:
+            painted += np.float32(self._blend) * still * (self._painted - painted)
+        self._content, self._painted = content, painted
+        return Frame(
+            Painting(denormalize(painted, model)).pixels,
+            result.final,
+            result.iterations,
+            time.perf_counter() - began,
+            start is None,
+            tuple(run.notes) if start is None else (),
+        )
+
+    def _following(self, options: Options) -> Options:
+        """Those of a frame that follows another: no pyramid, few and smaller steps."""
+        rate = tuned(options, self._model.recipe).learning_rate
+        return dataclasses.replace(
+            options,
+            iterations=self._iterations,
+            learning_rate=rate * _CALM,
+            smallest_size=None,
+            final_iterations=0,
+            free_iterations=0,
+        )
+
+
+def video(
+    source: IO[bytes],
+    target: IO[bytes],
+    style: Style,
+    options: Options | None = None,
+    *,
+    preset: str | None = None,
+    frame_iterations: int = 20,
+    blend: float = 0.5,
+    chroma: Literal["input", "444"] = "input",
+    on_frame: Callable[[Frame], object] | None = None,
+    **overrides: Any,
+) -> int:
+    """Paints the Y4M stream ``source`` into the Y4M stream ``target``; the number of frames.
+
+    One frame is held at a time, and each is written and flushed as soon as it is painted.
+    ``chroma`` is that of the output: the input's (444 for mono, as paintings have colours) or 444.
+    ``on_frame`` is called after each frame. Raises InputError for what cannot be read and where the
+    stream ends in the middle of a frame, after the frames before it were written; else as
+    ``iterate`` and the streams do.
+    """
+    options = choose_options(options, preset, overrides)
+    if chroma not in ("input", "444"):
+        raise OptionError(f"there is no chroma {chroma!r}; choose input or 444.")
+    header = read_header(source)
+    if header.width * header.height > options.max_pixels:
+        raise InputError(
+            f"the video has {header.width} x {header.height} pixels, more than the limit of "
+            f"{options.max_pixels}; raise it with --max-pixels if you trust the source."
+        )
+    painter = Painter(style, options, frame_iterations, blend)
+    width, height = frame_size(header.width, header.height, options)
+    space = "444" if chroma == "444" or header.space == "mono" else header.space
+    painted = header.scaled(width, height, space)
+    count = 0
+    while True:
+        try:
+            pixels = read_frame(source, header)
+        except EOFError:
+            raise InputError(
+                f"the video ends in the middle of frame {count + 1}; the {count} before it were "
+                "painted and written."
+            ) from None
+        if pixels is None:
+            break
+        frame = painter(pixels)
+        if count == 0:
+            write_header(target, painted)
+        write_frame(target, painted, frame.pixels)
+        target.flush()
+        count += 1
+        if on_frame is not None:
+            on_frame(frame)
+    if count == 0:
+        raise InputError("the video has no frames.")
+    return count

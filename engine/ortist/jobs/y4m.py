@@ -1,0 +1,207 @@
+"""YUV4MPEG2 (Y4M): uncompressed video in a stream, frame after frame.
+
+A line of text, ``YUV4MPEG2 W640 H480 F25:1 Ip A1:1 C420jpeg``, then for every frame a line that
+begins with ``FRAME`` and the planes Y, Cb, Cr (mjpegtools, yuv4mpeg(5)). Y4M says nothing of the
+matrix; assumed here is BT.601 (ITU-R BT.601-7, section 2.5), in its limited range, 16 to 235 and 16
+to 240, unless the header has XCOLORRANGE=FULL, as FFmpeg writes it. What is read so and written so
+comes back the same, whatever the matrix was; only the painter sees slightly other colours.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import InputError
+
+__all__ = ["Header", "read_frame", "read_header", "write_frame", "write_header"]
+
+_Plane = NDArray[np.uint8]
+
+_SHRINK = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "mono": None}
+"""How much narrower and lower the chroma planes are; None for no chroma."""
+
+_SPACES = re.compile("420(jpeg|mpeg2|paldv)?|422|444|mono")
+_LONGEST_LINE = 1024
+
+
+@dataclass(frozen=True)
+class Header:
+    """``width`` and ``height`` in pixels, ``rate`` in frames a second, ``aspect`` of a pixel.
+
+    ``space`` as it is written after C: 420jpeg and its kin, 422, 444 or mono. Where a 420's chroma
+    sits makes half a pixel of difference to it and is not regarded.
+    """
+
+    width: int
+    height: int
+    rate: Fraction
+    aspect: str = "0:0"
+    space: str = "420jpeg"
+    full_range: bool = False
+
+    def scaled(self, width: int, height: int, space: str) -> Header:
+        return replace(self, width=width, height=height, space=space)
+
+    @property
+    def planes(self) -> list[tuple[int, int]]:
+        """(height, width) of Y and, if there are any, Cb and Cr; odd sides are rounded up."""
+        shrink = _SHRINK["mono" if self.space == "mono" else self.space[:3]]
+        luma = (self.height, self.width)
+        if shrink is None:
+            return [luma]
+        chroma = (-(-self.height // shrink[1]), -(-self.width // shrink[0]))
+        return [luma, chroma, chroma]
+
+
+def read_header(stream: IO[bytes]) -> Header:
+    """Raises InputError for what is no Y4M, is interlaced, or has other than 8 bits a sample."""
+    line = _line(stream)
+    if not line.startswith(b"YUV4MPEG2 "):
+        raise InputError(
+            "the video is not a YUV4MPEG2 stream; make one with ffmpeg -i VIDEO -f yuv4mpegpipe -."
+        )
+    fields: dict[str, str] = {}
+    extra: list[str] = []
+    for word in line.decode("ascii", "replace").split()[1:]:
+        if word[0] == "X":
+            extra.append(word[1:].upper())
+        else:
+            fields[word[0]] = word[1:]
+    try:
+        width, height = int(fields["W"]), int(fields["H"])
+        above, below = fields.get("F", "25:1").split(":")
+        rate = Fraction(int(above), int(below))
+        if min(width, height) <= 0 or rate <= 0:
+            raise ValueError
+    except (KeyError, ValueError, ZeroDivisionError):
+        raise InputError(
+            f"the video's header {line[:100]!r} has no size or no frame rate that can be read."
+        ) from None
+    if fields.get("I", "p") not in ("p", "?"):
+        raise InputError(
+            f"the video is interlaced (I{fields['I']}); deinterlace it first, with "
+            "ffmpeg -vf yadif."
+        )
+    space = fields.get("C", "420jpeg")
+    if not _SPACES.fullmatch(space):
+        raise InputError(
+            f"the video's colour space {space!r} cannot be read; convert it to 8 bits of 420, 422, "
+            "444 or mono, with ffmpeg -pix_fmt yuv420p."
+        )
+    aspect = fields.get("A", "0:0")
+    if not re.fullmatch(r"\d{1,9}:\d{1,9}", aspect):
+        aspect = "0:0"
+    return Header(width, height, rate, aspect, space, "COLORRANGE=FULL" in extra)
+
+
+def read_frame(stream: IO[bytes], header: Header) -> NDArray[np.uint8] | None:
+    """The next frame as sRGB, uint8 [H, W, 3]; None at the end.
+
+    Raises EOFError where the stream ends within a frame, InputError where it holds something else.
+    """
+    line = _line(stream)
+    if not line:
+        return None
+    if not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
+        raise EOFError
+    words = line.split()
+    if not words or words[0] != b"FRAME":
+        raise InputError(f"the video holds {line[:20]!r} where a frame should begin.")
+    planes = []
+    for height, width in header.planes:
+        data = _exactly(stream, height * width)
+        planes.append(np.frombuffer(data, np.uint8).reshape(height, width))
+    return _to_rgb(planes, header)
+
+
+def write_header(stream: IO[bytes], header: Header) -> None:
+    rate = f"{header.rate.numerator}:{header.rate.denominator}"
+    kind = " XCOLORRANGE=FULL" if header.full_range else ""
+    stream.write(
+        f"YUV4MPEG2 W{header.width} H{header.height} F{rate} Ip A{header.aspect} "
+        f"C{header.space}{kind}\n".encode("ascii")
+    )
+
+
+def write_frame(stream: IO[bytes], header: Header, pixels: NDArray[np.uint8]) -> None:
+    """``pixels`` as ``read_frame`` gives them."""
+    stream.write(b"FRAME\n")
+    for plane in _from_rgb(pixels, header):
+        stream.write(plane.tobytes())
+
+
+def _line(stream: IO[bytes]) -> bytes:
+    return stream.readline(_LONGEST_LINE)
+
+
+def _exactly(stream: IO[bytes], count: int) -> bytearray:
+    data = bytearray()
+    while len(data) < count:
+        block = stream.read(min(count - len(data), 2**20))
+        if not block:
+            raise EOFError
+        data += block
+    return data
+
+
+# R'G'B' in [0, 1] -> Y' in [0, 1], Cb and Cr in [-1/2, 1/2], from K_R = 0.299 and K_B = 0.114.
+_KR, _KB = 0.299, 0.114
+_TO_YCC = np.array(
+    [
+        [_KR, 1 - _KR - _KB, _KB],
+        [-_KR / (2 - 2 * _KB), (_KR + _KB - 1) / (2 - 2 * _KB), 0.5],
+        [0.5, (_KR + _KB - 1) / (2 - 2 * _KR), -_KB / (2 - 2 * _KR)],
+    ],
+)
+_TO_RGB = np.linalg.inv(_TO_YCC)
+
+
+def _scales(header: Header) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What Y, Cb and Cr are multiplied by and what is then added, to be levels of 255."""
+    if header.full_range:
+        return np.array([255, 255, 255], np.float32), np.array([0, 128, 128], np.float32)
+    return np.array([219, 224, 224], np.float32), np.array([16, 128, 128], np.float32)
+
+
+def _to_rgb(planes: list[_Plane], header: Header) -> NDArray[np.uint8]:
+    size = (header.width, header.height)
+    scale, zero = _scales(header)
+    if len(planes) == 1:
+        luma = (planes[0].astype(np.float32) - zero[0]) / scale[0]
+        rgb = np.repeat(luma[..., None], 3, axis=2)
+    else:
+        bilinear = Image.Resampling.BILINEAR
+        full = [_resized(plane, size, bilinear) for plane in planes]
+        rgb = (np.stack(full, -1) - zero) / scale @ _TO_RGB.T.astype(np.float32)
+    return _rounded(rgb * 255)
+
+
+def _from_rgb(pixels: NDArray[np.uint8], header: Header) -> list[_Plane]:
+    scale, zero = _scales(header)
+    values = pixels.astype(np.float32) / 255 @ _TO_YCC.T.astype(np.float32) * scale + zero
+    sizes = header.planes
+    return [
+        _rounded(
+            _resized(np.ascontiguousarray(values[..., i]), (width, height), Image.Resampling.BOX)
+        )
+        for i, (height, width) in enumerate(sizes)
+    ]
+
+
+def _resized(
+    plane: NDArray[np.generic], size: tuple[int, int], how: Image.Resampling
+) -> NDArray[np.float32]:
+    image = Image.fromarray(np.asarray(plane, np.float32))
+    return np.asarray(image if image.size == size else image.resize(size, how))
+
+
+def _rounded(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    result: NDArray[np.uint8] = (np.clip(values, 0, 255) + 0.5).astype(np.uint8)
+    return result

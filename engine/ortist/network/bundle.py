@@ -1,0 +1,321 @@
+"""Models: finding a bundle, reading its manifest, vouching for its files.
+
+A bundle that is not exactly what its manifest says is refused before ONNX Runtime sees a byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ortist_models import FEATURES, FORMAT, MANIFEST, OBJECTIVE, SHIPPED, SHIPPED_MODEL, model_home
+
+from ..errors import ModelError, OptionError
+from ..options.parsing import Layer
+from ..options.presets import CS231N_MODEL
+
+__all__ = [
+    "Bands",
+    "Model",
+    "Recipe",
+    "Tap",
+    "default_model_name",
+    "find_model",
+    "installed_models",
+    "load_model",
+]
+
+_SIZE_LIMIT = 64 * 2**20
+"""Bytes of one file of a bundle; SqueezeNet's are 1 to 6 MB."""
+
+_MEMORY = 1000
+"""Bytes a pixel that a graph is taken to need where the manifest, an older one, does not say."""
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A named feature map.
+
+    Feature i of an axis sees the ``receptive_field`` pixels from
+    i * ``stride`` + ``receptive_start`` on, those before 0 being padding.
+    """
+
+    index: int
+    name: str
+    channels: int
+    stride: int
+    receptive_field: int
+    receptive_start: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The model's own defaults: shares of the loss for balanced weights, and how Adam goes.
+
+    ``learning_rate`` and ``jitter`` are as the options of those names; ``final_share`` of the steps
+    are a last phase at ``final_rate`` times the learning rate.
+    """
+
+    content_layers: tuple[int, ...]
+    content_share: float
+    style_shares: Mapping[int, float]
+    tv_share: float
+    learning_rate: float
+    jitter: int
+    final_share: float
+    final_rate: float
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The model's graph for bands of rows: its ``segments``, in the order of running.
+
+    They are files, each with the names of its switches, which say what terms it shall have. A band
+    begins at a multiple of ``unit`` pixels, and its features see ``reach`` rows beyond it. From
+    segment to segment ``kept`` bytes are kept for each pixel.
+    """
+
+    segments: Mapping[str, tuple[str, ...]]
+    unit: int
+    reach: int
+    kept: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle's manifest, checked.
+
+    ``mean`` and ``std`` are of sRGB in [0, 1], by channel; ``smallest_side`` is in pixels;
+    ``layers[i]`` names the backbone's ``features[i]``, tapped or not; ``source`` and ``license``
+    are of the weights; ``pooling`` is ``max`` or ``avg``. ``memory`` is what each graph takes, in
+    bytes for each pixel of the image. ``bands`` is None for a model that knows whole pictures only.
+    """
+
+    folder: Path
+    name: str
+    backbone: str
+    taps: tuple[Tap, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    smallest_side: int
+    recipe: Recipe
+    layers: tuple[str, ...]
+    hashes: Mapping[str, str]
+    source: str
+    license: str
+    pooling: str
+    memory: Mapping[str, int]
+    bands: Bands | None
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the objective graph, which holds weights, losses and gradient."""
+        return self.hashes[OBJECTIVE]
+
+    def tap(self, layer: Layer) -> Tap:
+        """The tap with that index or name.
+
+        Raises OptionError for a layer that the backbone does not have, and ModelError, with the
+        command that would export it, for one that this bundle does not offer.
+        """
+        for tap in self.taps:
+            if layer in (tap.index, tap.name):
+                return tap
+        if layer not in (*self.layers[1:], *range(1, len(self.layers))):
+            known = ", ".join(f"{i} {name}" for i, name in enumerate(self.layers) if i)
+            raise OptionError(f"{self.backbone} has no layer {layer!r}; it has {known}.")
+        known = ", ".join(f"{tap.index} {tap.name}" for tap in self.taps)
+        indices = ",".join(str(tap.index) for tap in self.taps)
+        command = f"ortist export {self.backbone} --name {self.name} --taps {indices},{layer}"
+        if self.pooling != "max":
+            command += f" --pooling {self.pooling}"
+        if not self.source.startswith("https://"):
+            command += f" --weights {self.source}"
+        raise ModelError(
+            f"the model {self.name} was not exported with the layer {layer!r}; it has {known}. "
+            f"To add it: {command}"
+        )
+
+    def read(self, file: str) -> bytes:
+        """The bytes of one of the bundle's files; raises ModelError unless its hash is right."""
+        path = self.folder / file
+        if file not in self.hashes:
+            raise ModelError(
+                f"the model {self.name} was exported by an older Ortist and lacks {file}; export "
+                "it again."
+            )
+        data = _read(path)
+        if hashlib.sha256(data).hexdigest() != self.hashes[file]:
+            raise ModelError(
+                f"the model file {path} is damaged: its sha256 is not the one in {MANIFEST}; "
+                "export or install the model again."
+            )
+        return data
+
+    def verify(self) -> None:
+        """Reads every file; raises ModelError for the first that is not the manifest's."""
+        for file in self.hashes:
+            self.read(file)
+
+
+def _read(path: Path) -> bytes:
+    """A regular file of bounded size; raises ModelError for anything else."""
+    if not os.path.isfile(path):
+        raise ModelError(f"there is no model file {str(path)!r}; export the model again.")
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_SIZE_LIMIT + 1)
+    except OSError as error:
+        raise ModelError(f"cannot read {str(path)!r} ({error.strerror}).") from error
+    if len(data) > _SIZE_LIMIT:
+        raise ModelError(f"{str(path)!r} is larger than a model may be ({_SIZE_LIMIT} bytes).")
+    return data
+
+
+def installed_models() -> Iterator[tuple[str, Path]]:
+    """(name, folder) of every model that can be named; the home's hide shipped ones."""
+    seen = set()
+    for base in (model_home(), SHIPPED):
+        try:
+            folders = sorted(base.iterdir())
+        except OSError:
+            continue
+        for folder in folders:
+            hidden = folder.name.startswith(".")  # an export that is under way, or was killed
+            if not hidden and folder.name not in seen and os.path.isfile(folder / MANIFEST):
+                seen.add(folder.name)
+                yield folder.name, folder
+
+
+def find_model(name: str | None = None) -> Model:
+    """The model called ``name`` or in the folder ``name``.
+
+    None means SqueezeNet 1.1 with ImageNet's weights where it was exported, else the shipped
+    stand-in. Raises ModelError.
+    """
+    found = dict(installed_models())
+    if name is None:
+        name = default_model_name()
+    if name in found:
+        return load_model(found[name])
+    if os.path.isfile(os.path.join(name, MANIFEST)):
+        return load_model(Path(name))
+    known = ", ".join(found) or "none"
+    raise ModelError(
+        f"there is no model {name!r}; there are {known}. ortist export {CS231N_MODEL} makes the "
+        "ImageNet one; a folder with a manifest.json can be named by its path."
+    )
+
+
+def default_model_name() -> str:
+    """SqueezeNet 1.1 with ImageNet's weights where it was exported, else the shipped stand-in."""
+    return CS231N_MODEL if CS231N_MODEL in dict(installed_models()) else SHIPPED_MODEL
+
+
+def load_model(folder: Path) -> Model:
+    """Reads and checks ``folder``'s manifest; raises ModelError where it is no manifest of ours."""
+    path = folder / MANIFEST
+    data = _read(path)
+    try:
+        return _parse(folder, json.loads(data))
+    except (
+        *(ValueError, TypeError, KeyError, IndexError, AttributeError),
+        *(ArithmeticError, RecursionError),
+    ) as error:
+        raise ModelError(
+            f"{path} is not the manifest of an Ortist model ({type(error).__name__}: {error}); "
+            "export the model again."
+        ) from error
+
+
+def _parse(folder: Path, raw: Any) -> Model:
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        found = raw.get("format") if isinstance(raw, dict) else None
+        raise ValueError(f"format {found!r}, and this Ortist reads format {FORMAT}")
+    recipe = raw["recipe"]
+    mean, std = ([float(value) for value in raw["normalization"][key]] for key in ("mean", "std"))
+    numbers = [*mean, *std, *map(float, recipe["style_shares"].values())]
+    numbers += [float(recipe[key]) for key in ("content_share", "tv_share", "learning_rate")]
+    # Older models have none of these.
+    jitter, final_share = int(recipe.get("jitter", 4)), float(recipe.get("final_share", 0))
+    final_rate = float(recipe.get("final_rate", 1))
+    numbers += [final_share, final_rate]
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise ValueError("normalization needs three means and three positive deviations")
+    if not all(math.isfinite(number) for number in numbers) or min(numbers[6:]) < 0:
+        raise ValueError("a number in it is not finite or is negative")
+    if not 1 <= jitter <= 16 or final_share > 1:
+        raise ValueError("its recipe's jitter is not 1 to 16, or its final share more than 1")
+    taps = tuple(
+        Tap(
+            int(tap["index"]),
+            str(tap["name"]),
+            int(tap["channels"]),
+            int(tap["stride"]),
+            int(tap["receptive_field"]),
+            int(tap["receptive_start"]),
+        )
+        for tap in raw["taps"]
+    )
+    hashes = {str(file): str(entry["sha256"]) for file, entry in raw["files"].items()}
+    indices = {tap.index for tap in taps}
+    asked = {*map(int, recipe["style_shares"]), *map(int, recipe["content_layers"])}
+    if len(indices) != len(taps) or not asked <= indices:
+        raise ValueError("its recipe asks for layers that are not tapped, or one is tapped twice")
+    if not all(t.stride >= 1 and -t.receptive_field < t.receptive_start <= 0 for t in taps):
+        raise ValueError("the stride or the receptive field of a tap is none")
+    if not 1 <= int(raw["smallest_side"]) <= 1024:
+        raise ValueError(f"smallest_side {raw['smallest_side']!r}")
+    pooling = raw.get("pooling", "max")  # which all models had before there was a choice
+    if pooling not in ("max", "avg"):
+        raise ValueError(f"pooling {pooling!r}")
+    memory = {file: int(raw.get("memory", {}).get(file, _MEMORY)) for file in hashes}
+    if not all(0 < size < 10**6 for size in memory.values()):
+        raise ValueError(f"memory {raw['memory']!r}")
+    bands = None
+    if "bands" in raw:
+        found = raw["bands"]
+        sizes = [int(found[key]) for key in ("unit", "reach", "kept")]
+        segments = {str(file): tuple(map(str, names)) for file, names in found["segments"].items()}
+        bands = Bands(segments, *sizes)
+        if not all(0 < number < 10**6 for number in sizes):
+            raise ValueError(f"bands of {sizes}")
+        if not bands.segments or not set(bands.segments) <= set(hashes):
+            raise ValueError("it does not name the files of its bands")
+    words = [raw["name"], raw["backbone"], *raw["layers"], *raw["weights"].values()]
+    if not all(isinstance(word, str) and word.isprintable() for word in words):
+        raise ValueError("a name in it is not printable text")
+    if not taps or not {FEATURES, OBJECTIVE} <= set(hashes) or any("/" in file for file in hashes):
+        raise ValueError("it names no taps or not the files of a model")
+    return Model(
+        folder=folder,
+        name=str(raw["name"]),
+        backbone=str(raw["backbone"]),
+        taps=taps,
+        mean=(mean[0], mean[1], mean[2]),
+        std=(std[0], std[1], std[2]),
+        smallest_side=int(raw["smallest_side"]),
+        recipe=Recipe(
+            content_layers=tuple(int(layer) for layer in recipe["content_layers"]),
+            content_share=float(recipe["content_share"]),
+            style_shares={int(k): float(v) for k, v in recipe["style_shares"].items()},
+            tv_share=float(recipe["tv_share"]),
+            learning_rate=float(recipe["learning_rate"]),
+            jitter=jitter,
+            final_share=final_share,
+            final_rate=final_rate,
+        ),
+        layers=tuple(str(layer) for layer in raw["layers"]),
+        hashes=hashes,
+        source=str(raw["weights"]["source"]),
+        license=str(raw["weights"]["license"]),
+        pooling=pooling,
+        memory=memory,
+        bands=bands,
+    )

@@ -1,0 +1,141 @@
+"""Pictures out: which format a name stands for, what it holds, and writing it, whole or not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..arrays import Rows, row_bands
+from ..errors import OptionError
+from ..files import atomic_writer
+from .metadata import has_tags, with_text
+from .profiles import srgb_profile
+from .raster import Levels, Painting
+from .sixteen import write_png, write_tiff
+
+__all__ = ["holds_alpha", "output_depth", "picture_format", "save_picture", "takes_rows"]
+
+_WRITABLE = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+}
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+_TIFF_BYTES = 2**32 - 2**24
+"""Its offsets have 32 bits; how well pixels deflate, and whether they have alpha, is known late."""
+_ALPHA = ("PNG", "TIFF", "WEBP")
+_BY_ROWS = {"PNG": write_png, "TIFF": write_tiff}
+"""The formats of 16 bits, and those whose pixels need not be in memory all at once."""
+_SAVE: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": "4:4:4"},
+    "WEBP": {"lossless": True},
+}
+
+
+def picture_format(path: Path, size: tuple[int, int] = (1, 1)) -> str:
+    """Pillow's name of the format that the suffix stands for.
+
+    Raises OptionError for an unknown one, and for one that cannot hold a picture of ``size``.
+    """
+    form = _WRITABLE.get(path.suffix.lower())
+    if form is None:
+        known = ", ".join(_WRITABLE)
+        raise OptionError(
+            f"cannot tell a picture format from {path.name!r}; end it in one of {known}."
+        )
+    most = _LONGEST.get(form, 2**31)
+    if max(size) > most:
+        raise OptionError(
+            f"{form} holds at most {most} pixels each way, the picture for {path.name!r} has "
+            f"{size[0]} x {size[1]}; write .png or .tif."
+        )
+    return form
+
+
+def output_depth(path: Path, asked: int | None, size: tuple[int, int] = (1, 1)) -> int:
+    """Bits per channel to write: what was asked for, else 16 in TIFF and 8 elsewhere.
+
+    Raises OptionError for 16 in a format that holds 8, and as ``picture_format``, for a TIFF that
+    would pass 4 GB too.
+    """
+    form = picture_format(path, size)
+    if asked == 16 and form not in _BY_ROWS:
+        raise OptionError(
+            f"{form} holds 8 bits per channel; for depth 16, end {path.name!r} in .png or .tif."
+        )
+    depth = asked or (16 if form == "TIFF" else 8)
+    if form == "TIFF" and size[0] * size[1] * 4 * depth // 8 > _TIFF_BYTES:
+        smaller = " or give --depth 8" if depth == 16 else ""
+        raise OptionError(
+            f"TIFF holds at most 4 GB, and {size[0]} x {size[1]} pixels of {depth} bits a channel "
+            f"may take more; end {path.name!r} in .png{smaller}."
+        )
+    return depth
+
+
+def holds_alpha(path: Path) -> bool:
+    """Whether the format keeps transparency; without it, the picture is laid over white."""
+    return picture_format(path) in _ALPHA
+
+
+def takes_rows(path: Path) -> bool:
+    """Whether a picture in that format can be written without having all of it in memory."""
+    return picture_format(path) in _BY_ROWS
+
+
+def save_picture(
+    painting: Painting,
+    path: Path,
+    depth: int | None = None,
+    exif: bytes = b"",
+    text: str | None = None,
+) -> None:
+    """Writes the picture, tagged as sRGB, whole or not at all.
+
+    ``depth`` is as for ``output_depth``. ``exif`` (metadata.py) goes along, with ``text`` as its
+    UserComment, where the format holds it: BMP holds none, nor a profile. Raises OptionError or
+    OutputError.
+    """
+    depth = output_depth(path, depth, painting.size)
+    form = picture_format(path)
+    if form not in _ALPHA:
+        painting = replace(painting, alpha=None)
+    levels = _Levels(painting, depth)
+    by_rows = form in _BY_ROWS and isinstance(painting.values, Rows)
+    tags = with_text(exif, text)
+    more: dict[str, Any] = {}
+    if form != "BMP":
+        more["icc_profile"] = srgb_profile()
+        if has_tags(tags):
+            more["exif"] = tags.tobytes()
+    with atomic_writer(path) as stream:
+        if form == "TIFF" or levels.dtype == np.uint16 or by_rows:
+            _BY_ROWS[form](levels, stream, tags)
+        else:
+            Image.fromarray(levels.whole()).save(stream, form, **_SAVE.get(form, {}), **more)
+
+
+class _Levels:
+    """A painting's levels, [H, W, 3 or 4], made as rows of them are asked for."""
+
+    def __init__(self, painting: Painting, depth: int) -> None:
+        self._painting, self._depth = painting, depth
+        self.dtype = np.dtype(f"uint{depth}")
+        self.shape = (*painting.size[::-1], 3 if painting.alpha is None else 4)
+
+    def __getitem__(self, rows: slice) -> Levels:
+        return self._painting.rows(rows).levels(self._depth)
+
+    def whole(self) -> Levels:
+        levels = np.empty(self.shape, self.dtype)
+        for rows in row_bands(self._painting.values):
+            levels[rows] = self[rows]
+        return levels

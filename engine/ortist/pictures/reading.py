@@ -1,0 +1,289 @@
+"""Pictures in: decode, orient, to sRGB, resize, normalise — and back to a picture.
+
+A picture that was read is a ``Raster``: sRGB levels of 8 bits, or 16 where the source has more than
+8. At the size of a scale it is float32 [H, W, 3] in [0, 1]; the optimiser sees float32 arrays
+[1, 3, H, W] of normalised values, (sRGB in [0, 1] - mean) / std by channel. What has been painted
+is float32 again, and is rounded once, when it is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ExifTags import Base
+
+from ..arrays import Arrays, Rows
+from ..errors import OrtistError, PictureError
+from ..files import sha256_of
+from .metadata import exif_of
+from .profiles import convert, to_srgb
+from .raster import Header, Picture, Raster, Source, in_depth, to_levels, unit
+from .sixteen import read_sixteen
+from .strips import strips_of
+
+__all__ = ["load_picture", "open_picture", "read_header", "spool_picture"]
+
+_READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+_globals_lock = threading.Lock()
+
+
+def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Raster:
+    """The picture as upright sRGB, transparency laid over white and kept aside.
+
+    ``role`` names it in messages. Raises PictureError for what is missing, no picture, damaged, of
+    a type not named above, or of more than ``max_pixels`` pixels (judged by its header).
+    """
+    if isinstance(picture, np.ndarray):
+        return _from_array(picture, max_pixels, role)
+    if isinstance(picture, Raster):
+        _check_size(picture.size, max_pixels, role)
+        return picture
+    if isinstance(picture, Image.Image):
+        with _decoding(role):
+            _check_size(picture.size, max_pixels, role)
+            return _to_srgb(picture, None, role)
+    with open_picture(picture, max_pixels, role) as (image, role):
+        path = os.fsdecode(picture)
+        samples = read_sixteen(image, lambda: Image.open(path, formats=_READABLE))
+        found = _to_srgb(image, samples, role)
+        return replace(found, source=Source(path, sha256_of(path)))
+
+
+def spool_picture(picture: Picture, max_pixels: int, arrays: Arrays, role: str) -> Raster:
+    """As ``load_picture``, with its pixels where ``arrays`` are.
+
+    A file that can be is read strip by strip (strips.py); another one is decoded in memory first.
+    """
+    if not arrays.on_disk:
+        return load_picture(picture, max_pixels, role)
+    if isinstance(picture, (str, PathLike)):
+        with open_picture(picture, max_pixels, role) as (image, role):
+            path = os.fsdecode(picture)
+            strips = strips_of(image, Path(path))
+            if strips is not None:
+                source = Source(path, sha256_of(path))
+                return Raster(arrays.spooled(strips), None, exif_of(image), source)
+    found = load_picture(picture, max_pixels, role)
+    if isinstance(found.pixels, Rows):
+        return found
+    return replace(found, pixels=arrays.spooled(found.pixels))
+
+
+def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Header:
+    """Of a picture that is a file, without decoding it. Raises PictureError as ``load_picture``."""
+    if isinstance(picture, np.ndarray) and picture.ndim not in (2, 3):
+        return Header(role, (1, 1), 0, 0)  # decoding it will say what is wrong
+    if isinstance(picture, (Raster, Image.Image)):
+        _check_size(picture.size, max_pixels, role)
+    if isinstance(picture, np.ndarray):
+        _check_size((picture.shape[1], picture.shape[0]), max_pixels, role)
+        size, own = (picture.shape[1], picture.shape[0]), picture.nbytes
+        return Header(role, size, 7 * size[0] * size[1] + own, 3 * size[0] * size[1])
+    if isinstance(picture, Raster):
+        return Header(role, picture.size, 0, 0)
+    if isinstance(picture, Image.Image):
+        return _header(picture, role)
+    with open_picture(picture, max_pixels, role) as (image, _):
+        strips = strips_of(image, Path(os.fsdecode(picture)))
+        return replace(_header(image, role), spooling=0 if strips is None else 3 * strips.row_bytes)
+
+
+def _header(image: Image.Image, role: str) -> Header:
+    """Pillow holds colours in 4 bytes; each conversion on the way holds them once more."""
+    width, height = image.size
+    wide = image.mode.startswith(("I", "F")) or len(_deep_modes(image)) > 0
+    turned = image.getexif().get(Base.Orientation, 1)
+    copies = 1 + (turned != 1) + (image.mode != "RGB") + ("icc_profile" in image.info)
+    pixel, kept = (4 * copies + 20, 6) if wide else (4 * copies + 3, 3)
+    alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    kept += kept // 3 * alpha
+    if turned in (5, 6, 7, 8):
+        width, height = height, width
+    return Header(role, (width, height), pixel * width * height, kept * width * height)
+
+
+def _deep_modes(image: Image.Image) -> list[str]:
+    """The raw modes of more than 8 bits in which it will be decoded."""
+    return [str(tile[3]) for tile in getattr(image, "tile", []) if "16" in str(tile[3])]
+
+
+@contextlib.contextmanager
+def open_picture(
+    picture: str | PathLike[str], max_pixels: int, role: str
+) -> Iterator[tuple[Image.Image, str]]:
+    """Opens a file without decoding it; also gives its name for messages.
+
+    Raises PictureError as ``load_picture`` does, for what goes wrong within the block too.
+    """
+    if not isinstance(picture, (str, PathLike)):
+        raise PictureError(
+            f"the {role} is a {type(picture).__name__}; give a path, a PIL image or an array."
+        )
+    role = f"{role} {os.fspath(picture)!r}"
+    if not os.path.isfile(picture):  # a folder, a FIFO or a device would block or never end
+        why = "is not a regular file" if os.path.exists(picture) else "does not exist"
+        raise PictureError(f"the {role} {why}; name another file.")
+    if not os.access(picture, os.R_OK):
+        raise PictureError(
+            f"the {role} cannot be read: permission denied; let it be read, or name another."
+        )
+    with _decoding(role), Image.open(picture, formats=_READABLE) as image:
+        _check_size(image.size, max_pixels, role)
+        yield image, role
+
+
+@contextlib.contextmanager
+def _decoding(role: str) -> Iterator[None]:
+    """Turns what decoders raise into PictureErrors."""
+    try:
+        with _pillow_quiet():
+            yield
+    except OrtistError:  # of the picture, or of a full disk that it is copied to
+        raise
+    except UnidentifiedImageError as error:
+        known = ", ".join(_READABLE)
+        raise PictureError(f"the {role} is not a picture that can be read ({known}).") from error
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, …
+        raise PictureError(f"the {role} is damaged or cut short ({error}).") from error
+
+
+@contextlib.contextmanager
+def _pillow_quiet() -> Iterator[None]:
+    """No warnings (damaged metadata is no news), and ``max_pixels`` for Pillow's own limit.
+
+    Both are globals of the process, so one picture is read at a time.
+    """
+    with _globals_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _check_size(size: tuple[int, int], max_pixels: int, role: str) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise PictureError(
+            f"the {role} has {width} x {height} pixels, more than the limit of {max_pixels}; raise "
+            "it with --max-pixels (max_pixels=) if you trust the file."
+        )
+
+
+def _from_array(array: NDArray[Any], max_pixels: int, role: str) -> Raster:
+    if array.dtype == np.bool_:  # black and white: a mask
+        array = array.astype(np.uint8) * np.uint8(255)
+    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    known = array.dtype in (np.uint8, np.uint16) or array.dtype.kind == "f"
+    if not known or not shaped or 0 in array.shape:
+        raise PictureError(
+            f"the {role} is an array of {array.dtype} with shape {array.shape}; give uint8, uint16 "
+            "or floats in [0, 1] with shape (H, W), (H, W, 3) or (H, W, 4)."
+        )
+    _check_size((array.shape[1], array.shape[0]), max_pixels, role)
+    if array.dtype.kind == "f":
+        if not (array.min() >= 0 and array.max() <= 1):  # NaN too
+            raise PictureError(
+                f"the {role} is an array of {array.dtype} with values outside [0, 1]; scale it, or "
+                "give uint8 or uint16."
+            )
+        array = to_levels(array.astype(np.float32), 16)
+    if array.dtype == np.uint8:
+        return _to_srgb(Image.fromarray(np.ascontiguousarray(array)), None, role)
+    return _from_samples(array if array.ndim == 3 else array[..., None], None, None)
+
+
+def _to_srgb(image: Image.Image, samples: NDArray[np.uint16] | None, role: str) -> Raster:
+    """``samples`` are the image's, where its own mode does not hold them."""
+    image.load()
+    profile = image.info.get("icc_profile")
+    exif = exif_of(image)
+    image = _upright(image)
+    if samples is None and image.mode.startswith(("I", "F")):
+        samples = _gray_samples(image, role)[..., None]
+    if samples is not None:
+        found = _from_samples(samples, profile, image.info.get("transparency"))
+        return replace(found, exif=exif)
+    if image.mode in ("PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
+    if alpha is not None and alpha.getextrema()[0] == 255:
+        alpha = None
+    colors = _in_mode(image, "L" if image.mode in ("LA", "1") else image.mode)
+    if colors.mode not in ("L", "CMYK", "RGB"):
+        colors = colors.convert("RGB")
+    if profile:
+        colors = convert(colors, profile)
+    colors = _in_mode(colors, "RGB")
+    if alpha is not None:
+        white = Image.new("RGB", colors.size, "white")
+        white.paste(colors, mask=alpha)
+        colors = white
+    return Raster(np.asarray(colors), None if alpha is None else np.asarray(alpha), exif)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF data say; Pillow's own way copies it where they say nothing, too."""
+    if image.getexif().get(Base.Orientation, 1) == 1:
+        return image
+    return ImageOps.exif_transpose(image)
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Converted, where that changes anything: else Pillow copies it."""
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _gray_samples(image: Image.Image, role: str) -> NDArray[np.uint16]:
+    """Of 16 or 32 bits, grey: Pillow's own conversion clips."""
+    values = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        return values.astype(np.uint16)
+    if not np.isfinite(values).all():
+        raise PictureError(f"the {role} holds values that are not finite.")
+    # Floats and 32-bit integers carry no scale of their own: the smallest usual one that fits.
+    top = next((top for top in (1.0, 255.0, 65535.0) if values.max() <= top), values.max())
+    return to_levels(values / np.float64(top), 16)
+
+
+def _from_samples(samples: NDArray[np.uint16], profile: bytes | None, key: Any) -> Raster:
+    """16-bit grey or RGB, with or without alpha, [H, W, 1 to 4]; ``key`` is a colour that is clear.
+
+    A profile made of tables is applied in 8 bits, by LittleCMS; the others in floats.
+    """
+    channels = 1 if samples.shape[2] < 3 else 3
+    colors = samples[..., :channels]
+    alpha = samples[..., -1] if samples.shape[2] in (2, 4) else None
+    if alpha is None and key is not None:
+        clear = (colors == np.array(key, np.int64).reshape(-1)).all(2)
+        alpha = np.where(clear, 0, 65535).astype(np.uint16)
+    if alpha is not None and alpha.min() == 65535:
+        alpha = None
+    if profile or alpha is not None:
+        values = unit(colors)
+        if profile and to_srgb(values, profile) is None:
+            eight = in_depth(colors, 8)
+            image = Image.fromarray(eight[..., 0] if channels == 1 else eight)
+            converted = convert(image, profile)
+            if converted is not image:
+                values = unit(np.asarray(converted.convert("RGB")))
+        if alpha is not None:
+            values = 1 - (1 - values) * unit(alpha)[..., None]
+        colors = to_levels(values, 16)
+    if colors.shape[2] == 1:
+        colors = colors.repeat(3, axis=2)
+    return Raster(np.ascontiguousarray(colors), None if alpha is None else alpha.copy())

@@ -1,0 +1,277 @@
+"""Checkpoints: the state of a run in one file, from which it goes on to the same bytes.
+
+The file is a line of magic, the SHA-256 of all that follows, the length of the header, the header
+(JSON), and the arrays that it lists, little-endian, one after the other. Nothing in it is code, and
+nothing of it is used before its hash is right. ``identity`` says whose checkpoint it is: options,
+pictures, model and versions, by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Arrays, Rows, chunks, row_bands
+from ..errors import CheckpointError, OrtistError, OutputError
+from ..files import atomic_writer
+from ..objective.targets import Losses
+from .lbfgs import LbfgsState
+from .optimizers import AdamState, Point, RunningAverage
+from .state import Progress, State
+
+__all__ = ["Saved", "read_checkpoint", "remove_checkpoint", "write_checkpoint"]
+
+_MAGIC = b"ortist checkpoint 1\n"
+_HASH = hashlib.sha256().digest_size
+
+
+class Saved(NamedTuple):
+    """A state, every step up to it, and the snapshots on the way (sRGB in [0, 1], [H, W, 3])."""
+
+    state: State
+    steps: list[Progress]
+    snapshots: dict[int, Any]
+
+
+def write_checkpoint(path: Path, saved: Saved, identity: Mapping[str, Any]) -> None:
+    """Writes it whole or not at all; raises OutputError.
+
+    What a killed process leaves of a temporary file is used again by the next.
+    """
+    state, arrays = _take_apart(saved)
+    listed = [[name, np.dtype(array.dtype).str, array.shape] for name, array in arrays.items()]
+    header = json.dumps({"identity": identity, "state": state, "arrays": listed}).encode()
+    digest = hashlib.sha256()
+    with atomic_writer(path, _scratch(path)) as stream:
+        stream.write(_MAGIC + bytes(_HASH))
+        begin: list[bytes | memoryview] = [len(header).to_bytes(8, "little"), header]
+        for part in itertools.chain(begin, *map(chunks, arrays.values())):
+            digest.update(part)
+            stream.write(part)
+        stream.seek(len(_MAGIC))
+        stream.write(digest.digest())
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Removes it, with what a killed process may have left; a file that is not there is no error.
+
+    Raises OutputError.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        Path(os.path.realpath(path)).with_name(_scratch(path)).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot remove the checkpoint {str(path)!r} ({error.strerror}); remove it yourself."
+        ) from error
+
+
+def _scratch(path: Path) -> str:
+    """The name of the temporary file beside it."""
+    return f".{path.name}.part"
+
+
+def read_checkpoint(path: Path, identity: Mapping[str, Any], place: Arrays | None = None) -> Saved:
+    """What ``write_checkpoint`` wrote, with its arrays in ``place``.
+
+    Raises CheckpointError for a file that is no checkpoint, is cut short or damaged, or belongs to
+    another run; the file stays as it is.
+    """
+    with _opened(path) as stream:
+        digest = stream.read(_HASH)
+        begin = stream.tell()
+        if _hashed(stream) != digest:
+            raise CheckpointError(
+                f"the checkpoint {str(path)!r} is cut short or damaged; remove it to start anew."
+            )
+        stream.seek(begin)
+        try:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+            _compare(path, header["identity"], json.loads(json.dumps(identity)))
+            arrays = _arrays(header["arrays"], stream, Arrays() if place is None else place)
+            return _put_together(header["state"], arrays)
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+            if isinstance(error, OrtistError):
+                raise
+            raise CheckpointError(
+                f"the checkpoint {str(path)!r} is not one that this Ortist wrote "
+                f"({type(error).__name__}); remove it to start anew."
+            ) from error
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file after its magic."""
+    if not os.path.isfile(path):
+        why = "is not a regular file" if os.path.exists(path) else "does not exist"
+        raise CheckpointError(f"the checkpoint {str(path)!r} {why}; name another.")
+    try:
+        with path.open("rb") as stream:
+            if stream.read(len(_MAGIC)) != _MAGIC:
+                raise CheckpointError(
+                    f"{str(path)!r} is not a checkpoint of this version of Ortist; name another "
+                    "file, or remove it to start anew."
+                )
+            yield stream
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read the checkpoint {str(path)!r} ({error.strerror}); name another."
+        ) from error
+
+
+def _hashed(stream: BinaryIO) -> bytes:
+    """The hash of the rest of it."""
+    digest = hashlib.sha256()
+    while block := stream.read(2**20):
+        digest.update(block)
+    return digest.digest()
+
+
+def _compare(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raises CheckpointError for the first entry in which the two differ."""
+    for name in dict.fromkeys([*here, *there]):
+        old, new = there.get(name), here.get(name)
+        if old != new:
+            if name == "model" or " image" in name or " mask" in name:
+                difference = f"the {name} is another"
+            else:
+                difference = f"{name} was {json.dumps(old)} and is now {json.dumps(new)}"
+            raise CheckpointError(
+                f"the checkpoint {str(path)!r} is of another run: {difference}; start as that run "
+                "was started, or remove the file or name another to start anew."
+            )
+
+
+def _arrays(listed: list[Any], stream: BinaryIO, place: Arrays) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, dtype, shape in listed:
+        kind = np.dtype(dtype)
+        if kind.kind not in "fu" or not all(isinstance(side, int) for side in shape):
+            raise ValueError(dtype)
+        large = place.on_disk and len(shape) >= 3
+        if large and name.startswith("snapshot "):  # [H, W, 3]
+            planes = place.zeros((1, shape[2], *shape[:2]), kind)
+            found[name] = Rows(planes)
+            for rows in row_bands(found[name]):
+                part = _next(stream, kind, (rows.stop - rows.start, *shape[1:]))
+                planes[(..., rows, slice(None))] = part.transpose(2, 0, 1)
+        elif large:
+            found[name] = place.filled(tuple(shape), functools.partial(_next, stream, kind))
+        else:
+            found[name] = _next(stream, kind, tuple(shape))
+    if stream.read(1):
+        raise ValueError("more")
+    return found
+
+
+def _next(stream: BinaryIO, kind: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The next values of the file, of which there must be as many."""
+    size = math.prod(shape) * kind.itemsize
+    data = stream.read(size)
+    if len(data) != size:
+        raise ValueError(size)
+    return np.frombuffer(bytearray(data), kind).reshape(shape)
+
+
+def _take_apart(saved: Saved) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What goes into the header, and the arrays by name."""
+    state, steps, snapshots = saved
+    values: dict[str, Any] = {
+        "iteration": state.iteration,
+        "iterations": steps[-1].iterations,
+        "stage": state.stage,
+        "began": state.began,
+        "converged": state.converged,
+        "hurried": state.hurried,
+        "jitter": state.jitter,
+        "average": [state.average.decay, state.average.weight],
+        "losses": list(_flat(steps[-1].losses)),
+    }
+    columns = [[step.scale, step.seconds, *_flat(step.losses).values()] for step in steps]
+    arrays: dict[str, Any] = {
+        "steps": np.array(columns, "<f8"),
+        "values": state.point.values,
+        "gradient": state.point.gradient,
+    }
+    if state.average.total is not None:
+        arrays["average"] = state.average.total
+    if isinstance(state.optimizer, AdamState):
+        values["adam"] = state.optimizer.steps
+        arrays |= {"first": state.optimizer.first, "second": state.optimizer.second}
+    else:
+        values["lbfgs"] = [state.optimizer.evaluations, len(state.optimizer.pairs)]
+        for index, (s, y) in enumerate(state.optimizer.pairs):
+            arrays |= {f"s{index}": s, f"y{index}": y}
+    values["snapshots"] = list(snapshots)
+    arrays |= {f"snapshot {n}": values for n, values in snapshots.items()}
+    return values, arrays
+
+
+def _put_together(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Saved:
+    steps = [
+        Progress(
+            iteration,
+            values["iterations"],
+            int(scale),
+            _losses(dict(zip(values["losses"], losses, strict=True))),
+            seconds,
+        )
+        for iteration, (scale, seconds, *losses) in enumerate(arrays["steps"].tolist())
+    ]
+    optimizer: AdamState | LbfgsState
+    if "adam" in values:
+        optimizer = AdamState(values["adam"], arrays["first"], arrays["second"])
+    else:
+        evaluations, pairs = values["lbfgs"]
+        optimizer = LbfgsState(
+            tuple((arrays[f"s{i}"], arrays[f"y{i}"]) for i in range(pairs)), evaluations
+        )
+    decay, weight = values["average"]
+    losses = steps[-1].losses
+    state = State(
+        iteration=values["iteration"],
+        stage=values["stage"],
+        began=values["began"],
+        point=Point(arrays["values"], losses.total, arrays["gradient"], losses),
+        optimizer=optimizer,
+        average=RunningAverage(decay, arrays.get("average"), weight),
+        jitter=values["jitter"],
+        converged=values["converged"],
+        hurried=values["hurried"],
+    )
+    if len(steps) != state.iteration + 1:
+        raise ValueError(len(steps))
+    return Saved(state, steps, {n: arrays[f"snapshot {n}"] for n in values["snapshots"]})
+
+
+def _flat(losses: Losses) -> dict[str, float]:
+    """One number a term, and one a layer."""
+    found: dict[str, float] = {}
+    for name, value in vars(losses).items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}:{tap}": number for tap, number in value.items()}
+        else:
+            found[name] = value
+    return found
+
+
+def _losses(flat: Mapping[str, float]) -> Losses:
+    found: dict[str, Any] = {"content_by_layer": {}, "style_by_layer": {}}
+    for name, number in flat.items():
+        term, _, tap = name.partition(":")
+        if tap:
+            found[term][int(tap)] = number
+        else:
+            found[term] = number
+    return Losses(**found)

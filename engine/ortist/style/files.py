@@ -1,0 +1,363 @@
+"""Styles without their pictures: the statistics of paintings' features at several sizes, in a file.
+
+The file is a line of magic, the SHA-256 of all that follows, the length of the header, the header
+(JSON), and one deflated stream: float32 numbers, little-endian and byte by byte (all first bytes,
+then all second ones, which deflate better), and a thumbnail, 8-bit RGB. For each size the numbers
+are the packed statistics (moments.py) of the colours, sRGB in [0, 1], and of every tap. Nothing in
+the file is code, its length is known from the header before it is inflated, and nothing of it is
+used before its hash is right.
+
+float32, and not half of it: a style then gives the same bytes from its picture and from its file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from ortist_models import FEATURES
+from PIL import Image
+
+from ..arrays import Array
+from ..errors import OptionError, StyleFileError
+from ..files import atomic_writer
+from ..network.bundle import Model
+from ..pictures.raster import Picture, Raster, Source
+from ..pictures.reading import load_picture
+from .moments import Statistics, packed_size, unpack
+
+__all__ = [
+    "SUFFIX",
+    "ExtractedStyle",
+    "FileTap",
+    "Painted",
+    "Style",
+    "backbone_sha256",
+    "is_style_file",
+    "load_style",
+    "read_style",
+]
+
+SUFFIX = ".ostyle"
+_FORMAT = 1
+_MAGIC = b"ortist style "
+_HASH = hashlib.sha256().digest_size
+_LARGEST = 64 * 2**20
+"""Bytes of a file, and of what is inflated from it: 13 sizes of VGG-19 with all its layers."""
+_LONGEST_HEADER, _LONGEST_SIDE = 2**20, 256
+
+
+class FileTap(NamedTuple):
+    """A tap of the backbone, as models.py has it."""
+
+    layer: int
+    name: str
+    channels: int
+
+
+class Painted(NamedTuple):
+    """A painting that the style was taken from: its file's name and hash ("" for no file), size."""
+
+    name: str
+    sha256: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, eq=False)
+class ExtractedStyle:
+    """What ``extract_style`` finds and a style file holds; usable wherever a style image is.
+
+    ``values`` [sizes, numbers] are the packed statistics for each of ``sides``, shorter sides in
+    pixels, ascending. ``whole``: the last is the paintings' own size, which no run exceeds, since
+    a style is never enlarged. ``model_sha256`` is ``backbone_sha256`` of the model whose features
+    they are.
+    """
+
+    model_name: str
+    model_sha256: str
+    taps: tuple[FileTap, ...]
+    sides: tuple[int, ...]
+    whole: bool
+    paintings: tuple[Painted, ...]
+    values: Array = field(repr=False)
+    thumbnail: NDArray[np.uint8] = field(repr=False)
+    source: Source | None = None
+
+    @property
+    def image(self) -> Image.Image:
+        """The thumbnail, for sheets and reports."""
+        return Image.fromarray(self.thumbnail)
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"the style file {self.source.path!r}" if self.source else "the extracted style"
+
+    @property
+    def sha256(self) -> str:
+        """Of the contents, as they are or would be in a file."""
+        return hashlib.sha256(self.encoded()).hexdigest()
+
+    def check(self, model: Model) -> None:
+        """Raises StyleFileError where it was made with another backbone than ``model``'s."""
+        if self.model_sha256 != backbone_sha256(model):
+            raise StyleFileError(
+                f"{self.name} was extracted with another backbone ({self.model_name}) than that of "
+                f"the model {model.name}; extract it again, or choose its model by --model."
+            )
+
+    def nearest(self, side: int) -> int:
+        """``side``, or the nearest that lies between the smallest and the largest one."""
+        return min(max(side, self.sides[0]), self.sides[-1])
+
+    def note(self, sides: Iterable[int]) -> str | None:
+        """What should be said where paintings of those sizes are asked for; None for nothing."""
+        most = math.inf if self.whole else self.sides[-1]
+        odd = sorted({side for side in sides if not self.sides[0] <= side <= most})
+        if not odd:
+            return None
+        held = f"sizes from {self.sides[0]} to {self.sides[-1]} pixels"
+        if len(self.sides) == 1:
+            held = f"the size of {self.sides[0]} pixels only"
+        return (
+            f"{self.name} holds {held}, and the nearest stands for {', '.join(map(str, odd))}; "
+            "extract it with the --size of the run."
+        )
+
+    def statistics(self, side: int) -> dict[int, Statistics]:
+        """The statistics at that size, by tap.
+
+        Between two sizes they are a mixture of both, by the size's logarithm: against the picture's
+        own, three to five times nearer than the nearest of the two.
+        """
+        values = self._at(side)
+        begin = packed_size(3)
+        found = {}
+        for tap in self.taps:
+            end = begin + packed_size(tap.channels)
+            found[tap.layer] = unpack(values[begin:end], tap.channels)
+            begin = end
+        return found
+
+    def colors(self, side: int) -> Statistics:
+        """The statistics of the colours at that size, sRGB in [0, 1]."""
+        return unpack(self._at(side)[: packed_size(3)], 3)
+
+    def _at(self, side: int) -> Array:
+        side = self.nearest(side)
+        above = next(i for i, known in enumerate(self.sides) if known >= side)
+        found: Array = self.values[above]
+        if self.sides[above] > side:
+            low, high = self.sides[above - 1], self.sides[above]
+            share = np.float32(math.log(side / low) / math.log(high / low))
+            found = (1 - share) * self.values[above - 1] + share * found
+        return found
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes it whole or not at all; raises OptionError for another suffix, and OutputError."""
+        if Path(path).suffix.lower() != SUFFIX:
+            raise OptionError(f"a style file's name ends in {SUFFIX}, unlike {os.fspath(path)!r}.")
+        with atomic_writer(Path(path)) as stream:
+            stream.write(self.encoded())
+
+    def encoded(self) -> bytes:
+        """The bytes of the file; raises OptionError where it would be too large to be read."""
+        height, width = self.thumbnail.shape[:2]
+        header = {
+            "model": {"name": self.model_name, "sha256": self.model_sha256},
+            "taps": self.taps,
+            "sides": self.sides,
+            "whole": self.whole,
+            "paintings": self.paintings,
+            "thumbnail": [width, height],
+        }
+        words = json.dumps(header).encode()
+        numbers = np.ascontiguousarray(self.values, "<f4").view(np.uint8).reshape(-1, 4)
+        data = np.ascontiguousarray(numbers.T).tobytes() + self.thumbnail.tobytes()
+        if len(data) > _LARGEST or len(words) > _LONGEST_HEADER:
+            raise OptionError(
+                f"the style would have {len(data)} bytes, more than a style file may have; extract "
+                "fewer sizes, by a larger --smallest-size."
+            )
+        rest = len(words).to_bytes(8, "little") + words + zlib.compress(data)
+        return b"%s%d\n" % (_MAGIC, _FORMAT) + hashlib.sha256(rest).digest() + rest
+
+
+Style = Picture | ExtractedStyle
+"""A style image, or the path of a style file, or what it holds."""
+
+
+def backbone_sha256(model: Model) -> str:
+    """The hash of what decides the model's features: their graph, and how pixels are normalised."""
+    text = json.dumps([model.hashes[FEATURES], model.mean, model.std])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_style(style: Style, max_pixels: int) -> Raster | ExtractedStyle:
+    """A style image or a style file, told apart by the file's suffix or its first bytes.
+
+    Raises PictureError or StyleFileError.
+    """
+    if isinstance(style, ExtractedStyle):
+        return style
+    if is_style_file(style):
+        return read_style(cast(str | PathLike[str], style))
+    return load_picture(style, max_pixels, "style image")
+
+
+def is_style_file(style: Style) -> bool:
+    """Whether it is a style file, or what was read from one, and no picture."""
+    if not isinstance(style, (str, PathLike)):
+        return isinstance(style, ExtractedStyle)
+    if os.path.splitext(os.fsdecode(style))[1].lower() == SUFFIX:
+        return True
+    try:
+        if not os.path.isfile(style):
+            return False
+        with open(style, "rb") as stream:
+            return stream.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
+def read_style(path: str | PathLike[str]) -> ExtractedStyle:
+    """What ``ExtractedStyle.save`` wrote.
+
+    Raises StyleFileError for a file that is none, is cut short or damaged, is of another version,
+    or holds what no statistics can be.
+    """
+    name = os.fsdecode(path)
+    data = _read(name)
+    line, _, rest = data.partition(b"\n")
+    if line != _MAGIC.rstrip() + b" %d" % _FORMAT:
+        if line.startswith(_MAGIC) and line[len(_MAGIC) :].isdigit():
+            raise StyleFileError(
+                f"the style file {name!r} has format {line[len(_MAGIC) :][:9].decode()}, and this "
+                f"Ortist reads format {_FORMAT}; extract the style again."
+            )
+        raise StyleFileError(f"{name!r} is not a style file; ortist style extract writes such.")
+    digest, rest = rest[:_HASH], rest[_HASH:]
+    if hashlib.sha256(rest).digest() != digest:
+        raise StyleFileError(
+            f"the style file {name!r} is cut short or damaged; copy or extract it again."
+        )
+    try:
+        source = Source(name, hashlib.sha256(data).hexdigest())
+        return _parse(rest, source)
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+        raise StyleFileError(
+            f"the style file {name!r} is not one that Ortist wrote ({type(error).__name__}: "
+            f"{str(error)[:100]}); extract the style again."
+        ) from error
+
+
+def _read(name: str) -> bytes:
+    if not os.path.isfile(name):
+        why = "is not a regular file" if os.path.exists(name) else "does not exist"
+        raise StyleFileError(f"the style file {name!r} {why}; ortist style extract writes one.")
+    try:
+        with open(name, "rb") as stream:
+            data = stream.read(_LARGEST + 1)
+    except OSError as error:
+        raise StyleFileError(f"cannot read the style file {name!r} ({error.strerror}).") from error
+    if len(data) > _LARGEST:
+        raise StyleFileError(
+            f"the style file {name!r} is larger than one may be ({_LARGEST} bytes); name another."
+        )
+    return data
+
+
+def _parse(data: bytes, source: Source) -> ExtractedStyle:
+    length = int.from_bytes(data[:8], "little")
+    if length > _LONGEST_HEADER:
+        raise ValueError(f"a header of {length} bytes")
+    header = json.loads(data[8 : 8 + length])
+    taps = tuple(
+        FileTap(_count(layer, 10_000), _text(name), _count(channels, 2**14))
+        for layer, name, channels in header["taps"]
+    )
+    sides = tuple(_count(side, 100_000) for side in header["sides"])
+    if not sides or list(sides) != sorted(set(sides)):
+        raise ValueError(f"sizes {sides}")
+    if not taps or len({tap.layer for tap in taps}) < len(taps):
+        raise ValueError("no taps, or one twice")
+    width, height = (_count(side, _LONGEST_SIDE) for side in header["thumbnail"])
+    numbers = len(sides) * (packed_size(3) + sum(packed_size(tap.channels) for tap in taps))
+    total = 4 * numbers + 3 * width * height
+    if total > _LARGEST:
+        raise ValueError(f"{total} bytes of numbers")
+    inflated = _inflated(data[8 + length :], total)
+    planes = np.frombuffer(inflated, np.uint8, 4 * numbers).reshape(4, -1)
+    values = np.ascontiguousarray(planes.T).view("<f4").reshape(len(sides), -1)
+    thumbnail = np.frombuffer(inflated, np.uint8, offset=4 * numbers).reshape(height, width, 3)
+    model: Mapping[str, Any] = header["model"]
+    found = ExtractedStyle(
+        model_name=_text(model["name"]),
+        model_sha256=_text(model["sha256"]),
+        taps=taps,
+        sides=sides,
+        whole=_flag(header["whole"]),
+        paintings=tuple(
+            Painted(_text(name), _text(sha256), _count(width, 2**31), _count(height, 2**31))
+            for name, sha256, width, height in header["paintings"]
+        ),
+        values=values.astype(np.float32, copy=False),
+        thumbnail=thumbnail,
+        source=source,
+    )
+    _check_values(found)
+    return found
+
+
+def _inflated(data: bytes, size: int) -> bytes:
+    """Exactly ``size`` bytes: a bomb is given up before it goes off."""
+    inflater = zlib.decompressobj()
+    try:
+        found = inflater.decompress(data, size + 1)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if len(found) != size or not inflater.eof or inflater.unused_data:
+        raise ValueError(f"not {size} bytes of numbers")
+    return found
+
+
+def _check_values(style: ExtractedStyle) -> None:
+    """Raises ValueError for numbers that are not finite, and for negative mean squares."""
+    if not np.isfinite(style.values).all():
+        raise ValueError("numbers that are not finite")
+    begin = 0
+    for channels in (3, *(tap.channels for tap in style.taps)):
+        # Row i of a triangle begins with its diagonal and has channels - i numbers.
+        rows = np.concatenate([[0], np.cumsum(np.arange(channels, 1, -1))])
+        if (style.values[:, begin + rows] < 0).any():
+            raise ValueError("a negative mean of squares")
+        begin += packed_size(channels)
+
+
+def _count(value: Any, most: int) -> int:
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"{value!r} is not a number from 1 to {most}")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not (value.isprintable() and len(value) < 4096):
+        raise ValueError(f"{value!r:.50} is not printable text")
+    return value

@@ -1,0 +1,110 @@
+"""Masks and guides: which part of a picture a style loss looks at.
+
+A mask is a picture, white where it counts and black where it does not. At each tap it becomes a
+guide T, a weight in [0, 1] for every position, which the moments are summed with; they are divided
+by the guide's mass, the sum of T, so that a small region has the statistics of a large one (Gatys
+et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017, section 4).
+
+Position i of a tap stands in the middle of the pixels that it sees, at i * stride + start +
+field / 2. Its weight is the mask's mean over the stride x stride pixels around that point: such
+cells tile the picture, so that every pixel of a mask counts once, while the mean over the whole
+receptive field, larger than many regions, would blur the mask away.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageChops
+
+from ..arrays import Array, Field, resample
+from ..errors import PictureError
+from ..network.bundle import Tap
+from ..pictures.raster import Picture, Raster, to_levels, unit
+from ..pictures.reading import load_picture
+
+__all__ = ["Guides", "load_mask", "mask_values"]
+
+
+def load_mask(mask: Picture, size: tuple[int, int], max_pixels: int, role: str) -> Image.Image:
+    """The mask for a picture of ``size`` (width, height), in 8-bit gray; what is clear is black.
+
+    Raises PictureError for what is no picture, of another aspect (by more than 1 %) or all black.
+    """
+    picture = load_picture(mask, max_pixels, role)
+    image = picture.image.convert("L")
+    if picture.alpha is not None:  # then it was laid over white, which does not count here
+        alpha = picture.alpha[:]
+        alpha = alpha if alpha.dtype == np.uint8 else to_levels(unit(alpha), 8)
+        image = ImageChops.subtract(image, ImageChops.invert(Image.fromarray(alpha)))
+    if abs(image.width * size[1] - image.height * size[0]) > 0.01 * image.height * size[0]:
+        raise PictureError(
+            f"{_named(role, mask)} has {image.width} x {image.height} pixels, its picture "
+            f"{size[0]} x {size[1]}; draw the mask over that picture, so that their aspects agree."
+        )
+    if image.getextrema()[1] == 0:
+        raise PictureError(f"{_named(role, mask)} is all black; paint white what should count.")
+    return image
+
+
+def _named(role: str, mask: Picture) -> str:
+    if isinstance(mask, Raster) and mask.source is not None:
+        mask = mask.source.path
+    return f"the {role} {str(mask)!r}" if isinstance(mask, str) else f"the {role}"
+
+
+def mask_values(mask: Image.Image, size: tuple[int, int]) -> Array:
+    """The mask at ``size`` (width, height) as weights in [0, 1], [height, width]."""
+    resized = resample(mask.convert("F"), size, Image.Resampling.BILINEAR)
+    values: Array = np.asarray(resized, np.float32) / np.float32(255)
+    return values
+
+
+class Guides:
+    """The guides of several masks, [R, height, width], made as they are asked for and kept.
+
+    Those of masks in files are not kept: they would be as large in all.
+    """
+
+    def __init__(self, masks: Field) -> None:
+        self.masks = masks
+        self._kept: dict[tuple[int, int, int, int, int], Array] = {}
+        self._parts: dict[tuple[int, int, int, int], Guides] = {}
+
+    def within(self, rows: slice, columns: slice) -> Guides:
+        """The guides over those pixels alone, as a tile needs them.
+
+        Cells beyond the cut differ from the whole's, but they belong to features that the tile does
+        not see right either.
+        """
+        if not isinstance(self.masks, np.ndarray):
+            return Guides(self.masks[(..., rows, columns)])
+        key = (rows.start, rows.stop, columns.start, columns.stop)
+        if key not in self._parts:
+            self._parts[key] = Guides(self.masks[:, rows, columns])
+        return self._parts[key]
+
+    def over(self, tap: Tap, rows: slice, columns: slice) -> Array:
+        """The guides [R, h, w] of those positions of the tap."""
+        key = (tap.index, rows.start, rows.stop, columns.start, columns.stop)
+        if key not in self._kept:
+            masks: Array = self.masks[(..., slice(None), slice(None))]
+            found = _cell_means(masks.swapaxes(0, 1), tap, rows)  # [h, R, width]
+            found = _cell_means(found.transpose(2, 1, 0), tap, columns)  # [w, R, h]
+            self._kept[key] = np.ascontiguousarray(found.transpose(1, 2, 0))
+        return self._kept[key]
+
+
+def _cell_means(values: Array, tap: Tap, positions: slice) -> Array:
+    """Means over the cells of ``positions`` along the first axis, border rows repeated outwards."""
+    start = tap.receptive_start + (tap.receptive_field - tap.stride) / 2
+    edges = start + tap.stride * np.arange(positions.start, positions.stop + 1)
+    length = len(values)
+    inside = np.clip(edges, 0, length)
+    row = np.minimum(inside.astype(np.int64), length - 1)
+    # The integral of the mask from 0 to each edge; outwards of the border its last row goes on.
+    before = np.concatenate(
+        [np.zeros_like(values[:1], np.float64), np.cumsum(values, 0, np.float64)]
+    )
+    integral = before[row] + (edges - row)[:, None, None] * values[row]
+    means = np.diff(integral, axis=0) / tap.stride
+    return means.astype(np.float32)

@@ -1,0 +1,249 @@
+"""The styles of a run: one or several, blended, or each for a region of the content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+from PIL import Image
+
+from ..arrays import Array
+from ..errors import OptionError, PictureError
+from ..network.bundle import Model
+from ..options.fields import Options
+from ..pictures.colors import match_affine
+from ..pictures.raster import Picture, Raster
+from ..pictures.values import normalize, shorter_side_to, size_at
+from .files import ExtractedStyle, Style
+from .guides import Guides, load_mask, mask_values
+from .moments import Moments, Statistics, blend, rounded, sum_moments
+
+__all__ = ["Mask", "Region", "Styles", "as_list", "load_regions"]
+
+Mask = tuple[Picture, Picture | None]
+"""A mask of the content and one of the style (None: all of it)."""
+
+
+def as_list(style: Style | Sequence[Style] | None) -> list[Style]:
+    """One style, several or none, as a list; raises OptionError for an empty list."""
+    if style is None:
+        return []
+    if not isinstance(style, (list, tuple)):
+        return [cast(Style, style)]
+    if not style:
+        raise OptionError("the list of styles is empty; give a style image.")
+    return list(style)
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where the content shall have the statistics of which part (None: all) of which style."""
+
+    content: Image.Image
+    style: int
+    part: Image.Image | None
+
+
+def load_regions(
+    masks: Sequence[Mask],
+    content: Raster | None,
+    styles: Sequence[Raster | ExtractedStyle],
+    max_pixels: int,
+) -> list[Region]:
+    """Reads the masks: of one style any number, of several styles one pair each, in their order.
+
+    Raises OptionError where they do not fit the pictures in number and for a mask of a style file,
+    PictureError where one cannot be used.
+    """
+    if masks and (content is None or not styles):
+        raise OptionError("masks need a content image and a style image.")
+    if len(styles) > 1 and masks and len(masks) != len(styles):
+        raise OptionError(
+            f"{len(masks)} masks do not fit {len(styles)} styles; give one --mask for each style, "
+            "in their order."
+        )
+    regions = []
+    for index, (mask, part) in enumerate(masks):
+        assert content is not None
+        style = index if len(styles) > 1 else 0
+        source, where = styles[style], None
+        where_content = load_mask(mask, content.size, max_pixels, "content mask")
+        if isinstance(source, ExtractedStyle) and part is not None:
+            raise OptionError(
+                f"{source.name} holds no picture for a style mask to be laid over; give - as its "
+                "style mask, or the painting itself."
+            )
+        if part is not None and isinstance(source, Raster):
+            where = load_mask(part, source.size, max_pixels, "style mask")
+        regions.append(Region(where_content, style, where))
+    return regions
+
+
+class _Observer(Protocol):
+    """What the styles need of an objective."""
+
+    @property
+    def model(self) -> Model: ...
+
+    def moments(
+        self, image: Array, taps: Iterable[int], guides: Guides | None = None
+    ) -> dict[int, list[Moments]]: ...
+
+
+class Styles:
+    """The style images, or what was extracted of such, and what is taken from them.
+
+    Raises OptionError where ``style_weights`` do not fit the number of styles, and where colours
+    are to be matched that a style file does not hold.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Raster | ExtractedStyle],
+        options: Options,
+        regions: Sequence[Region] = (),
+    ) -> None:
+        self.images, self.regions = images, regions
+        self._options = options
+        weights = options.style_weights or (1.0,) * len(images)
+        if len(weights) != len(images):
+            raise OptionError(
+                f"{len(weights)} style weights do not fit {len(images)} styles; give one for each."
+            )
+        self._weights = weights
+        extracted = [image for image in images if isinstance(image, ExtractedStyle)]
+        if options.colors == "style-matched" and extracted:
+            raise OptionError(
+                f"colors 'style-matched' changes the style's pixels, which {extracted[0].name} "
+                "does not hold; give the painting itself, or choose other --colors."
+            )
+
+    @property
+    def emphasis(self) -> list[float]:
+        """What each region's loss is multiplied by: its style's weight, 1 on the average.
+
+        Without regions there is one, everywhere, in which the weights have been blended.
+        """
+        if not self.regions:
+            return [1.0]
+        mean = sum(self._weights) / len(self._weights)
+        return [self._weights[region.style] / mean for region in self.regions]
+
+    def side(self, index: int, side: int, smallest: int) -> int:
+        """The shorter side of that style where the picture's is ``side``, in pixels.
+
+        The style is reduced with the scale, never enlarged, which would only blur it.
+        """
+        image, wanted = self.images[index], self.wanted(side, smallest)
+        if isinstance(image, ExtractedStyle):
+            return image.nearest(wanted)
+        return min(wanted, *image.size)
+
+    def wanted(self, side: int, smallest: int) -> int:
+        """The same for a style that is large enough."""
+        full = (self._options.style_size or self._options.size) * self._options.style_scale
+        return max(round(full * side / self._options.size), smallest)
+
+    def notes(self, sides: Iterable[int], smallest: int) -> list[str]:
+        """What to say of style files that do not hold what pictures of those sides ask for."""
+        wanted = {self.wanted(side, smallest) for side in sides}
+        extracted = (image for image in self.images if isinstance(image, ExtractedStyle))
+        return [note for image in extracted if (note := image.note(wanted)) is not None]
+
+    def size(self, index: int, side: int, smallest: int) -> tuple[int, int]:
+        """(width, height) of that style where the picture's shorter side is ``side``.
+
+        Of a style file, which knows one side only, a square's.
+        """
+        image, own = self.images[index], self.side(index, side, smallest)
+        return (own, own) if isinstance(image, ExtractedStyle) else size_at(image.size, own)
+
+    def statistics(
+        self, observer: _Observer, taps: Iterable[int], side: int, like: Any = None
+    ) -> dict[int, list[Statistics]]:
+        """By tap, the statistics that each region shall have; without regions those of the blend.
+
+        ``like``, [H, W, 3] in [0, 1], is the picture to whose colours the styles are matched first.
+        Raises PictureError for a mask that leaves nothing of the style.
+        """
+        taps = list(taps)
+        if not self.images:
+            return {}
+        masked = len(self.regions) > 0
+        seen = [
+            self._statistics(observer, taps, side, index, like) if weight > 0 or masked else {}
+            for index, weight in enumerate(self._weights)
+        ]
+        if not masked:
+            return {
+                tap: [self._blended([found[tap][0] if found else None for found in seen])]
+                for tap in taps
+            }
+        result: dict[int, list[Statistics]] = {tap: [] for tap in taps}
+        taken = [0] * len(self.images)
+        for region in self.regions:
+            for tap in taps:
+                result[tap].append(seen[region.style][tap][taken[region.style]])
+            taken[region.style] += 1
+        return result
+
+    def colors(self, side: int, smallest: int, like: Array | None = None) -> Statistics:
+        """The statistics of the styles' colours, sRGB in [0, 1], blended; ``like`` as above."""
+        found: list[Statistics | None] = []
+        for index, image in enumerate(self.images):
+            if isinstance(image, ExtractedStyle):
+                found.append(image.colors(self.side(index, side, smallest)))
+            else:
+                pixels = _pixels(image, self.side(index, side, smallest), like)
+                planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+                found.append(rounded(sum_moments(planes).statistics()))
+        return self._blended(found)
+
+    def _blended(self, seen: Sequence[Statistics | None]) -> Statistics:
+        """By the weights; None only where the weight is 0."""
+        parts = zip(self._weights, seen, strict=True)
+        return rounded(blend([(weight, found) for weight, found in parts if found is not None]))
+
+    def _statistics(
+        self, observer: _Observer, taps: list[int], side: int, index: int, like: Any
+    ) -> dict[int, list[Statistics]]:
+        """The statistics of one style, for each of its regions (or, without any, as a whole).
+
+        They are rounded as those of a style file are.
+        """
+        image, model = self.images[index], observer.model
+        own = self.side(index, side, model.smallest_side)
+        parts = [region.part for region in self.regions if region.style == index]
+        count = max(1, len(parts))
+        if isinstance(image, ExtractedStyle):
+            known = image.statistics(own)
+            return {tap: [known[tap]] * count for tap in taps}
+        pixels = _pixels(image, own, like)
+        height, width = pixels.shape[:2]
+        guides = None
+        if any(part is not None for part in parts):
+            white = np.ones((height, width), np.float32)
+            masks = [
+                white if part is None else mask_values(part, (width, height)) for part in parts
+            ]
+            guides = Guides(np.stack(masks))
+        pixels = normalize(pixels, model)  # and the other is let go
+        found = observer.moments(pixels, taps, guides)
+        if any(moments.mass <= 0 for regions in found.values() for moments in regions):
+            raise PictureError(
+                f"a style mask leaves nothing of the style at {width} x {height} "
+                "pixels; paint a larger area white."
+            )
+        repeated = count if guides is None else 1
+        return {
+            tap: [rounded(moments.statistics()) for moments in regions] * repeated
+            for tap, regions in found.items()
+        }
+
+
+def _pixels(image: Raster, side: int, like: Array | None) -> Array:
+    """The style [H, W, 3] in [0, 1] with ``side`` pixels on its shorter side."""
+    pixels = shorter_side_to(image, side)
+    return pixels if like is None else match_affine(pixels, like)

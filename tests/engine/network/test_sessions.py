@@ -1,0 +1,56 @@
+"""CPUs, threads and providers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ortist.errors import OptionError
+from ortist.network import sessions as runtime
+from ortist.network.bundle import Model
+from ortist_models import FEATURES
+
+
+def test_cpus_follow_the_affinity_of_the_process() -> None:
+    allowed = os.sched_getaffinity(0)
+    assert 1 <= runtime.available_cpus() <= len(allowed)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert runtime.available_cpus() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("150000 100000", 2), ("100000 100000", 1), ("5000 100000", 1), ("max 100000", 8)],
+)
+def test_cpus_follow_the_quota_of_the_group(
+    quota: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: quota)
+    assert runtime.available_cpus() == expected
+
+
+def test_threads_are_bounded_by_the_cpus(procedural: Model) -> None:
+    cpus = runtime.available_cpus()
+    session = runtime.open_session(procedural.read(FEATURES), "cpu", cpus)
+    assert session.get_session_options().intra_op_num_threads == cpus
+    with pytest.raises(OptionError, match=f"{cpus + 1} threads are more than the {cpus} CPUs"):
+        runtime.open_session(b"", "cpu", cpus + 1)
+
+
+def test_a_thread_has_a_cpu_of_its_own_where_there_are_as_many() -> None:
+    cpus = os.sched_getaffinity(0)
+    for number, cpu in enumerate(sorted(cpus)):
+        with runtime.own_cpu(number, len(cpus)):
+            inside = os.sched_getaffinity(0)
+        assert inside == ({cpu} if len(cpus) > 1 else cpus)
+        assert os.sched_getaffinity(0) == cpus
+    with runtime.own_cpu(0, len(cpus) + 1):  # others take turns on these CPUs too
+        assert os.sched_getaffinity(0) == cpus
+    with pytest.raises(KeyError), runtime.own_cpu(0, len(cpus)):
+        raise KeyError
+    assert os.sched_getaffinity(0) == cpus

@@ -1,0 +1,168 @@
+"""Pictures in and out: what is read, how it is turned into numbers, what is refused."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from ortist.errors import PictureError
+from ortist.network.bundle import Model
+from ortist.pictures.raster import Raster, to_levels
+from ortist.pictures.reading import load_picture
+from ortist.pictures.values import denormalize, extremes, normalize, shorter_side_to
+from PIL import Image, ImageCms
+
+LIMIT = 10**8
+
+
+def gradient_image(mode: str = "RGB", size: tuple[int, int] = (40, 30)) -> Image.Image:
+    pixels = np.indices((size[1], size[0], 3)).sum(0) * 3 % 256
+    return Image.fromarray(pixels.astype(np.uint8)).convert(mode)
+
+
+def test_normalising_and_back_is_exact(procedural: Model) -> None:
+    every_level = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    values = normalize(shorter_side_to(Raster(every_level), 16), procedural)
+    assert values.shape == (1, 3, 16, 16)
+    assert values.dtype == np.float32
+    assert values.flags.c_contiguous
+    np.testing.assert_array_equal(to_levels(denormalize(values, procedural), 8), every_level)
+
+
+def test_rescaling_stretches_to_the_whole_range(procedural: Model) -> None:
+    values = np.random.default_rng(0).standard_normal((1, 3, 8, 8), np.float32) * 9
+    pixels = denormalize(values, procedural, extremes(values, procedural))
+    assert (pixels.min(), pixels.max()) == (0, 1)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 300))
+def test_resizing_follows_the_assignment(width: int, height: int, side: int) -> None:
+    resized = shorter_side_to(Raster(np.zeros((height, width, 3), np.uint8)), side)
+    assert min(resized.shape[:2]) == side
+    longer = max(width, height) * side / min(width, height)
+    assert max(resized.shape[:2]) == int(longer)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK", "YCbCr", "HSV", "LAB"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    found = load_picture(gradient_image(mode), LIMIT)
+    assert found.pixels.shape == (30, 40, 3)
+    assert found.pixels.dtype == np.uint8
+    assert found.alpha is None
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_transparency_is_laid_over_white(mode: str) -> None:
+    clear = Image.new("RGBA", (5, 4), (10, 20, 30, 0)).convert(mode)
+    found = load_picture(clear, LIMIT)
+    assert found.pixels.min() == 255
+    assert found.alpha is not None
+    assert found.alpha.max() == 0
+
+
+def test_sixteen_bits_keep_their_tones() -> None:
+    levels = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    found = load_picture(Image.fromarray(levels), LIMIT).pixels
+    np.testing.assert_array_equal(found, levels[..., None].repeat(3, axis=2))
+
+
+def test_orientation_is_applied(tmp_path: Path) -> None:
+    image = gradient_image()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert load_picture(tmp_path / "turned.jpg", LIMIT).size == (30, 40)
+
+
+def test_profiles_are_converted_and_broken_ones_passed_over(tmp_path: Path) -> None:
+    image = gradient_image()
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image.save(tmp_path / "srgb.png", icc_profile=srgb)
+    found = load_picture(tmp_path / "srgb.png", LIMIT).pixels.astype(int)
+    assert np.abs(found - np.asarray(image, int)).max() <= 1
+    image.save(tmp_path / "broken.png", icc_profile=b"no profile at all")
+    np.testing.assert_array_equal(load_picture(tmp_path / "broken.png", LIMIT).pixels, image)
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    image.save(tmp_path / "foreign.png", icc_profile=lab)
+    np.testing.assert_array_equal(load_picture(tmp_path / "foreign.png", LIMIT).pixels, image)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3), (4, 5, 4)])
+def test_arrays_are_pictures(shape: tuple[int, ...]) -> None:
+    assert load_picture(np.full(shape, 255, np.uint8), LIMIT).size == (5, 4)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((4, 5, 3), np.int32), np.zeros((4, 5, 2), np.uint8), np.zeros((0, 5), np.uint8)],
+)
+def test_other_arrays_are_refused(array: NDArray[Any]) -> None:
+    with pytest.raises(PictureError, match="give uint8, uint16 or floats"):
+        load_picture(array, LIMIT)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that claims to be of that size."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    header = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + header + b"\x00\x00\x00\x00IEND\xaeB`\x82"
+
+
+def test_huge_pictures_are_refused_from_the_header(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.png"
+    bomb.write_bytes(png_header(60000, 60000))
+    with pytest.raises(PictureError, match=r"60000 x 60000 .* limit of 100000000.*--max-pixels"):
+        load_picture(bomb, LIMIT)
+
+
+def test_pillows_own_limit_stays_for_others(tmp_path: Path) -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    with pytest.raises(PictureError):
+        load_picture(tmp_path / "absent.png", LIMIT)
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match="does not exist"):
+        load_picture(tmp_path / "absent.png", LIMIT)
+    with pytest.raises(PictureError, match="is not a regular file"):
+        load_picture(tmp_path, LIMIT)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PictureError, match="is not a regular file"):
+        load_picture(tmp_path / "pipe", LIMIT)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP"])
+def test_damage_is_an_error_in_words(form: str, tmp_path: Path) -> None:
+    """Every truncation and 50 random changes of a small file: a picture or a PictureError."""
+    buffer = io.BytesIO()
+    gradient_image(size=(24, 18)).save(buffer, form)
+    data = buffer.getvalue()
+    rng = np.random.default_rng(0)
+    cuts = [data[: int(n)] for n in np.linspace(0, len(data) - 1, 60)]
+    flips = []
+    for _ in range(50):
+        changed = bytearray(data)
+        for position in rng.integers(0, len(data), 3):
+            changed[position] ^= int(rng.integers(1, 256))
+        flips.append(bytes(changed))
+    messages = []
+    for attack in (*cuts, *flips, b"", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"<svg/>"):
+        path = tmp_path / "attack.png"
+        path.write_bytes(attack)
+        try:
+            load_picture(path, 10**6)
+        except PictureError as error:
+            messages.append(str(error))
+    assert len(messages) > 20
+    assert all("attack.png" in message for message in messages)

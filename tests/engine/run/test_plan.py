@@ -1,0 +1,183 @@
+"""Plans: what fits is taken in order of cost, what does not is refused with what would."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ortist
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ortist.errors import OptionError, ResourceError
+from ortist.network.bundle import Model, load_model
+from ortist.network.machine import available_memory
+from ortist.options.fields import Options
+from ortist.options.parsing import parse_size
+from ortist.pictures.raster import Header, Raster
+from ortist.pictures.reading import read_header
+from ortist.run.plan import Plan, plan_run
+from PIL import Image
+
+from tests.conftest import SAMPLES, small_pictures
+
+STYLE = Header("style image", (640, 480), 2 * 10**6, 10**6)
+GB = 10**9
+
+
+def photo(width: int, height: int) -> Header:
+    return Header("content image", (width, height), 0, 0)
+
+
+def planned(model: Model, size: int, budget: int, **given: Any) -> Plan:
+    options = Options(size=size, max_memory=budget, max_pixels=10**10, **given)
+    return plan_run(model, options, photo(600, 450), [STYLE])
+
+
+def test_the_least_costly_way_that_fits(procedural: Model, tmp_path: Path) -> None:
+    where: dict[str, Any] = {"scratch": str(tmp_path)}
+    assert planned(procedural, 512, 4 * GB).tile is None
+    where["threads"] = 2
+    tiled = planned(procedural, 2048, 2 * GB, **where)
+    assert (tiled.tile, tiled.folder) == (768, None)
+    alone = planned(procedural, 2048, 2 * GB, **{**where, "threads": 1})
+    assert alone.tile == 1024  # not two tiles at once
+    filed = planned(procedural, 4096, GB, **where)
+    assert (filed.tile, filed.folder) == (768, tmp_path)
+    assert filed.disk > 10 * 12 * 4096 * 5461
+    for plan in (tiled, filed):
+        assert plan.peak <= plan.budget
+    assert planned(procedural, 2048, 4 * GB, tile=100).tile == 100
+    assert planned(procedural, 512, 4 * GB, tile="off").tile is None
+    assert tiled.applied(Options()).tile == 768
+    assert "in tiles of 768 pixels\nstate    in files of 2." in str(filed)
+
+
+@settings(max_examples=30, deadline=None)
+@given(size=st.integers(16, 6000), budget=st.integers(10**8, 8 * GB))
+def test_a_plan_keeps_its_budget_or_names_a_size_that_does(size: int, budget: int) -> None:
+    model = ortist_model()
+    try:
+        plan = planned(model, size, budget)
+        assert plan.peak <= budget
+    except ResourceError as error:
+        text = str(error)
+    else:
+        return
+    found = re.search(r"give --size (\d+)", text)
+    if found is None:
+        assert "give more by --max-memory" in text
+        return
+    smaller = int(found[1])
+    assert smaller < size
+    assert planned(model, smaller, budget).peak <= budget
+    with pytest.raises(ResourceError):
+        planned(model, smaller + 1, budget)
+
+
+def ortist_model() -> Model:
+    from ortist_models import SHIPPED, SHIPPED_MODEL
+
+    return load_model(SHIPPED / SHIPPED_MODEL)
+
+
+def test_more_memory_is_never_a_dearer_way(procedural: Model) -> None:
+    plans = [planned(procedural, 3000, budget * GB // 4) for budget in range(2, 60, 3)]
+    ranks = [(plan.folder is None, plan.tile or 10**6) for plan in plans]
+    assert ranks == sorted(ranks)
+    assert len(set(ranks)) >= 5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"optimizer": "lbfgs"}, "lbfgs keeps 20 arrays"),
+        ({"colors": "content-histogram"}, "content-histogram needs all of it"),
+        ({"tile": "off"}, "the largest that fits, or more by --max-memory"),
+    ],
+)
+def test_what_cannot_be_in_files_is_refused(
+    given: dict[str, Any], said: str, procedural: Model
+) -> None:
+    with pytest.raises(ResourceError, match=said) as caught:
+        planned(procedural, 8192, GB, **given)
+    assert caught.value.exit_code == 4
+
+
+def test_a_budget_below_the_smallest_tile(procedural: Model) -> None:
+    said = r"90 MB of memory are less than the 1\d\d MB that \d+ x 500 pixels take at least; give"
+    with pytest.raises(ResourceError, match=said):
+        planned(procedural, 500, 9 * 10**7)
+
+
+def test_a_disk_without_room(
+    procedural: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**8)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(ResourceError, match=r"takes 2\.\d+ GB on the disk and '.*' has 100 MB"):
+        planned(procedural, 4096, GB, scratch=str(tmp_path))
+    monkeypatch.undo()
+    with pytest.raises(OptionError, match=r"in '/nowhere' .*name another folder by --scratch"):
+        planned(procedural, 4096, GB, scratch="/nowhere")
+
+
+def test_from_python_the_budget_decides_too(tmp_path: Path) -> None:
+    content, style = small_pictures()
+    plain: dict[str, Any] = {"size": 192, "smallest_size": None, "iterations": 2, "provider": "cpu"}
+    plain |= {"scratch": tmp_path}
+    whole = ortist.transfer(content, style, **plain)
+    assert whole.options.tile == "auto"
+    tiled = ortist.transfer(content, style, tile=64, max_memory="1GB", **plain)
+    off = np.abs(whole.pixels.astype(int) - tiled.pixels)
+    assert off.max() <= 2  # of 255: rounding decides which of two features is larger
+    assert off.mean() < 0.01
+    with pytest.raises(ResourceError, match="give more by --max-memory"):
+        ortist.transfer(content, style, max_memory="50MB", **plain)
+
+
+def test_headers_are_read_without_decoding(tmp_path: Path) -> None:
+    turned = Image.new("RGB", (60, 40))
+    turned.getexif()[0x0112] = 6
+    turned.save(tmp_path / "turned.jpg", exif=turned.getexif())
+    header = read_header(tmp_path / "turned.jpg", 10**6)
+    assert header.size == (40, 60)
+    assert header.resident == 3 * 2400
+    assert read_header(np.zeros((4, 5, 3), np.uint8), 100).size == (5, 4)
+    assert read_header(Raster(np.zeros((4, 5, 3), np.uint8)), 100).decoding == 0
+    sixteen = np.zeros((4, 5), np.uint16)
+    Image.fromarray(sixteen).save(tmp_path / "deep.png")
+    assert read_header(tmp_path / "deep.png", 100).resident == 6 * 20
+    assert read_header(SAMPLES / "harbour.jpg", 10**6).size == (640, 480)
+
+
+def test_sizes_in_words() -> None:
+    words = {"2GB": 2 * GB, "1.5 GiB": 3 * 2**29, "800m": 8 * 10**8, "123456789": 123456789}
+    assert {word: parse_size(word) for word in words} == words
+    for word in ("", "GB", "-1GB", "1e9", "2 gigs"):
+        with pytest.raises(OptionError, match="cannot read the memory"):
+            parse_size(word)
+    with pytest.raises(OptionError, match="max_memory 5 is out of range"):
+        Options(max_memory=5)
+    assert Options(max_memory="auto").max_memory is None  # type: ignore[arg-type]
+
+
+def test_the_machine_has_memory() -> None:
+    assert available_memory() > 10**7
+
+
+def test_an_older_manifest_has_cautious_figures(procedural: Model) -> None:
+    import json
+
+    from ortist.network.bundle import _parse
+
+    raw = json.loads((procedural.folder / "manifest.json").read_text())
+    assert all(100 < size < 1000 for size in raw.pop("memory").values())
+    older = _parse(procedural.folder, raw)
+    assert set(older.memory.values()) == {1000}
+    raw["memory"] = {"features.onnx": -3}
+    with pytest.raises(ValueError, match="memory"):
+        _parse(procedural.folder, raw)
