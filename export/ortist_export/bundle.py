@@ -8,28 +8,25 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
-from ortist_models import CONTENT, FEATURES, FORMAT, MANIFEST, OBJECTIVE, PULLBACK, SEGMENT
-from torch import nn
+from ortist_models import FORMAT, MANIFEST, SEGMENT
 
 from .backbones import Backbone, Pooling, Taps
-from .bands import NoBandsError, cut_into_bands
 from .errors import ExportError, ExportUsageError
 from .footprint import measure_footprint
-from .forward import first_layers, forward_model
-from .geometry import windows
-from .objective import objective_model
-from .one_band import kept_bytes
-from .pullback import pullback_model
+from .forward import forward_model
+from .geometry import path_to, smallest_side, windows
+from .program import Exchange, Program, build_program
 from .recipes import recipe
+from .terms import Part
 from .weights import Weights, load_weights
 
-__all__ = ["NORMALIZATION", "export_bundle", "measure_bundle"]
+__all__ = ["NORMALIZATION", "export_bundle", "measure_bundle", "read_program"]
 
 NORMALIZATION = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 """torchvision's ImageNet statistics: normalised = (sRGB in [0, 1] - mean) / std."""
@@ -51,9 +48,12 @@ def export_bundle(
     load_weights(features, weights)
     module = Taps(features, taps)
     forward = forward_model(module)
-    models, bands = _graphs(forward, taps, max(recipe(name, taps)["content_layers"]))
-    files = {file: model.SerializeToString(deterministic=True) for file, model in models.items()}
-    manifest = _manifest(backbone, pooling, weights, module, forward, name, files, bands)
+    program = build_program(forward, taps)
+    files = {
+        SEGMENT.format(index): segment.SerializeToString(deterministic=True)
+        for index, segment in enumerate(program.segments)
+    }
+    manifest = _manifest(backbone, pooling, weights, forward, taps, name, files, program)
     text = json.dumps(manifest, indent=2) + "\n"
     try:
         _replace_folder(parent / name, {**files, MANIFEST: text.encode()})
@@ -63,33 +63,6 @@ def export_bundle(
             "folder with --output or ORTIST_HOME."
         ) from error
     return parent / name
-
-
-def _graphs(
-    forward: onnx.ModelProto, taps: tuple[int, ...], deepest: int
-) -> tuple[dict[str, onnx.ModelProto], dict[str, Any] | None]:
-    """The models by file, and the manifest's entry on the bands, if there are such."""
-    models = {
-        FEATURES: forward,
-        CONTENT: first_layers(forward, [tap for tap in taps if tap <= deepest]),
-        OBJECTIVE: objective_model(forward, taps),
-        PULLBACK: pullback_model(forward, taps),
-    }
-    for model in models.values():
-        onnx.checker.check_model(model, full_check=True)
-    entry: dict[str, Any] | None = None
-    try:
-        bands = cut_into_bands(forward, taps)
-    except NoBandsError:  # then the engine has the graph of the whole picture alone
-        pass
-    else:
-        names = [SEGMENT.format(index) for index in range(len(bands.segments))]
-        channels = {tap: _channels(forward)[f"tap_{tap}"] for tap in taps}
-        kept = kept_bytes(bands.segments, channels)
-        switches = dict(zip(names, bands.switches(), strict=True))
-        entry = {"segments": switches, "unit": bands.unit, "reach": bands.reach, "kept": kept}
-        models |= dict(zip(names, bands.segments, strict=True))
-    return models, entry
 
 
 def _channels(forward: onnx.ModelProto) -> dict[str, int]:
@@ -106,17 +79,27 @@ def measure_bundle(folder: Path) -> dict[str, int]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        files = {file: (folder / file).read_bytes() for file in manifest["files"]}
-        manifest["memory"] = found = measure_footprint(_whole(files))
+        memory = measure_footprint(read_program(folder, manifest))
+        manifest["program"] |= memory
         _replace_file(path, (json.dumps(manifest, indent=2) + "\n").encode())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(f"cannot measure the model in {str(folder)!r} ({error}).") from error
-    return found
+    return memory
 
 
-def _whole(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The graphs of whole pictures, without those of bands."""
-    return {file: files[file] for file in (FEATURES, CONTENT, OBJECTIVE, PULLBACK) if file in files}
+def read_program(folder: Path, manifest: Mapping[str, Any]) -> Program:
+    """The program of the bundle in ``folder``; raises OSError, ValueError, KeyError or TypeError."""
+    raw = manifest["program"]
+    return Program(
+        [onnx.load_model_from_string((folder / s["file"]).read_bytes()) for s in raw["segments"]],
+        [Exchange(**exchange) for exchange in raw["exchanges"]],
+        {
+            int(tap): [Part(p["value"], tuple(p["phase"]), p["step"]) for p in parts]
+            for tap, parts in raw["taps"].items()
+        },
+        raw["unit"],
+        raw["reach"],
+    )
 
 
 def _replace_file(path: Path, data: bytes) -> None:
@@ -137,14 +120,14 @@ def _manifest(
     backbone: Backbone,
     pooling: Pooling,
     weights: Weights,
-    module: Taps,
     forward: onnx.ModelProto,
+    taps: Sequence[int],
     name: str,
     files: Mapping[str, bytes],
-    bands: Mapping[str, Any] | None,
+    program: Program,
 ) -> dict[str, Any]:
     seen, channels = windows(forward.graph), _channels(forward)
-    entry = {} if bands is None else {"bands": dict(bands)}
+    paths = {tap: path_to(forward.graph, f"tap_{tap}") for tap in taps}
     return {
         "format": FORMAT,
         "name": name,
@@ -152,7 +135,7 @@ def _manifest(
         "pooling": pooling,
         "layers": list(backbone.layers),
         "normalization": NORMALIZATION,
-        "smallest_side": _smallest_side(module),
+        "smallest_side": smallest_side(paths.values()),
         "taps": [
             {
                 "index": tap,
@@ -161,12 +144,15 @@ def _manifest(
                 "stride": seen[f"tap_{tap}"].stride,
                 "receptive_field": seen[f"tap_{tap}"].size,
                 "receptive_start": seen[f"tap_{tap}"].start,
+                "path": paths[tap],
             }
-            for tap in module.taps
+            for tap in taps
         ],
-        "recipe": recipe(name, module.taps),
-        "memory": measure_footprint(_whole(files)),
-        **entry,
+        "recipe": recipe(name, taps),
+        "backbone_sha256": hashlib.sha256(
+            forward.SerializeToString(deterministic=True)
+        ).hexdigest(),
+        "program": {**program.as_json(list(files)), **measure_footprint(program)},
         "files": {
             file: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
             for file, data in files.items()
@@ -182,17 +168,6 @@ def _manifest(
             "ortist": importlib.metadata.version("ortist"),
         },
     }
-
-
-def _smallest_side(module: nn.Module) -> int:
-    """The least height and width, in pixels, for which every tap has a feature."""
-    for side in range(1, 256):
-        try:
-            module(torch.zeros(1, 3, side, side))
-        except RuntimeError:
-            continue
-        return side
-    raise ExportError("this backbone has no output even for 255 x 255 pixels.")
 
 
 def _empty(path: Path) -> bool:

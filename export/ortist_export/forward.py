@@ -6,16 +6,15 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import onnx
 import torch
-from onnx.utils import Extractor
 
 from .backbones import Taps
 from .graph import OPSET
 
-__all__ = ["first_layers", "forward_model"]
+__all__ = ["forward_model"]
 
 
 def forward_model(taps: Taps) -> onnx.ModelProto:
@@ -41,17 +40,6 @@ def forward_model(taps: Taps) -> onnx.ModelProto:
         _name_axes(value, f"{value.name}_height", f"{value.name}_width")
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def first_layers(forward: onnx.ModelProto, taps: Iterable[int]) -> onnx.ModelProto:
-    """The part of ``forward`` up to these taps, with those as its outputs."""
-    outputs = [f"tap_{tap}" for tap in taps]
-    found: onnx.ModelProto = Extractor(forward).extract_model(["image"], outputs)
-    del found.graph.value_info[:]
-    found.graph.name = "content"
-    found.producer_name, found.producer_version = forward.producer_name, forward.producer_version
-    onnx.checker.check_model(found, full_check=True)
-    return found
 
 
 def _strip(model: onnx.ModelProto) -> None:

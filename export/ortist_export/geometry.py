@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -9,7 +10,7 @@ from onnx import helper
 
 from .graph import GraphBuilder
 
-__all__ = ["Window", "windows"]
+__all__ = ["Window", "path_to", "smallest_side", "windows"]
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,37 @@ def windows(graph: onnx.GraphProto) -> dict[str, Window]:
             window = window.through(int(kernel[0]), int(stride[0]), int(pads[0]))
         found.update(dict.fromkeys(node.output, window))
     return found
+
+
+def path_to(graph: onnx.GraphProto, value: str) -> list[tuple[int, int, int, bool]]:
+    """The windows between the graph's first input and ``value``, in their order.
+
+    Each as kernel, stride, pads of both sides, and whether windows may end beyond the border. Where
+    several ways lead to a value they have features of one size, and the first is taken.
+    """
+    builder = GraphBuilder.extending(graph)
+    found: list[tuple[int, int, int, bool]] = []
+    while (node := builder.producer(value)) is not None:
+        given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        kernel = given.get("kernel_shape")
+        if node.op_type == "Conv":
+            weight = builder.value_of(node.input[1])
+            kernel = None if weight is None else list(weight.shape[2:])
+        if kernel is not None:
+            pads = list(given.get("pads", [0, 0, 0, 0]))
+            stride, ceil = int(given.get("strides", [1])[0]), bool(given.get("ceil_mode", 0))
+            found.insert(0, (int(kernel[0]), stride, int(pads[0] + pads[2]), ceil))
+        value = node.input[0]
+    return found
+
+
+def smallest_side(paths: Iterable[Sequence[tuple[int, int, int, bool]]]) -> int:
+    """The least height and width, in pixels, for which every path's end has a feature."""
+    most = 1
+    for path in paths:
+        needed = 1
+        for kernel, stride, pads, ceil in reversed(path):
+            room = kernel - (stride - 1 if ceil else 0)  # of the last window
+            needed = max(1, (needed - 1) * stride + max(1, room) - pads)
+        most = max(most, needed)
+    return most

@@ -126,7 +126,9 @@ class GraphBuilder:
         return self._store(np.asarray(value, np.int64), name)
 
     def switch(self, name: str) -> str:
-        """A truth value that whoever opens the graph sets: true here (bands.py)."""
+        """A truth value that whoever opens the graph sets: true here (program.py)."""
+        if name in self._initializers:
+            return name
         assert self.reserve(name) == name
         tensor = helper.make_tensor(name, TensorProto.BOOL, [], [True])
         self._initializers[name] = tensor

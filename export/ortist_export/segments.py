@@ -14,9 +14,10 @@ import onnx
 from onnx import helper
 
 from .graph import OPSET, GraphBuilder
-from .objective import IR_VERSION
 
-__all__ = ["cut"]
+__all__ = ["IR_VERSION", "cut", "reads"]
+
+IR_VERSION = 10
 
 _VIEWS = {"Flatten", "Reshape", "Identity", "ConstantOfShape"}
 """Ops that are made anew in each segment rather than handed on: they cost nothing, or less."""

@@ -12,33 +12,20 @@ import sys
 from pathlib import Path
 
 __all__ = [
-    "CONTENT",
-    "FEATURES",
     "FORMAT",
     "MANIFEST",
-    "OBJECTIVE",
-    "PULLBACK",
     "SEGMENT",
     "SHIPPED",
     "SHIPPED_MODEL",
     "model_home",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the manifest's layout. A reader refuses versions that it does not know."""
 
 MANIFEST = "manifest.json"
-FEATURES = "features.onnx"
-"""The backbone: image -> the feature map of every tap."""
-CONTENT = "content.onnx"
-"""Its first layers: image -> the feature maps up to the deepest that the recipe compares with the
-content's. ONNX Runtime computes all of a graph, whatever is asked of it."""
-OBJECTIVE = "objective.onnx"
-"""Image and targets -> every loss and the pixel gradient."""
-PULLBACK = "pullback.onnx"
-"""Image and, per tap, what a loss of its moments makes of them -> the pixel gradient."""
-SEGMENT = "band-{:02}.onnx"
-"""The objective of one band of the picture's rows, in parts between which bands exchange rows."""
+SEGMENT = "segment-{:02}.onnx"
+"""A part of the program that gives losses' sums and pixel gradient, run one after the other."""
 
 SHIPPED = Path(__file__).resolve().parent
 SHIPPED_MODEL = "squeezenet1_1-procedural"

@@ -62,22 +62,27 @@ def _one_step(name: str) -> tuple[str, float, float]:
 
     from ..network.bundle import find_model
     from ..objective.objective import Objective
-    from ..objective.targets import Targets, gram_matrix
+    from ..objective.sweeper import Sweeper
+    from ..objective.targets import Targets
     from ..objective.weights import Weights
+    from ..style.losses import STYLE_LOSSES
 
     model = find_model(name)
-    objective = Objective(model)
+    sweeper = Sweeper(model)
+    objective = Objective(sweeper)
     image, other = np.random.default_rng(0).random((2, 1, 3, 64, 64), dtype=np.float32)
     taps = list(model.recipe.style_shares)
-    grams, targets = (
-        {tap: gram_matrix(found) for tap, found in objective.features(picture, taps).items()}
-        for picture in (image, other)
-    )
-    objective.aim(Targets({}, targets), Weights({}, dict.fromkeys(taps, 1.0), 1.0))
+    statistics = {t: m[0].statistics() for t, m in objective.moments(other, taps).items()}
+    targets = Targets({tap: [STYLE_LOSSES["gram"](own)] for tap, own in statistics.items()})
     began = time.perf_counter()
-    losses, gradient = objective(image)
+    losses, gradient = objective(image, targets, Weights({}, dict.fromkeys(taps, 1.0), 1.0))
     seconds = time.perf_counter() - began
-    style = sum(float(np.square(grams[tap] - targets[tap]).sum()) for tap in taps)
+    style = 0.0
+    for tap, features in sweeper.maps(image, taps).items():
+        matrix = features.reshape(features.shape[1], -1).astype(np.float64)
+        second = np.einsum("in,jn->ij", matrix, matrix) / matrix.shape[1]
+        difference = (second - statistics[tap].second) / len(matrix)
+        style += float(np.square(difference).sum())
     rows, columns = np.diff(image, axis=2), np.diff(image, axis=3)
     tv = float(np.square(rows).sum() + np.square(columns).sum())
     if not np.isfinite(gradient).all():

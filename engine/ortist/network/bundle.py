@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ortist_models import FEATURES, FORMAT, MANIFEST, OBJECTIVE, SHIPPED, SHIPPED_MODEL, model_home
+from ortist_models import FORMAT, MANIFEST, SHIPPED, SHIPPED_MODEL, model_home
 
 from ..errors import ModelError, OptionError
 from ..options.parsing import Layer
 from ..options.presets import CS231N_MODEL
+from .program import Program, parse_program
 
 __all__ = [
-    "Bands",
     "Model",
     "Recipe",
     "Tap",
@@ -34,16 +34,15 @@ __all__ = [
 _SIZE_LIMIT = 64 * 2**20
 """Bytes of one file of a bundle; SqueezeNet's are 1 to 6 MB."""
 
-_MEMORY = 1000
-"""Bytes a pixel that a graph is taken to need where the manifest, an older one, does not say."""
-
 
 @dataclass(frozen=True)
 class Tap:
     """A named feature map.
 
     Feature i of an axis sees the ``receptive_field`` pixels from
-    i * ``stride`` + ``receptive_start`` on, those before 0 being padding.
+    i * ``stride`` + ``receptive_start`` on, those before 0 being padding. ``path`` are the windows
+    between the image and the features: kernel, stride, pads of both sides, and whether windows may
+    end beyond the border.
     """
 
     index: int
@@ -52,6 +51,18 @@ class Tap:
     stride: int
     receptive_field: int
     receptive_start: int
+    path: tuple[tuple[int, int, int, bool], ...]
+
+    def length(self, pixels: int) -> int:
+        """The number of features along an axis of so many pixels (ONNX's rules of pooling)."""
+        for kernel, stride, pads, ceil in self.path:
+            room = pixels + pads - kernel
+            windows = (-(-room // stride) if ceil else room // stride) + 1
+            # One that would begin beyond the border is none.
+            if ceil and (windows - 1) * stride >= pixels + pads // 2:
+                windows -= 1
+            pixels = windows
+        return max(0, pixels)
 
 
 @dataclass(frozen=True)
@@ -73,28 +84,13 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Bands:
-    """The model's graph for bands of rows: its ``segments``, in the order of running.
-
-    They are files, each with the names of its switches, which say what terms it shall have. A band
-    begins at a multiple of ``unit`` pixels, and its features see ``reach`` rows beyond it. From
-    segment to segment ``kept`` bytes are kept for each pixel.
-    """
-
-    segments: Mapping[str, tuple[str, ...]]
-    unit: int
-    reach: int
-    kept: int
-
-
-@dataclass(frozen=True)
 class Model:
     """A bundle's manifest, checked.
 
     ``mean`` and ``std`` are of sRGB in [0, 1], by channel; ``smallest_side`` is in pixels;
     ``layers[i]`` names the backbone's ``features[i]``, tapped or not; ``source`` and ``license``
-    are of the weights; ``pooling`` is ``max`` or ``avg``. ``memory`` is what each graph takes, in
-    bytes for each pixel of the image. ``bands`` is None for a model that knows whole pictures only.
+    are of the weights; ``pooling`` is ``max`` or ``avg``. ``backbone_sha256`` is the hash of the
+    graph from the image to the taps, from which the ``program`` was made.
     """
 
     folder: Path
@@ -110,13 +106,14 @@ class Model:
     source: str
     license: str
     pooling: str
-    memory: Mapping[str, int]
-    bands: Bands | None
+    program: Program
+    backbone_sha256: str
 
     @property
     def sha256(self) -> str:
-        """The hash of the objective graph, which holds weights, losses and gradient."""
-        return self.hashes[OBJECTIVE]
+        """The hash of all files of the program, which hold weights and gradient."""
+        text = "".join(self.hashes[segment.file] for segment in self.program.segments)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def tap(self, layer: Layer) -> Tap:
         """The tap with that index or name.
@@ -260,6 +257,7 @@ def _parse(folder: Path, raw: Any) -> Model:
             int(tap["stride"]),
             int(tap["receptive_field"]),
             int(tap["receptive_start"]),
+            tuple((int(k), int(s), int(p), bool(c)) for k, s, p, c in tap["path"]),
         )
         for tap in raw["taps"]
     )
@@ -268,6 +266,8 @@ def _parse(folder: Path, raw: Any) -> Model:
     asked = {*map(int, recipe["style_shares"]), *map(int, recipe["content_layers"])}
     if len(indices) != len(taps) or not asked <= indices:
         raise ValueError("its recipe asks for layers that are not tapped, or one is tapped twice")
+    if not all(kernel >= 1 and stride >= 1 for t in taps for kernel, stride, *_ in t.path):
+        raise ValueError("a window of a tap is none")
     if not all(t.stride >= 1 and -t.receptive_field < t.receptive_start <= 0 for t in taps):
         raise ValueError("the stride or the receptive field of a tap is none")
     if not 1 <= int(raw["smallest_side"]) <= 1024:
@@ -275,24 +275,14 @@ def _parse(folder: Path, raw: Any) -> Model:
     pooling = raw.get("pooling", "max")  # which all models had before there was a choice
     if pooling not in ("max", "avg"):
         raise ValueError(f"pooling {pooling!r}")
-    memory = {file: int(raw.get("memory", {}).get(file, _MEMORY)) for file in hashes}
-    if not all(0 < size < 10**6 for size in memory.values()):
-        raise ValueError(f"memory {raw['memory']!r}")
-    bands = None
-    if "bands" in raw:
-        found = raw["bands"]
-        sizes = [int(found[key]) for key in ("unit", "reach", "kept")]
-        segments = {str(file): tuple(map(str, names)) for file, names in found["segments"].items()}
-        bands = Bands(segments, *sizes)
-        if not all(0 < number < 10**6 for number in sizes):
-            raise ValueError(f"bands of {sizes}")
-        if not bands.segments or not set(bands.segments) <= set(hashes):
-            raise ValueError("it does not name the files of its bands")
+    program = parse_program(raw["program"], indices)
+    if not {segment.file for segment in program.segments} <= set(hashes):
+        raise ValueError("it does not name the files of its program")
     words = [raw["name"], raw["backbone"], *raw["layers"], *raw["weights"].values()]
     if not all(isinstance(word, str) and word.isprintable() for word in words):
         raise ValueError("a name in it is not printable text")
-    if not taps or not {FEATURES, OBJECTIVE} <= set(hashes) or any("/" in file for file in hashes):
-        raise ValueError("it names no taps or not the files of a model")
+    if not taps or any("/" in file for file in hashes):
+        raise ValueError("it names no taps or files elsewhere")
     return Model(
         folder=folder,
         name=str(raw["name"]),
@@ -316,6 +306,6 @@ def _parse(folder: Path, raw: Any) -> Model:
         source=str(raw["weights"]["source"]),
         license=str(raw["weights"]["license"]),
         pooling=pooling,
-        memory=memory,
-        bands=bands,
+        program=program,
+        backbone_sha256=str(raw["backbone_sha256"]),
     )

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 __all__ = [
     "available_cpus",
     "control_groups",
+    "has_gpu",
     "load_onnxruntime",
     "open_session",
-    "own_cpu",
-    "own_pool",
-    "shrinking",
+    "pinned_cpu",
+    "private_arena",
+    "shrink_options",
 ]
 
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
@@ -81,7 +82,7 @@ _opening = threading.RLock()
 
 
 @contextlib.contextmanager
-def own_pool() -> Iterator[None]:
+def private_arena() -> Iterator[None]:
     """Sessions that are opened meanwhile share a pool of memory that no others have.
 
     For sessions that are run by one thread alone: what it wrote last is in its own caches then.
@@ -125,7 +126,7 @@ def control_groups() -> list[Path]:
 
 
 @contextlib.contextmanager
-def own_cpu(number: int, threads: int) -> Iterator[None]:
+def pinned_cpu(number: int, threads: int) -> Iterator[None]:
     """Meanwhile the calling thread, ``number`` of so many that take turns, has a CPU of its own.
 
     Threads that wake each other are put on one CPU by Linux, and stay there for some 50 ms. Done
@@ -211,7 +212,12 @@ def open_session(
     raise ProviderError(f"CUDA cannot be used here ({reason}); --provider cpu works everywhere.")
 
 
-def shrinking() -> onnxruntime.RunOptions:
+def has_gpu() -> bool:
+    """Whether this onnxruntime is one that could use a GPU, be there one or not."""
+    return _PROVIDERS["cuda"] in load_onnxruntime().get_available_providers()
+
+
+def shrink_options() -> onnxruntime.RunOptions:
     """For runs few and far between: unused memory of the pool is freed at the end of the run."""
     options = load_onnxruntime().RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")

@@ -1,145 +1,294 @@
-"""The objective: losses and pixel gradient of an image, the whole of it or in bands of rows."""
+"""The objective: losses of an image and their gradient, by observing, deciding and pulling.
+
+1. Observe: the sums of every piece of the image (sweeper.py), each position counted once.
+2. Decide: losses from the sums over all pieces, and how each tap pulls (decide.py).
+3. Pull: what that makes of the pixels of every piece.
+
+An image that is one piece goes both ways in one sweep. Of one in several the way there is gone
+twice, and its gradient is that of the whole, to rounding.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
-from ..network.bundle import Model
-from ..network.sessions import available_cpus, shrinking
-from ..options.fields import Provider, TvLossName
+from ..arrays import Array, Field
+from ..network.bundle import Model, Tap
+from ..options.fields import TvLossName
 from ..style.guides import Guides
-from ..style.moments import Moments, sum_moments
-from .banded import BANDED_FROM, BandedObjective
-from .feature_maps import FeatureMaps
-from .targets import Losses, Room, Targets
-from .total_variation import total_variation
+from ..style.moments import Moments
+from .content import ByteBudget, ContentFeatures
+from .decide import Decider
+from .piece import Content, Piece, Positions, Pull, Sums, Terms
+from .pieces import Tile, plan_tiles
+from .sweeper import Sweeper
+from .targets import Losses, Targets
+from .total_variation import add_variation, variation_norm
 from .weights import Weights
-from .whole import WholeObjective
+from .workers import Workers
 
-__all__ = ["Objective"]
+__all__ = ["Manner", "Objective"]
 
 _KEPT_MOMENTS = 32
 """Pictures whose moments are kept: the scales of a few styles, some MiB at most."""
 
 
-class Objective:
-    """One model on one provider. Targets and weights stay bound; each call gets a new image.
+@dataclass(frozen=True)
+class Manner:
+    """How an image is looked at.
 
-    ``profile`` is where ONNX Runtime shall record what it does.
+    ``tile`` is the side of the tiles' insides in pixels, None for one piece. Where it ``wraps``,
+    the image's opposite edges meet, its sides are multiples of the taps' strides, and there is
+    neither content nor region; a style's edges are mirrors then. ``normalize``: each term's
+    gradient is divided by its own norm (decide.py). ``tv_loss`` is a form of total variation.
+    """
+
+    tile: int | None = None
+    wraps: bool = False
+    normalize: bool = False
+    tv_loss: TvLossName = "squares"
+
+
+class Objective:
+    """What ``sweeper`` finds of images, looked at in a ``manner``.
+
+    Its workers are elsewhere where there is an ``executor``. Methods may be called by several
+    threads; they raise what a Sweeper raises.
     """
 
     def __init__(
-        self,
-        model: Model,
-        provider: Provider = "auto",
-        threads: int | None = None,
-        profile: str | None = None,
-        tv_loss: TvLossName = "squares",
+        self, sweeper: Sweeper, manner: Manner | None = None, workers: Workers | None = None
     ) -> None:
-        self.model = model
-        self._tv_loss, self._tv_weight = tv_loss, 0.0
-        self._maps = FeatureMaps(model, provider, threads)
-        self._whole = WholeObjective(model, provider, threads, profile)
-        self.provider: str = self._whole.provider
-        self._threads, self._profile = threads or available_cpus(), profile
-        self._aim: tuple[Targets, Weights] = (Targets(), Weights({}, {}, 0.0))
-        self._aimed: set[WholeObjective | BandedObjective] = set()
-        self._seen: OrderedDict[tuple[object, ...], dict[int, list[Moments]]] = OrderedDict()
-
-    @functools.cached_property
-    def _banded(self) -> BandedObjective | None:
-        if self.model.bands is None or not self.provider.startswith("CPU"):
-            return None
-        return BandedObjective(self.model, self.model.bands, self._threads, self._profile)
-
-    def _for(self, shape: tuple[int, ...]) -> WholeObjective | BandedObjective:
-        """The one that is fastest for images of that shape."""
-        large = shape[2] * shape[3] >= BANDED_FROM
-        return (self._banded if large else None) or self._whole
-
-    def features(self, image: Array, taps: Iterable[int], shrink: bool = True) -> dict[int, Array]:
-        """The feature maps [1, C, h, w] of the taps; raises ResourceError when memory runs out.
-
-        With ``shrink`` the memory that other sizes left unused is given back.
-        """
-        return self._maps(image, taps, shrinking() if shrink else None)
-
-    def release(self) -> None:
-        """Gives back what memory the calls before have left, for calls with other sizes."""
-        if (banded := self.__dict__.get("_banded")) is not None:
-            banded.release()
-        self._maps.release()
+        self.model: Model = sweeper.model
+        self.provider: str = sweeper.provider
+        self._sweeper, self._manner = sweeper, manner or Manner()
+        self._workers = workers or Workers(sweeper)
+        self._moments: OrderedDict[tuple[object, ...], dict[int, list[Moments]]] = OrderedDict()
 
     def moments(
         self, image: Array, taps: Iterable[int], guides: Guides | None = None
     ) -> dict[int, list[Moments]]:
-        """The moments of the features of the taps, of the one region that this objective knows.
+        """The moments of the features of the taps, region by region, of a style's image.
 
-        Those of the last images are kept, so that the second picture in a style finds them made.
+        Those of the last images without guides are kept, so that the second picture in a style
+        finds them made.
         """
-        assert guides is None
         taps = tuple(taps)
         key = (hashlib.blake2b(np.ascontiguousarray(image).data).digest(), image.shape, taps)
-        found = self._seen.pop(key, None)
-        if found is None:
-            features = self.features(image, taps)
-            found = {tap: [sum_moments(values)] for tap, values in features.items()}
-        self._seen[key] = found
-        if len(self._seen) > _KEPT_MOMENTS:
-            self._seen.popitem(last=False)
-        return found
+        kept = self._moments.pop(key, None) if guides is None else None
+        moments = self._observed(image, taps, guides) if kept is None else kept
+        if guides is None:
+            self._moments[key] = moments
+            if len(self._moments) > _KEPT_MOMENTS:
+                self._moments.popitem(last=False)
+        return moments
 
-    def seeing(self, targets: Targets, pixels: Array, taps: Iterable[int], room: Room) -> Targets:
+    def with_content(
+        self, targets: Targets, pixels: Field, taps: Iterable[int], budget: ByteBudget
+    ) -> Targets:
         """``targets`` with the features of the content ``pixels`` [1, 3, H, W] at those taps.
 
-        They are copied out of ONNX Runtime's memory, which is in few pieces then.
+        As much of them as the ``budget`` allows is kept from call to call.
         """
-        taps, objective = tuple(taps), self._for(pixels.shape)
-        if isinstance(objective, BandedObjective):
-            in_bands = objective.look(pixels, taps, targets.style)
-            if in_bands is not None:
-                return replace(targets, content=in_bands)
-        found = self.features(np.ascontiguousarray(pixels), taps, shrink=False)
-        return replace(targets, content={tap: features.copy() for tap, features in found.items()})
+        return Targets(targets.style, ContentFeatures(pixels, tuple(taps), budget), targets.guides)
 
     def energies(self, targets: Targets) -> dict[int, float]:
         """||P||^2 of the content's features P, by tap."""
-        return {
-            tap: sum(float(np.square(part, dtype=np.float64).sum()) for part in parts)
-            for tap, parts in targets.content.items()
-        }
+        content = targets.content
+        if content is None or not content.taps:
+            return {}
+        chosen = self._chosen(content.taps)
+        total = dict.fromkeys(content.taps, 0.0)
+        for tile, own in self._tiles(content.pixels.shape, chosen, observing=False):
+            pixels = _pixels(tile, content.pixels)
+            known = content.over(tile, pixels, self._workers, chosen)
+            part = self._sweeper.energies(known, Piece(pixels, own))
+            for tap, energy in part.items():
+                total[tap] += energy
+        return total
 
-    def aim(self, targets: Targets, weights: Weights) -> None:
-        """Sets what the next calls compare with."""
-        # The graphs know one total variation; another is added beside it.
-        self._tv_weight = 0.0 if self._tv_loss == "squares" else weights.tv
-        self._aim = targets, replace(weights, tv=weights.tv - self._tv_weight)
-        self._aimed.clear()
+    def release(self) -> None:
+        """Gives back what memory the calls before have left, for calls with other sizes."""
+        self._sweeper.release()
 
-    def __call__(self, image: Array, into: Array | None = None) -> tuple[Losses, Array]:
+    def __call__(
+        self, image: Field, targets: Targets, weights: Weights, into: Any = None
+    ) -> tuple[Losses, Any]:
         """Losses and their gradient, shaped as ``image``, [1, 3, H, W] normalised values.
 
-        It is ``into``, if given. Raises ResourceError when memory runs out.
+        It is ``into``, if given, written piece by piece.
         """
-        objective = self._for(image.shape)
-        if objective not in self._aimed:
-            objective.aim(*self._aim)
-            self._aimed.add(objective)
-        losses, gradient = objective(image, into)
-        if self._tv_weight:
-            loss, slope = total_variation(image, self._tv_loss)
-            losses = replace(losses, tv=losses.tv + self._tv_weight * loss)
-            gradient += np.float32(self._tv_weight) * slope
-        return losses, gradient
+        gradient: Any = np.empty(image.shape, np.float32) if into is None else into
+        content = () if targets.content is None else targets.content.taps
+        energies = self.energies(targets) if self._manner.normalize else None
+        decider = Decider(self.model, targets.style, content, weights, energies)
+        sums = self._evaluated(image, targets, decider, gradient)
+        decider.count_errors(sums)
+        variation = sums.variation
+        if not self._tv_in_graph:
+            form, wraps = self._manner.tv_loss, self._manner.wraps
+            scale = weights.tv
+            if self._manner.normalize:
+                scale /= variation_norm(image, form, wraps) or 1.0
+            variation = add_variation(image, gradient, form, scale, wraps)
+        return Losses(decider.content, decider.style, weights.tv * variation), gradient
 
-    def end_profiling(self) -> list[str]:
-        """The paths of the records of the calls so far, where ``profile`` asked for them."""
-        banded = self.__dict__.get("_banded")
-        return self._whole.end_profiling() + ([] if banded is None else banded.end_profiling())
+    @property
+    def _tv_in_graph(self) -> bool:
+        """Whether the graph's total variation is the one that is wanted."""
+        return self._manner.tv_loss == "squares" and not self._manner.normalize
+
+    def _evaluated(self, image: Field, targets: Targets, decider: Decider, gradient: Any) -> Sums:
+        """Writes the gradient, without a total variation that is not the graph's."""
+        chosen = self._chosen({*targets.style, *decider.taps})
+        tv_weight = decider.weights.tv if self._tv_in_graph else 0.0
+        tiles = self._tiles(image.shape, chosen, observing=False)
+        if len(tiles) == 1 and not self._workers.elsewhere:
+            tile, own = tiles[0]
+            piece = self._piece(tile, own, image, targets, chosen)
+            terms = self._terms(targets, decider)
+            if own is None:
+                return self._sweeper.step(piece, terms, decider, tv_weight, gradient)
+            whole = np.empty(piece.pixels.shape, np.float32)
+            sums = self._sweeper.step(piece, terms, decider, tv_weight, whole)
+            gradient[...] = whole[(..., *own[0])]
+            return sums
+        pulls = self._decided(image, targets, decider, chosen)
+        pieces = (
+            (self._piece(tile, own, image, targets, chosen), pulls, tv_weight)
+            for tile, own in tiles
+        )
+        total = Sums()
+        for (tile, _), (part, sums) in zip(
+            tiles, self._workers.each(Sweeper.pull, pieces), strict=True
+        ):
+            gradient[(..., *tile.inside)] = part
+            total.include(sums)
+        return total
+
+    def _decided(
+        self, image: Field, targets: Targets, decider: Decider, chosen: Sequence[Tap]
+    ) -> dict[int, Pull]:
+        """How each tap pulls, after all pieces were observed."""
+        # The content's errors are wanted before the decision only where they decide.
+        normalize = self._manner.normalize
+        terms = self._terms(targets, decider, errors=normalize)
+        total = Sums(errors=dict.fromkeys(decider.taps, 0.0))
+        if terms.moments or terms.errors:
+            tiles = self._tiles(image.shape, chosen, observing=not terms.errors)
+            known = targets if terms.errors else Targets(targets.style, None, targets.guides)
+            pieces = ((self._piece(t, own, image, known, chosen), terms) for t, own in tiles)
+            for sums in self._workers.each(Sweeper.observe, pieces):
+                total.include(sums)
+        return {tap.index: decider(tap.index, total) for tap in chosen}
+
+    def _terms(self, targets: Targets, decider: Decider, errors: bool = True) -> Terms:
+        return Terms(
+            moments=frozenset(targets.style),
+            errors=frozenset(decider.taps) if errors else frozenset(),
+            shifts=any(loss.shifts for own in targets.style.values() for loss in own),
+        )
+
+    def _observed(
+        self, image: Array, taps: Sequence[int], guides: Guides | None
+    ) -> dict[int, list[Moments]]:
+        chosen = self._chosen(taps)
+        if not chosen:
+            return {}
+        mirrored = self._manner.wraps and guides is None
+        tiles = self._tiles(image.shape, chosen, observing=True, around=mirrored)
+        terms = Terms(moments=frozenset(taps), shifts=True)
+        pieces = (
+            (Piece(_pixels(t, image, mirrored), own, guides=_within(t, guides)), terms)
+            for t, own in tiles
+        )
+        total = Sums()
+        if len(tiles) == 1:
+            return self._sweeper.observe(*next(pieces)).moments
+        for sums in self._workers.each(Sweeper.observe, pieces):
+            total.include(sums)
+        return total.moments
+
+    def _piece(
+        self,
+        tile: Tile,
+        own: Mapping[int, Positions] | None,
+        image: Field,
+        targets: Targets,
+        chosen: Sequence[Tap],
+    ) -> Piece:
+        known = Content()
+        if targets.content is not None:
+            content = _pixels(tile, targets.content.pixels)
+            known = targets.content.over(tile, content, self._workers, chosen)
+        wraps = self._wraps_by_rows
+        return Piece(_pixels(tile, image), own, wraps, _within(tile, targets.guides), known)
+
+    @property
+    def _wraps_by_rows(self) -> bool:
+        """Whether the last band meets the first one, and no halo is needed above and below."""
+        return self._manner.wraps and self._manner.tile is None and self._sweeper.in_bands
+
+    def _chosen(self, taps: Iterable[int]) -> list[Tap]:
+        wanted = set(taps)
+        return [tap for tap in self.model.taps if tap.index in wanted]
+
+    def _tiles(
+        self, shape: Sequence[int], taps: Sequence[Tap], observing: bool, around: bool | None = None
+    ) -> list[tuple[Tile, Mapping[int, Positions] | None]]:
+        """Tiles of an image of that shape, with the positions that are their own (None: all)."""
+        wraps = (self._manner.wraps and not self._wraps_by_rows, self._manner.wraps)
+        if around is not None:
+            wraps = (around, around)
+        side, least = self._manner.tile, self.model.smallest_side
+        return _planned(shape[2], shape[3], side, tuple(taps), least, wraps, observing)
+
+
+@functools.lru_cache(16)
+def _planned(
+    height: int,
+    width: int,
+    side: int | None,
+    taps: tuple[Tap, ...],
+    least: int,
+    wraps: tuple[bool, bool],
+    observing: bool,
+) -> list[tuple[Tile, Mapping[int, Positions] | None]]:
+    tiles = plan_tiles(height, width, side, taps, least, wraps, observing)
+    # Those of one size one after the other: arrays of a size are made once for them.
+    tiles = sorted(tiles, key=_size, reverse=True)
+    return [(tile, None if tile.whole else tile.own(taps)) for tile in tiles]
+
+
+def _size(tile: Tile) -> tuple[int, int, int]:
+    height, width = (s.stop - s.start for s in tile.seen)
+    return height * width, height, width
+
+
+def _pixels(tile: Tile, image: Any, mirrored: bool = False) -> Any:
+    """What the tile sees; beyond the edges the other side, or what is before them in a mirror."""
+    if tile.whole:
+        return image if isinstance(image, np.ndarray) else image[(..., *tile.seen)]
+    for axis, seen in zip((2, 3), tile.seen, strict=True):
+        if seen.start < 0 or seen.stop > image.shape[axis]:
+            return _around(tile, image, mirrored)
+    return np.ascontiguousarray(image[(..., *tile.seen)])
+
+
+def _around(tile: Tile, image: Array, mirrored: bool) -> Array:
+    for axis, seen in zip((2, 3), tile.seen, strict=True):
+        length = image.shape[axis]
+        period = [*range(length), *(range(length - 1, -1, -1) if mirrored else ())]
+        image = image.take([period[i % len(period)] for i in range(seen.start, seen.stop)], axis)
+    return image
+
+
+def _within(tile: Tile, guides: Guides | None) -> Guides | None:
+    return guides if guides is None or tile.whole else guides.within(*tile.seen)

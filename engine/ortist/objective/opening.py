@@ -1,4 +1,4 @@
-"""Which objective a run has."""
+"""The objective of a run, for its options."""
 
 from __future__ import annotations
 
@@ -6,32 +6,22 @@ from concurrent.futures import Executor
 
 from ..network.bundle import Model
 from ..options.fields import Options
-from .general import GeneralObjective
-from .objective import Objective
+from .objective import Manner, Objective
+from .sweeper import Sweeper
+from .workers import Workers
 
 __all__ = ["Evaluator", "open_objective"]
 
-Evaluator = Objective | GeneralObjective
+Evaluator = Objective
 
 
 def open_objective(
     model: Model, options: Options, masked: bool, executor: Executor | None = None
 ) -> Evaluator:
-    """The fast objective where it can do what is asked for, else the general one.
-
-    And the general one where an ``executor`` shall do the work of its tiles.
-    """
-    fast = options.style_loss == "gram" and not (masked or options.normalize_gradients)
-    fast = fast and executor is None
-    if fast and options.tile_side is None and not options.seamless:
-        return Objective(model, options.provider, options.threads, tv_loss=options.tv_loss)
-    return GeneralObjective(
-        model,
-        options.provider,
-        options.threads,
-        options.tile_side,
-        options.normalize_gradients,
-        options.seamless,
-        options.tv_loss,
-        executor,
+    """Opens the model for a run; with an ``executor`` its workers share the work on pieces."""
+    sweeper = Sweeper(model, options.provider, options.threads)
+    manner = Manner(
+        options.tile_side, options.seamless, options.normalize_gradients, options.tv_loss
     )
+    workers = Workers(sweeper, options.provider, options.threads, executor)
+    return Objective(sweeper, manner, workers)

@@ -36,7 +36,8 @@ class Schedule:
     """One step: ``segments`` of so many ``bands``, in their order, by so many ``threads``.
 
     ``waits[i]`` says which segment the band above (-1) or below (1) must have done before segment i
-    of a band is run. The sums of a tap, a key of ``sums``, need the first segment of a pair of all
+    of a band is run; where the picture ``wraps``, the first is below the last. The sums of a
+    tap, a key of ``sums``, need the first segment of a pair of all
     bands, and the second needs them.
     """
 
@@ -47,8 +48,9 @@ class Schedule:
         threads: int,
         waits: Sequence[Mapping[int, int]],
         sums: Mapping[int, tuple[int, int]],
+        wraps: bool = False,
     ) -> None:
-        self._segments, self._waits = segments, waits
+        self._segments, self._waits, self._wraps = segments, waits, wraps
         ends = [bands * thread // threads for thread in range(threads + 1)]
         self._own = [range(*pair) for pair in itertools.pairwise(ends)]
         self._turn = [0] * threads
@@ -121,7 +123,9 @@ class Schedule:
             return False
         if self._missing[segment]:
             return False
+        count = len(self._done)
         return all(
-            not 0 <= band + offset < len(self._done) or self._done[band + offset] > needed
+            self._done[(band + offset) % count] > needed
             for offset, needed in self._waits[segment].items()
+            if self._wraps or 0 <= band + offset < count
         )

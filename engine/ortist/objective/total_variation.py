@@ -12,13 +12,15 @@ where it repeats the border's pixels.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["total_variation", "variation", "variation_slope"]
+from ..arrays import Field, bands
+
+__all__ = ["add_variation", "total_variation", "variation_norm"]
 
 _PAIRS: Mapping[str, list[tuple[tuple[int, int], float]]] = {
     "squares": [((1, 0), 1.0), ((0, 1), 1.0)],
@@ -39,10 +41,48 @@ def total_variation(
     if wraps:
         image = np.pad(image, ((0, 0), (0, 0), (1, 1), (1, 1)), "wrap")
     inside = slice(begin, begin + height), slice(begin, begin + width)
-    return variation(image, form, *inside), variation_slope(image, form, *inside)
+    return _variation(image, form, *inside), _slope(image, form, *inside)
 
 
-def variation(pixels: NDArray[Any], form: str, rows: slice, columns: slice) -> float:
+def add_variation(
+    image: Field, gradient: Any, form: str, scale: float, wraps: bool = False
+) -> float:
+    """The loss of ``image`` [1, C, H, W]; ``scale`` times its gradient is added to ``gradient``.
+
+    Rows are done a few at a time, wherever both arrays are. With ``wraps`` pixels at opposite edges
+    are neighbours.
+    """
+    total = 0.0
+    for rows, pixels, inside in _strips(image, wraps):
+        total += _variation(pixels, form, *inside)
+        key = (..., rows, slice(None))
+        gradient[key] = gradient[key] + np.float32(scale) * _slope(pixels, form, *inside)
+    return total
+
+
+def variation_norm(image: Field, form: str, wraps: bool = False) -> float:
+    """The norm of the loss's gradient."""
+    square = 0.0
+    for _, pixels, inside in _strips(image, wraps):
+        square += float(np.square(_slope(pixels, form, *inside), dtype=np.float64).sum())
+    return float(np.sqrt(square))
+
+
+def _strips(image: Field, wraps: bool) -> Iterator[tuple[slice, NDArray[Any], tuple[slice, slice]]]:
+    """Rows, the pixels there with their neighbours, and where in those the rows' own ones are."""
+    height, width = image.shape[2:]
+    for rows in bands(image):
+        if wraps:
+            places = [i % height for i in range(rows.start - 1, rows.stop + 1)]
+            pixels = np.pad(np.asarray(image).take(places, 2), ((0, 0),) * 3 + ((1, 1),), "wrap")
+            yield rows, pixels, (slice(1, 1 + rows.stop - rows.start), slice(1, 1 + width))
+            continue
+        top = max(0, rows.start - 1)
+        pixels = image[(..., slice(top, min(height, rows.stop + 1)), slice(None))]
+        yield rows, pixels, (slice(rows.start - top, rows.stop - top), slice(0, width))
+
+
+def _variation(pixels: NDArray[Any], form: str, rows: slice, columns: slice) -> float:
     """The loss of the inside ``rows`` x ``columns`` of ``pixels`` [1, C, h, w], in float64.
 
     A pair belongs to the one of its pixels that ``_PAIRS`` starts from, so that each is counted
@@ -56,7 +96,7 @@ def variation(pixels: NDArray[Any], form: str, rows: slice, columns: slice) -> f
     return loss
 
 
-def variation_slope(pixels: NDArray[Any], form: str, rows: slice, columns: slice) -> NDArray[Any]:
+def _slope(pixels: NDArray[Any], form: str, rows: slice, columns: slice) -> NDArray[Any]:
     """The loss's gradient at the inside, [1, C, rows, columns]."""
     top, left = max(0, rows.start - 1), max(0, columns.start - 1)
     around = pixels[0, :, top : rows.stop + 1, left : columns.stop + 1]

@@ -435,7 +435,7 @@ class Run(Iterator[Progress]):
     def _identity(self) -> dict[str, Any]:
         """All that decides the bytes of the result, by name."""
         options = dataclasses.asdict(self.options)
-        model = dataclasses.replace(self.model, folder=Path(), memory={})
+        model = dataclasses.replace(self.model, folder=Path())
         return {
             **{name: value for name, value in options.items() if name not in _ELSEWHERE},
             "provider": self._scene.objective.provider,

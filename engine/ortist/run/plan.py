@@ -22,16 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ortist_models import FEATURES, OBJECTIVE, PULLBACK
-
 from ..errors import OptionError, ResourceError
 from ..network.bundle import Model
 from ..network.machine import available_memory
 from ..network.sessions import available_cpus
-from ..objective.banded import BAND_PIXELS, BANDED_FROM
-from ..objective.tiles import plan_tiles
+from ..objective.bands import BAND_PIXELS
+from ..objective.pieces import plan_tiles
 from ..objective.weights import chosen_taps
-from ..objective.workers import tiles_at_once
 from ..options.fields import STARTS, Options
 from ..options.parsing import size_in_words
 from ..pictures.raster import Header
@@ -46,8 +43,6 @@ _BASE = 95 * 10**6
 """Interpreter, libraries and sessions."""
 _FILES = 50 * 10**6
 """Bands and strips of arrays in files, at once."""
-_REUSED, _REUSED_BY_SEVERAL = 0.9, 0.7
-"""What the passes over tiles take, of the sum of what each takes on its own: they share a pool."""
 _TILES = (1024, 768, 512, 384, 256, 192, 128, 64)
 """Larger ones see less halo, but are not faster."""
 _SMALL = 256
@@ -253,7 +248,8 @@ class _Need:
         self._taps = [tap for tap in model.taps if tap.index in {*content_taps, *style_taps}]
         own = [tap for tap in model.taps if tap.index in content_taps]
         self._features = sum(4 * tap.channels / tap.stride**2 for tap in own)  # bytes a pixel
-        self._fast = options.style_loss == "gram" and not (masks or options.normalize_gradients)
+        self._regions = len([mask for mask in masks if mask.role == "content mask"])
+        self._in_bands = bool(model.program.exchanges) and options.provider != "cuda"
 
     def at_size(self, size: int) -> _Need:
         options = dataclasses.replace(self.options, size=size, snapshots=())
@@ -284,7 +280,7 @@ class _Need:
     def disk(self) -> int:
         """Bytes of all files at the largest scale: the last state and the next, the content."""
         arrays = {0: 2, 1: 6}.get(self.options.iterations, 10)
-        masks = 4 * len([mask for mask in self._masks if mask.role == "content mask"])
+        masks = 4 * self._regions
         spooled = 0 if self._content is None else self._content.resident
         return int(self._pixels * (_ARRAY * arrays + 4 + masks)) + spooled
 
@@ -314,30 +310,47 @@ class _Need:
         full = (options.style_size or options.size) * options.style_scale
         side = min(max(round(full), self._model.smallest_side), *header.size)
         width, height = size_at(header.size, side)
-        seen = self._seen(width, height, tile)
+        around = (options.seamless, options.seamless)
+        seen = self._seen(width, height, tile, around, observing=True)
         values = 2 * _ARRAY * width * height
-        return max(values, _ARRAY * width * height + self._model.memory[FEATURES] * seen)
+        return max(values, _ARRAY * width * height + self._swept(seen))
 
     def _graphs(self, tile: int | None) -> int:
-        seen = self._seen(*self.canvas, tile)
-        if tile is None and self._fast:
-            bands, own = self._model.bands, self._model.memory[OBJECTIVE]
-            if bands is None or seen < BANDED_FROM or self.options.provider == "cuda":
-                return int(seen * (own + self._features))
-            threads = self.options.threads or available_cpus()
-            return int(seen * (bands.kept + self._features) + threads * BAND_PIXELS * own)
-        # One pass after the other: most of what the first leaves serves the second. The pixels of
-        # the tile that comes next and the gradient of the last are there beside them.
-        both = self._model.memory[FEATURES] + self._model.memory.get(PULLBACK, 0)
-        count = 1 if tile is None else tiles_at_once(self.options.threads)
-        reused = _REUSED if count == 1 else _REUSED_BY_SEVERAL
-        return int(seen * count * (reused * both + self._features + 4 * _ARRAY))
+        wraps = self.options.seamless
+        by_rows = wraps and tile is None and self._in_bands
+        seen = self._seen(*self.canvas, tile, (wraps and not by_rows, wraps))
+        taken = self._swept(seen) + int(seen * self._features)
+        if tile is not None or wraps:
+            # The pixels of the tile that comes next and the gradient of the last are there too.
+            taken += 4 * _ARRAY * seen
+        return taken
 
-    def _seen(self, width: int, height: int, tile: int | None) -> int:
+    def _swept(self, pixels: int) -> int:
+        """What a sweep over so many pixels takes: its arrays, and the segments that are run."""
+        program = self._model.program
+        worked_on = pixels
+        if self._in_bands:
+            threads = self.options.threads or available_cpus()
+            worked_on = min(pixels, threads * BAND_PIXELS)
+        guides, guided = 0.0, 0.0
+        for tap in self._taps if self._regions else ():
+            guides += 4 * self._regions / tap.stride**2
+            guided = max(guided, 4 * (1 + self._regions) * tap.channels / tap.stride**2)
+        kept = program.kept + 2 * _ARRAY + guides
+        return int(pixels * kept + worked_on * (program.working + guided))
+
+    def _seen(
+        self,
+        width: int,
+        height: int,
+        tile: int | None,
+        wraps: tuple[bool, bool],
+        observing: bool = False,
+    ) -> int:
         """Pixels of the largest tile with its halo."""
-        taps = self._taps
-        corner = plan_tiles(height, width, tile, taps, self._model.smallest_side)
-        return max(_area(part.seen) for part in corner)
+        least = self._model.smallest_side
+        tiles = plan_tiles(height, width, tile, self._taps, least, wraps, observing)
+        return max(_area(part.seen) for part in tiles)
 
     def _state(self, tile: int | None) -> int:
         """Of the arrays of the state before and after a step, with its gradient, at once.
@@ -349,8 +362,7 @@ class _Need:
         if tuned(self.options, self._model.recipe).averaging:
             arrays += 2
         arrays += 5 if tile is None else 1.5  # the window's copies; what tiles leave between them
-        masks = 4 * len([mask for mask in self._masks if mask.role == "content mask"])
-        return int(self._pixels * (_ARRAY * arrays + masks))
+        return int(self._pixels * (_ARRAY * arrays + 4 * self._regions))
 
 
 def _area(seen: Iterable[slice]) -> int:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Arrays, Field, bands, crop
+from ..objective.content import ByteBudget
 from ..objective.opening import Evaluator
-from ..objective.targets import Losses, Room, Targets
+from ..objective.targets import Losses, Targets
 from ..objective.weights import Weights, resolve_weights
 from ..options.fields import Options
 from ..style.guides import Guides
-from ..style.losses import STYLE_LOSSES, StyleLoss, energy, scaled
+from ..style.losses import STYLE_LOSSES, StyleLoss, energy
 from ..style.moments import Statistics
 from .tuning import Tuning
 
@@ -59,26 +60,24 @@ class View:
         self.canvas = canvas
         self.content = content
         self._shared, self._content_taps = shared, content_taps
-        make, emphasis = STYLE_LOSSES[shared.options.style_loss], shared.emphasis
-        losses: dict[int, list[StyleLoss]] = {
-            tap: [scaled(make(part), by) for part, by in zip(parts, emphasis, strict=True)]
+        make = STYLE_LOSSES[shared.options.style_loss]
+        self._losses: dict[int, list[StyleLoss]] = {
+            tap: [
+                replace(make(part), factor=by)
+                for part, by in zip(parts, shared.emphasis, strict=True)
+            ]
             for tap, parts in style.items()
         }
-        # The Gram matrix divided by C N, for the fast objective.
-        grams = {tap: parts[0].second / len(parts[0].mean) for tap, parts in style.items()}
-        self._style = Targets(
-            style={tap: gram.astype(np.float32) for tap, gram in grams.items()}, losses=losses
-        )
         self._masks = masks
         self._kept: dict[tuple[int, int], Targets] = {}
-        self._room = Room(shared.kept_bytes)
+        self._budget = ByteBudget(shared.kept_bytes)
         self._whole = self._seen_from(None)
         areas = np.ones(1) if masks is None else _areas(masks)
         shares = (areas / areas.sum()).tolist()
         energies = {
             tap: sum(
                 area * energy(loss, len(parts[0].mean))
-                for area, loss in zip(shares, losses[tap], strict=True)
+                for area, loss in zip(shares, self._losses[tap], strict=True)
             )
             for tap, parts in style.items()
         }
@@ -101,16 +100,15 @@ class View:
         """
         objective, arrays = self._shared.objective, self._shared.arrays
         targets = self._whole if offset is None else self._targets(offset)
-        objective.aim(targets, self.weights)
         if self._shared.options.seamless and offset is not None:
             rolled: Any = np.roll(np.asarray(values), (-offset[0], -offset[1]), (2, 3))
-            losses, rolled = objective(rolled)
+            losses, rolled = objective(rolled, targets, self.weights)
             return losses, np.roll(rolled, offset, (2, 3))
         seen: Any = self._window(values, offset)
         if offset is None and not arrays.on_disk:
-            return objective(seen)
+            return objective(seen, targets, self.weights)
         gradient: Field = arrays.zeros(values.shape)
-        losses, _ = objective(seen, self._window(gradient, offset))
+        losses, _ = objective(seen, targets, self.weights, self._window(gradient, offset))
         return losses, gradient
 
     def _window(self, values: Field, offset: tuple[int, int] | None) -> Any:
@@ -126,21 +124,22 @@ class View:
         if offset in self._kept:
             return self._kept[offset]
         targets = self._seen_from(offset)
-        size = targets.content_bytes
+        size = 0
         if targets.guides is not None and not self._shared.arrays.on_disk:
-            size += targets.guides.masks.nbytes  # all taps' guides have fewer values than these
-        if self._room.claim(size):
+            size = targets.guides.masks.nbytes  # all taps' guides have fewer values than these
+        if self._budget.claim(size):
             self._kept[offset] = targets
         return targets
 
     def _seen_from(self, offset: tuple[int, int] | None) -> Targets:
-        targets = self._style
-        if self._masks is not None:
-            targets = replace(targets, guides=Guides(self._window(self._masks, offset)))
+        guides = None if self._masks is None else Guides(self._window(self._masks, offset))
+        targets = Targets(self._losses, guides=guides)
         if self.content is None:
             return targets
         pixels = self._window(self.content, offset)
-        return self._shared.objective.seeing(targets, pixels, self._content_taps, self._room)
+        return self._shared.objective.with_content(
+            targets, pixels, self._content_taps, self._budget
+        )
 
 
 def _areas(masks: Field) -> Any:

@@ -25,7 +25,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from ortist_models import FEATURES
 from PIL import Image
 
 from ..arrays import Array
@@ -200,7 +199,7 @@ Style = Picture | ExtractedStyle
 
 def backbone_sha256(model: Model) -> str:
     """The hash of what decides the model's features: their graph, and how pixels are normalised."""
-    text = json.dumps([model.hashes[FEATURES], model.mean, model.std])
+    text = json.dumps([model.backbone_sha256, model.mean, model.std])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -18,14 +18,36 @@ CS231n assignment. All in float64.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from .moments import Double, Statistics
 
-__all__ = ["STYLE_LOSSES", "StyleLoss", "energy", "scaled"]
+__all__ = ["STYLE_LOSSES", "StyleLoss", "energy"]
 
-StyleLoss = Callable[[Statistics], tuple[float, Double, Double]]
+Found = tuple[float, Double, Double | None]
+
+
+@dataclass(frozen=True)
+class StyleLoss:
+    """A loss against a target, times ``factor``.
+
+    Called with statistics it returns the value, dL/dQ [C, C] and dL/dmu [C], which is None, and
+    ``shifts`` False, where the loss does not look at the mean.
+    """
+
+    function: Callable[[Statistics], Found]
+    shifts: bool = True
+    factor: float = 1.0
+
+    def __call__(self, seen: Statistics) -> Found:
+        value, d_second, d_mean = self.function(seen)
+        if self.factor == 1:
+            return value, d_second, d_mean
+        d_mean = None if d_mean is None else self.factor * d_mean
+        return self.factor * value, self.factor * d_second, d_mean
+
 
 _RIDGE = 1e-4
 """Added to both covariances, as a share of the target's mean square per channel.
@@ -36,21 +58,22 @@ channels than positions reach. The loss with the ridge is smooth, and still 0 on
 
 
 def gram(target: Statistics) -> StyleLoss:
-    channels = len(target.mean)
+    square = len(target.mean) ** 2
 
-    def loss(seen: Statistics) -> tuple[float, Double, Double]:
-        difference = (seen.second - target.second) / channels
-        value = float(np.square(difference).sum())
-        return value, difference * (2 / channels), np.zeros(channels)
+    def loss(seen: Statistics) -> Found:
+        difference = seen.second - target.second
+        value = float(np.einsum("ij,ij->", difference, difference)) / square
+        difference *= 2 / square
+        return value, difference, None
 
-    return loss
+    return StyleLoss(loss, shifts=False)
 
 
 def mean_std(target: Statistics) -> StyleLoss:
     channels, ridge = len(target.mean), _ridge(target)
     deviation_target = _deviations(target, ridge)
 
-    def loss(seen: Statistics) -> tuple[float, Double, Double]:
+    def loss(seen: Statistics) -> Found:
         deviation = _deviations(seen, ridge)
         shift, spread = seen.mean - target.mean, deviation - deviation_target
         value = float(shift @ shift + spread @ spread) / channels
@@ -61,7 +84,7 @@ def mean_std(target: Statistics) -> StyleLoss:
             2 * (shift - d_variance * seen.mean) / channels,
         )
 
-    return loss
+    return StyleLoss(loss)
 
 
 def wasserstein(target: Statistics) -> StyleLoss:
@@ -73,7 +96,7 @@ def wasserstein(target: Statistics) -> StyleLoss:
     values, vectors = np.linalg.eigh(covariance_target)
     root = (vectors * np.sqrt(np.maximum(values, ridge))) @ vectors.T
 
-    def loss(seen: Statistics) -> tuple[float, Double, Double]:
+    def loss(seen: Statistics) -> Found:
         covariance = _covariance(seen, ridge)
         values, vectors = np.linalg.eigh(root @ covariance @ root)
         roots = np.sqrt(np.maximum(values, ridge * ridge))  # no less, but for rounding
@@ -85,7 +108,7 @@ def wasserstein(target: Statistics) -> StyleLoss:
         d_mean = 2 * (shift - d_covariance @ seen.mean) / channels
         return value, d_covariance / channels, d_mean
 
-    return loss
+    return StyleLoss(loss)
 
 
 STYLE_LOSSES: Mapping[str, Callable[[Statistics], StyleLoss]] = {
@@ -94,16 +117,6 @@ STYLE_LOSSES: Mapping[str, Callable[[Statistics], StyleLoss]] = {
     "w2": wasserstein,
 }
 """Statistics of a style -> the loss against them."""
-
-
-def scaled(loss: StyleLoss, factor: float) -> StyleLoss:
-    """``factor`` times the loss."""
-
-    def product(seen: Statistics) -> tuple[float, Double, Double]:
-        value, d_second, d_mean = loss(seen)
-        return factor * value, factor * d_second, factor * d_mean
-
-    return loss if factor == 1 else product
 
 
 def energy(loss: StyleLoss, channels: int) -> float:

@@ -1,0 +1,126 @@
+"""Bands of rows: how a picture is cut into them, and the arrays that each has.
+
+What is kept from segment to segment lies in arrays that are made at the first step and serve all
+others. Of one band they are filled in the same order in every step, so that what nothing later in a
+step reads can be overwritten by what is made later.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bound import CPU, Bound, Value
+
+__all__ = ["BAND_PIXELS", "Band", "Buffers", "Features", "plan_bands"]
+
+BAND_PIXELS = 45_000
+"""Pixels of a band, about: fewer mean more runs, more do not fit the caches."""
+_WASTE = 1.5
+"""How much larger than what it takes up memory may be that is used again."""
+
+
+def plan_bands(
+    height: int, width: int, threads: int, unit: int, least: int
+) -> list[tuple[int, int]]:
+    """The rows [begin, end) of bands of about equal size, if it can be as many for each thread.
+
+    So no thread waits long for another, or has to take one whose values its caches do not hold. All
+    begin at multiples of ``unit``; the last has ``least`` rows at least.
+    """
+    count = threads * max(1, round(height * width / BAND_PIXELS / threads))
+    starts = {round(height * i / count / unit) * unit for i in range(1, count)}
+    inner = sorted(start for start in starts if 0 < start <= height - least)
+    return list(itertools.pairwise([0, *inner, height]))
+
+
+class Buffers:
+    """Memory that is used again: what was given back is handed out for arrays of about its size.
+
+    What a band gives back serves that band alone, in whose order alone it is known to be free. What
+    is left of sweeps that are over is ``stock`` for all.
+    """
+
+    def __init__(self, stock: Buffers | None = None) -> None:
+        self._free: list[NDArray[np.uint8]] = []
+        self._stock, self._lock = stock, threading.Lock()
+
+    def take(self, size: int) -> NDArray[np.uint8]:
+        """So many bytes or some more, with unset values."""
+        with self._lock:
+            fitting = [b for b in self._free if size <= len(b) <= _WASTE * size]
+            if fitting:
+                buffer = min(fitting, key=len)
+                self._free = [other for other in self._free if other is not buffer]
+                return buffer
+        return np.empty(size, np.uint8) if self._stock is None else self._stock.take(size)
+
+    def give_back(self, buffers: Iterable[NDArray[np.uint8]]) -> None:
+        """Memory that nothing points at any more."""
+        with self._lock:
+            self._free += buffers
+
+    def leave(self) -> None:
+        """Gives all that is free to the stock."""
+        if self._stock is not None:
+            self._stock.give_back(self._free)
+            self._free = []
+
+
+class Band:
+    """Rows [begin, end) of a picture; its features see [begin, ``seen``)."""
+
+    def __init__(
+        self, index: int, begin: int, end: int, seen: int, stock: Buffers, device: str = CPU
+    ) -> None:
+        self.index, self.begin, self.end, self.seen = index, begin, end, seen
+        self.values: dict[str, Value] = {}
+        self.bound: dict[tuple[int, int], Bound] = {}
+        """By segment and thread."""
+        self._device, self._free = device, Buffers(stock)
+        self._taken: dict[str, NDArray[np.uint8]] = {}
+
+    def array(self, name: str) -> NDArray[Any]:
+        """What graphs have written to the value of that name."""
+        return self.values[name].fetch()
+
+    def keep(self, name: str, array: NDArray[Any]) -> Value:
+        """``array`` is the input or output of that name from now on, in bindings to come."""
+        self.values[name] = value = Value(array, self._device)
+        return value
+
+    def keep_new(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """An array with unset values is that, in memory that may have been dismissed."""
+        kind = np.dtype(dtype)
+        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        self._taken[name] = buffer = self._free.take(size)
+        array: NDArray[Any] = buffer[:size].view(kind).reshape(shape)
+        self.keep(name, array)
+        return array
+
+    def dismiss(self, names: Iterable[str]) -> None:
+        """Lets the memory of values be overwritten that nothing later in a step reads."""
+        self._free.give_back(self._taken.pop(name) for name in names if name in self._taken)
+
+    def close(self) -> None:
+        """Leaves the memory of all values to sweeps to come."""
+        self.bound.clear()
+        self.values.clear()
+        self.dismiss(list(self._taken))
+        self._free.leave()
+
+    def bind(self, name: str, value: Value, readers: Iterable[int]) -> None:
+        """``value`` is the input of that name, of these segments, in all bindings."""
+        self.values[name] = value
+        for (segment, _), bound in list(self.bound.items()):
+            if segment in readers:
+                bound.bind_input(name, value)
+
+
+Features = Mapping[int, list[list[NDArray[np.float32]]]]
+"""By tap, the features of each band, in its parts, [1, C, h, w]."""

@@ -1,0 +1,79 @@
+"""Arrays that graphs read and write in their place.
+
+On the CPU a graph works on the memory of a NumPy array itself. On another device it works on a
+copy there, which is moved in and out where the program asks for it. Whoever is bound to an array
+keeps it: a ``Bound`` holds every value that its binding points at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..network.sessions import load_onnxruntime
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, RunOptions
+
+__all__ = ["CPU", "Bound", "Value"]
+
+CPU = "cpu"
+
+
+class Value:
+    """``array``, and the same values where the graphs are computed."""
+
+    def __init__(self, array: NDArray[Any], device: str = CPU) -> None:
+        self.array, self._elsewhere = array, device != CPU
+        self.ort = load_onnxruntime().OrtValue.ortvalue_from_numpy(array, device, 0)
+
+    def publish(self) -> None:
+        """Has graphs see what was written to ``array``."""
+        if self._elsewhere:
+            self.ort.update_inplace(self.array)
+
+    def fetch(self) -> NDArray[Any]:
+        """``array``, with what a graph has written."""
+        if self._elsewhere:
+            self.array[...] = self.ort.numpy()
+        return self.array
+
+
+class Bound:
+    """One session with values for its inputs and, once their shapes are known, its outputs."""
+
+    def __init__(
+        self, session: InferenceSession, inputs: Mapping[str, Value], device: str = CPU
+    ) -> None:
+        self._session, self._device = session, device
+        self._binding: Any = session.io_binding()
+        self._values: dict[str, Value] = {}
+        for name, value in inputs.items():
+            self.bind_input(name, value)
+
+    def bind_input(self, name: str, value: Value) -> None:
+        """Another value for an input; it is kept as long as it is bound."""
+        self._binding.bind_ortvalue_input(name, value.ort)
+        self._values[name] = value
+
+    def bind_outputs(self, outputs: Mapping[str, Value]) -> None:
+        self._binding.clear_binding_outputs()
+        for name, value in outputs.items():
+            self._binding.bind_ortvalue_output(name, value.ort)
+        self._values.update(outputs)
+
+    def run(self, options: RunOptions | None = None) -> None:
+        """Raises what ONNX Runtime raises."""
+        self._session.run_with_iobinding(self._binding, options)
+
+    def run_first(self, outputs: list[str]) -> dict[str, NDArray[Any]]:
+        """The outputs of a run before their shapes are known, in memory of ONNX Runtime's."""
+        self._binding.clear_binding_outputs()
+        for name in outputs:
+            self._binding.bind_output(name, CPU)
+        self._session.run_with_iobinding(self._binding)
+        values = self._binding.get_outputs()
+        return {name: np.asarray(v.numpy()) for name, v in zip(outputs, values, strict=True)}

@@ -1,0 +1,238 @@
+"""Whoever works on pieces: one model's program, its threads, and the arrays of the last shape."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import ModelError, ResourceError
+from ..network.bundle import Model
+from ..network.sessions import available_cpus
+from ..options.fields import Provider
+from .bands import Buffers, Features
+from .opened import OpenProgram
+from .piece import Content, Piece, Pull, Sums, Terms
+from .sweep import Decide, Shape, Sweep
+
+__all__ = ["Sweeper"]
+
+
+class Sweeper:
+    """One model on one provider, with so many CPU ``threads`` (None: all that there are).
+
+    May be used by several threads: their calls wait for each other. ``profile`` is where ONNX
+    Runtime shall record what it does. Calls raise ResourceError when memory runs out, and
+    ModelError where ONNX Runtime cannot run the model.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        provider: Provider = "auto",
+        threads: int | None = None,
+        profile: str | None = None,
+    ) -> None:
+        self.model = model
+        self._threads = threads or available_cpus()
+        self._program = OpenProgram(model, provider, self._threads, profile)
+        self.provider = self._program.provider
+        self._pool = ThreadPoolExecutor(max(1, self._threads - 1))
+        self._buffers, self._layouts = Buffers(), dict[Any, Any]()
+        self._sweep: tuple[Shape, Sweep] | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def in_bands(self) -> bool:
+        """Whether pieces are cut into bands of rows."""
+        return self._program.in_bands
+
+    def step(
+        self, piece: Piece, terms: Terms, decide: Decide, tv_weight: float, gradient: Any
+    ) -> Sums:
+        """All of a piece that is the whole picture: its sums, and, for what ``decide`` makes of
+        each tap's, the gradient [1, 3, h, w] of its pixels.
+        """
+        taps = sorted(terms.moments | terms.errors)
+        on = _observing(terms, piece) | _pulling(terms.moments, terms.errors, terms.shifts, piece)
+        with self._swept(piece, on, tv_weight) as sweep:
+            found = Sums()
+
+            def decided(tap: int, sums: Sums) -> Pull:
+                found.include(sums)
+                return decide(tap, sums)
+
+            sweep.run(piece.pixels, gradient, self._pool, None, decided, taps)
+            found.variation = sweep.variation()
+            return found
+
+    def observe(self, piece: Piece, terms: Terms) -> Sums:
+        """The sums of a piece, without total variation."""
+        piece = self._with_features(piece)
+        with self._swept(piece, _observing(terms, piece)) as sweep:
+            sweep.run(piece.pixels, None, self._pool, self._program.wiring.forward)
+            return sweep.sums(sorted(terms.moments | terms.errors))
+
+    def pull(self, piece: Piece, pulls: Mapping[int, Pull], tv_weight: float) -> tuple[Array, Sums]:
+        """The gradient [1, 3, h, w] of the piece's own pixels, for what was decided for each tap.
+
+        And the content's errors and the total variation of what counts of the piece.
+        """
+        piece = self._with_features(piece)
+        style = frozenset(tap for tap, pull in pulls.items() if pull.mixing is not None)
+        shifts = any(pull.shift is not None for pull in pulls.values())
+        content = frozenset(piece.content.features)
+        on = _pulling(style, content, shifts, piece)
+        on |= _observing(Terms(errors=content), piece)
+        gradient = np.empty(piece.pixels.shape, np.float32)
+        with self._swept(piece, on, tv_weight) as sweep:
+            for tap, pull in pulls.items():
+                sweep.set_pull(tap, pull)
+            sweep.run(piece.pixels, gradient, self._pool)
+            sums = sweep.sums(sorted(content))
+            sums.variation = sweep.variation()
+        if piece.own is not None:
+            gradient = gradient[(..., *piece.own[0])]
+        return gradient, sums
+
+    def features(self, pixels: Array, taps: Sequence[int]) -> Features:
+        """The features over ``pixels`` [1, 3, h, w] of these taps, by band and part."""
+        with self._swept(Piece(pixels), None) as sweep:
+            made = self._program.wiring.made
+            parts = [part.value for tap in taps for part in self.model.program.taps[tap]]
+            count = 1 + max((made[value] for value in parts), default=-1)
+            if count:
+                sweep.run(pixels, None, self._pool, count)
+            return sweep.features(taps)
+
+    def maps(self, pixels: Array, taps: Sequence[int]) -> dict[int, Array]:
+        """The feature maps [1, C, h, w] of these taps."""
+        found = {}
+        for tap, bands in self.features(pixels, taps).items():
+            parts = self.model.program.taps[tap]
+            found[tap] = np.concatenate([_joined(band, parts) for band in bands], axis=2)
+        return found
+
+    def energies(self, content: Content, piece: Piece) -> dict[int, float]:
+        """||P||^2 of the content's features P over the piece's own positions, by tap."""
+        features = self._with_features(piece).content.features
+        own = piece.own or {}
+        total = {}
+        for tap, bands in features.items():
+            parts = self.model.program.taps[tap]
+            whole = np.concatenate([_joined(band, parts) for band in bands], axis=2)
+            cut = whole[(..., *own.get(tap, (slice(None), slice(None))))]
+            total[tap] = sum(float(np.square(c, dtype=np.float64).sum()) for c in cut[0])
+        return total
+
+    def release(self) -> None:
+        """Gives back what memory the calls before have left, for calls with other sizes."""
+        with self._lock:
+            self._drop()
+            self._buffers = Buffers()
+
+    def end_profiling(self) -> list[str]:
+        """The paths of the records of the calls so far, where ``profile`` asked for them."""
+        return self._program.end_profiling()
+
+    def _with_features(self, piece: Piece) -> Piece:
+        """With the content's features, where it has only its pixels."""
+        content = piece.content
+        if content.pixels is None:
+            return piece
+        features = self.features(content.pixels, content.taps)
+        return Piece(
+            piece.pixels, piece.own, piece.wraps, piece.guides, Content(content.taps, features)
+        )
+
+    @contextlib.contextmanager
+    def _swept(
+        self, piece: Piece, on: frozenset[str] | None, tv_weight: float = 0.0
+    ) -> Iterator[Sweep]:
+        """The sweep for such a piece, set to it; no other is made meanwhile.
+
+        Without ``on`` any that is there for this size will do, since features are all that is
+        wanted of it.
+        """
+        height, width = piece.pixels.shape[2:]
+        with self._lock:
+            try:
+                shape = Shape(height, width, piece.wraps, on or frozenset())
+                if on is None and self._sweep is not None:
+                    there, sweep = self._sweep
+                    if dataclasses.replace(shape, on=there.on) == there:
+                        yield sweep
+                        return
+                if self._sweep is None or self._sweep[0] != shape:
+                    self._drop()
+                    args = (self.model, self._program, shape, self._threads)
+                    self._sweep = shape, Sweep(*args, self._buffers, self._layouts)
+                sweep = self._sweep[1]
+                sweep.set_piece(piece, tv_weight)
+                yield sweep
+            except Exception as error:
+                self._sweep = None
+                _explain(error, height, width)
+                raise
+            except BaseException:  # Ctrl-C, perhaps between a value and its binding
+                self._sweep = None
+                raise
+
+    def _drop(self) -> None:
+        if self._sweep is not None:
+            self._sweep[1].close()
+            self._sweep = None
+
+
+def _observing(terms: Terms, piece: Piece) -> frozenset[str]:
+    on = {f"with_moments_{tap}" for tap in terms.moments}
+    on |= {f"with_error_{tap}" for tap in terms.errors}
+    return frozenset(on | _place(piece, terms.shifts))
+
+
+def _pulling(
+    style: frozenset[int], content: frozenset[int], shifts: bool, piece: Piece
+) -> frozenset[str]:
+    on = {f"with_style_{tap}" for tap in style} | {f"with_content_{tap}" for tap in content}
+    return frozenset(on | _place(piece, shifts))
+
+
+def _place(piece: Piece, shifts: bool) -> set[str]:
+    names = {
+        "with_shifts": shifts,
+        "with_guides": piece.guides is not None,
+        "with_inside": piece.own is not None,
+    }
+    return {name for name, wanted in names.items() if wanted}
+
+
+def _joined(parts: Sequence[Array], places: Sequence[Any]) -> Array:
+    """The map, or a band of it, whose even and odd rows and columns the parts are."""
+    if len(parts) == 1:
+        return parts[0]
+    height = parts[0].shape[2] + parts[-1].shape[2]
+    width = parts[0].shape[3] + parts[-1].shape[3]
+    whole = np.empty((1, parts[0].shape[1], height, width), np.float32)
+    for part, place in zip(parts, places, strict=True):
+        (down, right), step = place.phase, place.step
+        whole[..., down::step, right::step] = part
+    return whole
+
+
+def _explain(error: Exception, height: int, width: int) -> None:
+    """Raises ResourceError for want of memory, and ModelError for a graph that does not fit."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "bad_alloc" in text or "allocate" in text.lower():
+        raise ResourceError(
+            f"there is not enough memory for a picture of {width} x {height}; "
+            "give a smaller --size."
+        ) from error
+    if type(error).__module__.startswith("onnxruntime"):
+        line = text.strip().splitlines()[0]
+        raise ModelError(f"ONNX Runtime cannot run the model: {line}") from error
