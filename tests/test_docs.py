@@ -1,4 +1,4 @@
-"""The words of the pages against the program: commands, options, links, examples.
+"""The words of the pages against the program: commands, options, links, examples, doctests.
 
 A fenced block that opens with ``sh run`` or ``python run`` is run, in a folder of its own that has
 small pictures of the names that the pages use. The commands of ``sh run`` blocks are made small:
@@ -8,7 +8,9 @@ sizes themselves. Of the other blocks, commands are looked up in ``--help``, Pyt
 
 from __future__ import annotations
 
+import doctest
 import functools
+import importlib
 import os
 import re
 import shlex
@@ -268,3 +270,34 @@ def test_python_runs(block: Block) -> None:
     code = compile(block.text, place(block), "exec")
     if block.info == "python run":
         exec(code, {"__name__": "__main__"})
+
+
+def modules_with_doctests() -> list[str]:
+    """The engine's modules that have examples in their docstrings."""
+    folder = ROOT / "engine"
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        if ">>> " in path.read_text(encoding="utf-8"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            found.append(".".join(part for part in parts if part != "__init__"))
+    return found
+
+
+@pytest.mark.parametrize("name", modules_with_doctests())
+def test_doctests_run(
+    name: str, small_samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two pictures in the current folder, photo.jpg and painting.jpg; none is skipped."""
+    for picture in ("photo.jpg", "painting.jpg"):
+        shutil.copy(small_samples / picture, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    tests = doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name))
+    examples = [example for test in tests for example in test.examples]
+    assert examples
+    assert not any(doctest.SKIP in example.options for example in examples)
+    runner = doctest.DocTestRunner()
+    report: list[str] = []
+    for test in tests:
+        runner.run(test, out=report.append)
+    assert runner.failures == 0, "".join(report)
+    assert runner.tries == len(examples)
