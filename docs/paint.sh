@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Paints the pictures that README shows, from the sample pictures, with the shipped model.
+# Paints the pictures that README and docs/ show, from the sample pictures, with the shipped model.
 # Needs ortist and its python on the PATH; some five minutes on two idle cores.
 set -eu
 cd "$(dirname "$0")"

@@ -71,7 +71,7 @@ def test_tiles() -> None:
 def test_batch_and_flicker() -> None:
     words = ("--pictures", "2", "--size", "48", "--iterations", "2")
     assert race("tests.benchmarks.batch", *words)["ratio"] > 0
-    words = ("--frames", "5", "--size", "96", "--iterations", "60")  # as in README
+    words = ("--frames", "5", "--size", "96", "--iterations", "60")  # as in docs/usage.md
     still = race("tests.benchmarks.flicker", *words)["still camera"]
     assert still["blend 0.5"]["difference"] < still["independent"]["difference"]
 

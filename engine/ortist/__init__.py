@@ -1,8 +1,8 @@
 """Ortist: neural style transfer on ONNX Runtime and NumPy.
 
 >>> import ortist
->>> result = ortist.transfer("photo.jpg", "painting.jpg", size=512)  # doctest: +SKIP
->>> result.save("painted.png")  # doctest: +SKIP
+>>> result = ortist.transfer("photo.jpg", "painting.jpg", size=48, iterations=4)
+>>> result.save("painted.png")
 
 The names below are imported on first use, so that ``import ortist`` and ``ortist --help`` do not
 wait for NumPy, Pillow and ONNX Runtime.

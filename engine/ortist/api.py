@@ -199,8 +199,8 @@ def transfer(
 ) -> Result:
     """Paints ``content`` in the style of ``style``.
 
-    >>> result = transfer("photo.jpg", "painting.jpg", size=512)  # doctest: +SKIP
-    >>> result.save("painted.png")  # doctest: +SKIP
+    >>> result = transfer("photo.jpg", "painting.jpg", size=48, iterations=4)
+    >>> result.save("painted.png")
 
     ``on_progress`` is called after every step; where it returns False the run stops. Styles,
     masks, options, executor and errors are those of ``iterate``; a run that diverges raises

@@ -270,7 +270,9 @@ def batch(
 ) -> list[Outcome]:
     """Paints every content in every style into the folder ``output``; what is there is kept.
 
-    >>> ortist.batch("photos", ["a.jpg", "b.jpg"], "painted", size=256, jobs=2)  # doctest: +SKIP
+    >>> outcomes = batch("*.jpg", ["painting.jpg"], "painted", size=48, iterations=4)
+    >>> [outcome.status for outcome in outcomes]
+    ['painted', 'painted']
 
     Contents and styles are files, folders or glob patterns, one or several, among the styles style
     files too; a folder's tree is kept. ``jobs`` processes share the CPUs, or the work goes through

@@ -37,8 +37,9 @@ def extract_style(
 ) -> ExtractedStyle:
     """The statistics of the paintings' features, for the sizes that such options ask for.
 
-    >>> ortist.extract_style(["a.jpg", "b.jpg"]).save("monet.ostyle")  # doctest: +SKIP
-    >>> ortist.transfer("photo.jpg", "monet.ostyle")  # doctest: +SKIP
+    >>> import ortist
+    >>> extract_style(["painting.jpg", "photo.jpg"], size=48).save("monet.ostyle")
+    >>> result = ortist.transfer("photo.jpg", "monet.ostyle", size=48, iterations=4)
 
     A run with the same ``size``, ``smallest_size``, ``style_size``, ``style_scale`` and model has
     the same bytes with the style as with the paintings themselves; several are blended as
