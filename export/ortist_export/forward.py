@@ -19,7 +19,10 @@ __all__ = ["first_layers", "forward_model"]
 
 
 def forward_model(taps: Taps) -> onnx.ModelProto:
-    """The graph ``image`` [1, 3, height, width] -> ``tap_<index>`` [1, C, h, w] for every tap."""
+    """The graph ``image`` [1, 3, height, width] -> ``tap_<index>`` [1, C, h, w] for every tap.
+
+    All is float32; height and width are free. Notes for debugging are left out.
+    """
     names = [f"tap_{index}" for index in taps.taps]
     free = torch.export.Dim.DYNAMIC
     with _quiet():
@@ -44,18 +47,21 @@ def forward_model(taps: Taps) -> onnx.ModelProto:
 
 
 def first_layers(forward: onnx.ModelProto, taps: Iterable[int]) -> onnx.ModelProto:
-    """The part of ``forward`` up to these taps, with those as its outputs."""
+    """The part of ``forward`` up to the taps of those indices, which are its outputs."""
     outputs = [f"tap_{tap}" for tap in taps]
-    found: onnx.ModelProto = Extractor(forward).extract_model(["image"], outputs)
-    del found.graph.value_info[:]
-    found.graph.name = "content"
-    found.producer_name, found.producer_version = forward.producer_name, forward.producer_version
-    onnx.checker.check_model(found, full_check=True)
-    return found
+    part: onnx.ModelProto = Extractor(forward).extract_model(["image"], outputs)
+    del part.graph.value_info[:]
+    part.graph.name = "content"
+    part.producer_name, part.producer_version = forward.producer_name, forward.producer_version
+    onnx.checker.check_model(part, full_check=True)
+    return part
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Drops what the exporter notes for debugging: stack traces hold the paths of a machine."""
+    """Drops, in place, what the exporter notes for debugging.
+
+    Stack traces among it hold the paths of a machine.
+    """
     del model.metadata_props[:], model.graph.metadata_props[:], model.functions[:]
     del model.graph.value_info[:]
     for item in (*model.graph.node, *model.graph.input, *model.graph.output):
@@ -68,6 +74,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def _name_axes(value: onnx.ValueInfoProto, height: str, width: str) -> None:
+    """Names the free axes 2 and 3 of a value."""
     axes = value.type.tensor_type.shape.dim
     axes[2].dim_param, axes[3].dim_param = height, width
 

@@ -14,9 +14,9 @@ __all__ = ["Window", "windows"]
 
 @dataclass(frozen=True)
 class Window:
-    """Feature i of one axis sees the pixels i * stride + start … i * stride + start + size - 1.
+    """The pixels that feature i of one axis sees: from i * stride + start on, ``size`` of them.
 
-    All in pixels. ``start`` is negative where the first feature reaches into the padding.
+    All three are in pixels. ``start`` is negative where the first feature reaches into the padding.
     """
 
     size: int = 1
@@ -24,7 +24,10 @@ class Window:
     start: int = 0
 
     def through(self, kernel: int, stride: int, pad: int) -> Window:
-        """The window after a layer that looks at ``kernel`` of these every ``stride``."""
+        """The window after a layer that looks at ``kernel`` features every ``stride`` features.
+
+        ``pad`` features of padding stand before the first.
+        """
         return Window(
             self.size + (kernel - 1) * self.stride,
             self.stride * stride,
@@ -32,7 +35,7 @@ class Window:
         )
 
     def joined(self, other: Window) -> Window:
-        """The smallest window that covers both; they must have one stride."""
+        """The smallest window that covers both; raises ValueError where their strides differ."""
         if self.stride != other.stride:
             raise ValueError(f"strides {self.stride} and {other.stride} meet in one value")
         start = min(self.start, other.start)
@@ -41,19 +44,19 @@ class Window:
 
 
 def windows(graph: onnx.GraphProto) -> dict[str, Window]:
-    """The window of every value that depends on the graph's first input.
+    """The window of every value, by name, that depends on the graph's first input.
 
-    Kernels, strides and pads are taken as equal in both axes, which holds for every backbone here;
-    a graph where they differ raises ValueError.
+    Kernels, strides and pads are taken as equal in both axes, which holds for every backbone here.
+    Raises ValueError for a graph where they differ, and where values of two strides meet.
     """
     builder = GraphBuilder.extending(graph)
-    found = {graph.input[0].name: Window()}
+    by_value = {graph.input[0].name: Window()}
     for node in graph.node:
-        seen = [found[name] for name in node.input if name in found]
-        if not seen:
+        inputs = [by_value[name] for name in node.input if name in by_value]
+        if not inputs:
             continue
-        window = seen[0]
-        for other in seen[1:]:
+        window = inputs[0]
+        for other in inputs[1:]:
             window = window.joined(other)
         given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         kernel = given.get("kernel_shape")
@@ -65,5 +68,5 @@ def windows(graph: onnx.GraphProto) -> dict[str, Window]:
             if len({*kernel}) > 1 or len({*stride}) > 1 or len({*pads}) > 1:
                 raise ValueError(f"{node.name}: kernel, stride or pads differ between the axes")
             window = window.through(int(kernel[0]), int(stride[0]), int(pads[0]))
-        found.update(dict.fromkeys(node.output, window))
-    return found
+        by_value.update(dict.fromkeys(node.output, window))
+    return by_value
