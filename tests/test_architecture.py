@@ -54,7 +54,7 @@ ROOMS = [
     *("options", "network", "pictures", "style", "objective", "run"),
     *("api", "jobs", "cli"),
 ]
-"""Of the engine, from the ground up: each may import what stands before it, and itself."""
+"""The engine's rooms, from the ground up: each may import what stands before it, and itself."""
 
 
 def engine_imports() -> dict[str, set[str]]:

@@ -1,8 +1,11 @@
 """Arrays that need not be in memory: the loop works on them without knowing where they are.
 
-All are [..., H, W] and answer ``array[..., rows, columns]`` with a NumPy array: a NumPy array
-itself; a ``Stored`` one, in a file; a ``Derived`` one, computed from others as it is asked for.
-``Arrays`` makes new ones, in memory or in a folder, and applies functions to them band by band.
+Every kind has the shape [..., H, W] and answers ``array[..., rows, columns]`` with a NumPy array: a
+NumPy array itself; a ``Stored`` one, in a file; a ``Derived`` one, computed from others as it is
+asked for. ``Arrays`` makes new ones, in memory or in a folder, and applies functions to them some
+rows at a time (``row_slices``). Those slices are about memory and the processor's cache alone: they
+are neither the bands that a step is computed in (objective/banded.py) nor the strips of a file
+(pictures/strips.py).
 
 A file is read and written in its place, by plain calls: the pages of a mapped file would count as
 the process's own memory. It has no name, so that it is gone when its array is, or the process,
@@ -36,25 +39,32 @@ __all__ = [
     "Field",
     "Rows",
     "Stored",
-    "bands",
     "chunks",
     "crop",
+    "pixel_row_slices",
     "resample",
-    "row_bands",
+    "row_slices",
 ]
 
-_BAND_BYTES = 2**20
-"""Of one array in one band: a step's bands stay in the processor's cache."""
-_STRIP_BYTES = 2**25
-"""Of the strips that are resized at once."""
+_SLICE_BYTES = 2**20
+"""Bytes of one array in one slice of rows: the slices of a step stay in the processor's cache."""
+_COLUMNS_BYTES = 2**25
+"""Bytes of the columns that are resized at once."""
 
 Array = NDArray[np.float32]
+"""An array of float32 in memory: values of pixels or features."""
 Block = NDArray[Any]
-Key = Any  # (..., slice, slice): NumPy's own indices cannot be written as a type
+"""A part of an array, of its type, in memory."""
+Key = Any
+"""(..., slice, slice): NumPy's own indices cannot be written as a type."""
 
 
 class Stored:
-    """An array [..., H, W] in a file, all zero at first. Raises OutputError where it is not."""
+    """An array [..., H, W] in a file of ``folder``, all zero at first.
+
+    The file has no name and ends with the array. Raises OutputError where it cannot be made,
+    written or read.
+    """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], dtype: Any = np.float32) -> None:
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
@@ -68,19 +78,20 @@ class Stored:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all its elements."""
         return int(math.prod(self.shape) * self.dtype.itemsize)
 
     def __getitem__(self, key: Key) -> Block:
         rows, columns = _ranges(key, self.shape)
-        found = np.empty((self._planes, len(rows), len(columns)), self.dtype)
+        block = np.empty((self._planes, len(rows), len(columns)), self.dtype)
         try:
-            for plane, row, lines in self._runs(found, rows):
+            for plane, row, lines in self._runs(block, rows):
                 self._file.read(self._offset(plane, row, columns.start), lines.data.cast("B"))
         except OSError as error:
             raise OutputError(
                 f"cannot read the run's state in {str(self._folder)!r} ({error.strerror})."
             ) from error
-        return found.reshape(*self.shape[:-2], len(rows), len(columns))
+        return block.reshape(*self.shape[:-2], len(rows), len(columns))
 
     def __setitem__(self, key: Key, values: Any) -> None:
         rows, columns = _ranges(key, self.shape)
@@ -94,7 +105,7 @@ class Stored:
             raise _full(self._folder, error) from error
 
     def crop(self, rows: slice, columns: slice) -> Stored:
-        """A part of this array, in the same file."""
+        """A part of this array, [..., h, w], in the same file."""
         down, across = _ranges((..., rows, columns), self.shape)
         at = self._at[0], self._at[1] + down.start, self._at[2] + across.start
         return self._part((*self.shape[:-2], len(down), len(across)), at)
@@ -130,9 +141,10 @@ class Stored:
 
 
 class Derived:
-    """A function of arrays of one size, value by value along rows and columns, as it is asked for.
+    """A function of arrays of one size, computed as parts of it are asked for.
 
-    ``function`` gets the same part of each and returns that part of this one, of type ``dtype``.
+    ``function`` works value by value along rows and columns: it gets the same part of each source
+    and returns that part of this array, of type ``dtype``.
     """
 
     def __init__(
@@ -144,17 +156,20 @@ class Derived:
 
     @property
     def nbytes(self) -> int:
+        """Bytes that all its elements would take."""
         return int(math.prod(self.shape) * self.dtype.itemsize)
 
     def __getitem__(self, key: Key) -> Block:
         return self._function(*(source[key] for source in self._sources))
 
     def crop(self, rows: slice, columns: slice) -> Derived:
+        """A part of this array, [..., h, w], not computed yet."""
         parts = (crop(source, rows, columns) for source in self._sources)
         return Derived(self._function, *parts, dtype=self.dtype)
 
 
 Field = NDArray[Any] | Stored | Derived
+"""An array [..., H, W], wherever it is."""
 
 
 class Rows:
@@ -166,54 +181,55 @@ class Rows:
         self.shape = (planes.shape[-2], planes.shape[-1], planes.shape[-3])
 
     def __getitem__(self, rows: slice) -> Block:
-        found = self.planes[(..., rows, slice(None))]
-        return np.ascontiguousarray(found.reshape(found.shape[-3:]).transpose(1, 2, 0))
+        planes = self.planes[(..., rows, slice(None))]
+        return np.ascontiguousarray(planes.reshape(planes.shape[-3:]).transpose(1, 2, 0))
 
 
 def crop(array: Field, rows: slice, columns: slice) -> Any:
-    """That part of it, without a copy."""
+    """The part [..., h, w] of an array, of the array's own kind, without a copy."""
     if isinstance(array, np.ndarray):
         return array[..., rows, columns]
     return array.crop(rows, columns)
 
 
-def bands(array: Field) -> Iterator[slice]:
-    """Rows of [..., H, W] that are looked at together."""
-    return _bands(array.shape[-2], array.nbytes)
+def row_slices(array: Field) -> Iterator[slice]:
+    """The rows of an array [..., H, W] from top to bottom, about 1 MiB in each slice."""
+    return _row_slices(array.shape[-2], array.nbytes)
 
 
-def row_bands(pixels: Any) -> Iterator[slice]:
-    """The same of pixels [H, W, C], a NumPy array or ``Rows``."""
-    return _bands(pixels.shape[0], pixels.nbytes)
+def pixel_row_slices(pixels: Any) -> Iterator[slice]:
+    """The rows of pixels [H, W, C], a NumPy array or ``Rows``, about 1 MiB in each slice."""
+    return _row_slices(pixels.shape[0], pixels.nbytes)
 
 
-def _bands(height: int, nbytes: int) -> Iterator[slice]:
-    step = max(1, _BAND_BYTES * height // max(1, nbytes))
+def _row_slices(height: int, nbytes: int) -> Iterator[slice]:
+    step = max(1, _SLICE_BYTES * height // max(1, nbytes))
     for top in range(0, height, step):
         yield slice(top, min(height, top + step))
 
 
 def chunks(array: Any) -> Iterator[memoryview]:
-    """Its bytes in C order, little by little where it is not in memory."""
+    """The bytes of an array or of ``Rows`` in C order, some rows at a time if it is in a file."""
     if isinstance(array, np.ndarray):
         yield np.ascontiguousarray(array).data.cast("B")
         return
     if isinstance(array, Rows):
-        for rows in row_bands(array):
+        for rows in pixel_row_slices(array):
             yield array[rows].data.cast("B")
         return
     planes = math.prod(array.shape[:-2])
     for plane in range(planes):
         own = array.plane(plane) if isinstance(array, Stored) else array
-        for rows in bands(own):
-            found = own[(..., rows, slice(None))].reshape(-1, rows.stop - rows.start, own.shape[-1])
-            yield np.ascontiguousarray(found[0 if len(found) == 1 else plane]).data.cast("B")
+        for rows in row_slices(own):
+            read = own[(..., rows, slice(None))].reshape(-1, rows.stop - rows.start, own.shape[-1])
+            yield np.ascontiguousarray(read[0 if len(read) == 1 else plane]).data.cast("B")
 
 
 class Arrays:
     """Where a run has its arrays: in memory, or in files in ``folder``.
 
-    Functions of arrays in files are applied by ``threads`` at once, each to a band.
+    Functions of arrays in files are applied by ``threads`` threads at once, each to a slice of
+    rows. Every method raises OutputError where a file cannot be made, written or read.
     """
 
     def __init__(self, folder: Path | None = None, threads: int = 1) -> None:
@@ -221,59 +237,70 @@ class Arrays:
 
     @property
     def on_disk(self) -> bool:
+        """Whether new arrays lie in files."""
         return self.folder is not None
 
     def zeros(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
-        """A new array, all zero."""
+        """A new array of ``shape``, all zero."""
         if self.folder is None:
             return np.zeros(shape, dtype)
         return Stored(self.folder, shape, dtype)
 
     def each(self, function: Callable[..., tuple[Block, ...]], *sources: Field) -> list[Any]:
-        """New arrays: what ``function`` of the same rows of all sources returns, band by band."""
+        """New arrays of ``function``, which gets the same rows of all sources, a slice at a time.
+
+        It returns those rows of each new array. All arrays are as large as the first source.
+        """
 
         def computed(rows: slice) -> tuple[Block, ...]:
             return function(*(source[(..., rows, slice(None))] for source in sources))
 
         def written(rows: slice) -> None:
-            for array, result in zip(found, computed(rows), strict=True):
+            for array, result in zip(arrays, computed(rows), strict=True):
                 array[(..., rows, slice(None))] = result
 
-        first, *others = bands(sources[0])
+        first, *others = row_slices(sources[0])
         results = computed(first)
-        found = [self._empty(sources[0].shape, result.dtype) for result in results]
-        for array, result in zip(found, results, strict=True):
+        arrays = [self._empty(sources[0].shape, result.dtype) for result in results]
+        for array, result in zip(arrays, results, strict=True):
             array[(..., first, slice(None))] = result
         if self.folder is None:
             for rows in others:
                 written(rows)
         else:
             _side_by_side(written, others, self._threads)
-        return found
+        return arrays
 
     def derived(self, function: Callable[..., Block], *sources: Field) -> Any:
-        """The same for one result, computed as it is asked for where arrays are in files."""
+        """The array that ``function`` of all sources is, one of the sources' size.
+
+        In memory it is computed at once; where arrays are in files, as it is asked for.
+        """
         if self.folder is None:
             return self.each(lambda *parts: (function(*parts),), *sources)[0]
         return Derived(function, *sources)
 
     def spooled(self, pixels: Any) -> Rows:
-        """Pixels [H, W, C] copied into an array of their own."""
+        """Pixels [H, W, C], of which rows suffice, copied into a new array [1, C, H, W]."""
         planes = self.zeros((1, pixels.shape[2], *pixels.shape[:2]), pixels.dtype)
-        for rows in row_bands(pixels):
+        for rows in pixel_row_slices(pixels):
             planes[(..., rows, slice(None))] = pixels[rows].transpose(2, 0, 1)
         return Rows(planes)
 
     def filled(self, shape: tuple[int, ...], make: Callable[[tuple[int, ...]], Block]) -> Any:
-        """A new array of what ``make`` gives for one shape after the other, in C order."""
+        """A new array [..., H, W] of float32: what ``make`` returns for its parts, in C order.
+
+        ``make`` gets a part's shape. In memory there is one call for all; otherwise there is one
+        for each slice of rows of each plane.
+        """
         if self.folder is None:
             return make(shape)
-        found = Stored(self.folder, shape)
+        array = Stored(self.folder, shape)
         for plane in range(math.prod(shape[:-2])):
-            own = found.plane(plane)
-            for rows in bands(own):
+            own = array.plane(plane)
+            for rows in row_slices(own):
                 own[(..., rows, slice(None))] = make((rows.stop - rows.start, shape[-1]))
-        return found
+        return array
 
     def resized(
         self, values: Field, size: tuple[int, int], how: Image.Resampling, wraps: bool = False
@@ -281,10 +308,9 @@ class Arrays:
         """[1, C, H, W] of floats or bytes -> [1, C, height, width] for ``size`` (width, height).
 
         With ``wraps``, which is for arrays in memory, what lies beyond an edge is taken from the
-        opposite one.
-
-        Every row, and then every column, is resampled by itself: so the rows can be done in bands
-        and the columns in strips, to the same bytes as the whole at once.
+        opposite one. Every row, and then every column, is resampled by itself: so some rows, and
+        then some columns, can be done at a time, to the same bytes as the whole at once. Where the
+        size is already right, ``values`` in a file are returned as they are.
         """
         if self.folder is None:
             resize = _resize_wrapped if wraps else _resize
@@ -294,30 +320,31 @@ class Arrays:
         *lead, high, wide = values.shape
         if wide != width:
             across = Stored(self.folder, (*lead, high, width), values.dtype)
-            for rows in bands(values):
+            for rows in row_slices(values):
                 part = values[(..., rows, slice(None))]
                 across[(..., rows, slice(None))] = _resize(part, (width, part.shape[-2]), how)
             values = across
         if high == height:
             return values
-        found = Stored(self.folder, (*lead, height, width), values.dtype)
+        resized = Stored(self.folder, (*lead, height, width), values.dtype)
         line = math.prod(lead) * max(high, height) * values.dtype.itemsize
-        step = max(16, _STRIP_BYTES // line)
+        step = max(16, _COLUMNS_BYTES // line)
         for left in range(0, width, step):
             key = (..., slice(None), slice(left, min(width, left + step)))
             part = values[key]
-            found[key] = _resize(part, (part.shape[-1], height), how)
-        return found
+            resized[key] = _resize(part, (part.shape[-1], height), how)
+        return resized
 
     def _empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A new array whose elements are all to be written."""
         return np.empty(shape, dtype) if self.folder is None else self.zeros(shape, dtype)
 
 
-def _side_by_side(function: Callable[[slice], None], bands: list[slice], threads: int) -> None:
-    """Calls the function for each band, so many at once, in the caller's context."""
+def _side_by_side(function: Callable[[slice], None], slices: list[slice], threads: int) -> None:
+    """Calls the function for each slice, ``threads`` of them at once, in the caller's context."""
     pool = ThreadPoolExecutor(threads)
     try:  # NumPy's error handling is part of the context
-        calls = [pool.submit(contextvars.copy_context().run, function, rows) for rows in bands]
+        calls = [pool.submit(contextvars.copy_context().run, function, rows) for rows in slices]
         for call in calls:
             call.result()
     finally:
@@ -325,19 +352,23 @@ def _side_by_side(function: Callable[[slice], None], bands: list[slice], threads
 
 
 def resample(image: Image.Image, size: tuple[int, int], how: Image.Resampling) -> Image.Image:
-    """``image.resize``, rows first and columns after, which Pillow does in either order."""
+    """The image at ``size`` (width, height), its rows resampled first, and then its columns.
+
+    ``image.resize`` alone takes either order.
+    """
     return image.resize((size[0], image.height), how).resize(size, how)
 
 
 def _resize(values: Block, size: tuple[int, int], how: Image.Resampling) -> Block:
+    """[..., H, W] -> [..., height, width] for ``size`` (width, height), plane by plane."""
     lead = values.shape[:-2]
     planes = values.reshape(-1, *values.shape[-2:])
-    found = [np.asarray(resample(Image.fromarray(plane), size, how)) for plane in planes]
-    return np.stack(found).reshape(*lead, size[1], size[0])
+    resized = [np.asarray(resample(Image.fromarray(plane), size, how)) for plane in planes]
+    return np.stack(resized).reshape(*lead, size[1], size[0])
 
 
 def _resize_wrapped(values: Block, size: tuple[int, int], how: Image.Resampling) -> Block:
-    """The same of [1, C, H, W] whose opposite edges meet."""
+    """[1, C, H, W], whose opposite edges meet, -> [1, C, height, width] for (width, height)."""
     height, width = values.shape[2:]
     # A bicubic weight reaches two pixels, of the result where that has fewer.
     margin = 2 * math.ceil(max(1, height / size[1], width / size[0])) + 1
@@ -348,6 +379,7 @@ def _resize_wrapped(values: Block, size: tuple[int, int], how: Image.Resampling)
 
 
 def _ranges(key: Key, shape: tuple[int, ...]) -> tuple[range, range]:
+    """The rows and the columns that ``key`` means in an array of ``shape``."""
     rows, columns = key[-2:]
     return range(*rows.indices(shape[-2])), range(*columns.indices(shape[-1]))
 
@@ -364,6 +396,7 @@ class _File:
         self._stream.truncate(size)
 
     def read(self, place: int, block: memoryview) -> None:
+        """Fills ``block`` from byte ``place`` on; raises OSError where the file ends within."""
         while len(block):
             count = self._read(place, block)
             if not count:
@@ -371,6 +404,7 @@ class _File:
             place, block = place + count, block[count:]
 
     def write(self, place: int, block: memoryview) -> None:
+        """Writes ``block`` from byte ``place`` on; raises OSError where there is no room."""
         while len(block):
             count = self._write(place, block)
             place, block = place + count, block[count:]
@@ -391,6 +425,7 @@ class _File:
 
 
 def _full(folder: Path, error: OSError) -> OutputError:
+    """The error that says why ``folder`` takes no more, and what can be done."""
     return OutputError(
         f"cannot keep the run's state in {str(folder)!r} ({error.strerror or error}); make room "
         "there, or name a folder with more by --scratch."

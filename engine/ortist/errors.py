@@ -2,7 +2,7 @@
 
 OrtistError
 ├── OptionError        exit code 2: an option or argument is off
-│   ├── OutputError    … because the picture cannot be written there
+│   ├── OutputError    … because a file cannot be written there
 │   └── DivergedError  exit code 5: … because the loss left the finite numbers
 ├── InputError         exit code 3: a file given to Ortist cannot be used
 │   ├── PictureError   … a content or style image
@@ -36,23 +36,26 @@ __all__ = [
 
 
 class OrtistError(Exception):
-    """The root: catch it to catch everything below."""
+    """The root of every error that Ortist raises on purpose."""
 
     exit_code = 1
 
 
 class OptionError(OrtistError, ValueError):
+    """An option or argument is off: unknown, out of its range, or at odds with another one."""
+
     exit_code = 2
 
 
 class OutputError(OptionError):
-    pass
+    """A file cannot be written where it was asked for."""
 
 
 class DivergedError(OptionError):
-    """``result`` is the Result of what was reached before; None where the start already diverged.
+    """The loss left the finite numbers.
 
-    (Its type is named in words: this module knows no other.)
+    ``result`` is the ``Result`` (run/result.py) of what was reached before; None where the start
+    already diverged. (Its type is named in words: this module knows no other.)
     """
 
     exit_code = 5
@@ -60,28 +63,32 @@ class DivergedError(OptionError):
 
 
 class InputError(OrtistError):
+    """A file given to Ortist cannot be used."""
+
     exit_code = 3
 
 
 class PictureError(InputError):
-    pass
+    """A content image, a style image or a mask is missing, damaged or unfit."""
 
 
 class ModelError(InputError):
-    pass
+    """A model is missing, damaged, foreign or without the layer asked for."""
 
 
 class CheckpointError(InputError):
-    pass
+    """A checkpoint is missing, damaged, or of another run."""
 
 
 class StyleFileError(InputError):
-    pass
+    """A style file is missing, damaged, or of another backbone."""
 
 
 class ResourceError(OrtistError):
+    """The machine lacks something that the run needs."""
+
     exit_code = 4
 
 
 class ProviderError(ResourceError):
-    pass
+    """The execution provider that was named is not there."""

@@ -1,4 +1,8 @@
-"""Files: their hashes, and writing them so that they are whole or absent, never half."""
+"""Files: their hashes, and writing them so that they are whole or absent, never half.
+
+What is written goes to a temporary file in the same folder first, is flushed to the disk, and takes
+its name at the end.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ _TEMPORARY = re.compile(r"\.ortist-[0-9a-f]{16}(\.\w+)?")
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
+    """The SHA-256 of a file's bytes, in hex; raises OSError where it cannot be read."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(2**20):
@@ -58,10 +62,10 @@ def check_writable(path: Path) -> None:
 def atomic_writer(path: Path, scratch: str | None = None) -> Iterator[BinaryIO]:
     """A binary stream whose content becomes ``path`` when the block ends well.
 
-    Written to a temporary file in the same folder, flushed to the disk and renamed; on an error the
-    temporary file is removed and an older ``path`` stays as it was. A symbolic link stays one: the
-    file it points to is replaced. ``scratch`` names the temporary file, for files that are large
-    and written again and again: the next writer uses what a killed one left. Raises OutputError.
+    On an error the temporary file is removed and an older ``path`` stays as it was. A symbolic link
+    stays one: the file it points to is replaced. ``scratch`` names the temporary file, for files
+    that are large and written again and again: the next writer uses what a killed one left. Raises
+    OutputError where the file cannot be written, and for every other OSError of the block.
     """
     with atomic_path(path, scratch) as name, open(name, "r+b") as stream:
         yield stream
@@ -69,7 +73,11 @@ def atomic_writer(path: Path, scratch: str | None = None) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def atomic_path(path: Path, scratch: str | None = None) -> Iterator[Path]:
-    """As ``atomic_writer``, for another program: the path, with the same suffix, that it writes."""
+    """A path for another program to write, whose file becomes ``path`` when the block ends well.
+
+    The path is in the same folder and, without ``scratch``, has the same suffix. An error,
+    symbolic links, ``scratch`` and OutputError are as ``atomic_writer`` has them.
+    """
     try:
         target = Path(os.path.realpath(path))
         handle, name = _temporary(target, scratch)
@@ -95,9 +103,19 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def _temporary(path: Path, scratch: str | None = None) -> tuple[int, str]:
-    """A new file beside ``path``, with the permissions that any new file of the user gets.
+def unwritable(path: str | Path, error: OSError | ValueError) -> OutputError:
+    """An OutputError that says that ``path`` cannot be written, and why.
 
+    What the system said is its ``__cause__`` where it is raised from ``error``.
+    """
+    reason = getattr(error, "strerror", None) or error
+    return OutputError(f"cannot write {str(path)!r} ({reason}); choose another place.")
+
+
+def _temporary(path: Path, scratch: str | None = None) -> tuple[int, str]:
+    """A new file beside ``path``, open, and its path, with the permissions that any new file gets.
+
+    ``scratch`` is its name, for a file that may be there already and is emptied. Raises OSError.
     (tempfile's are private ones, and the umask can only be read by changing it for all threads.)
     """
     name = path.parent / (scratch or f".ortist-{secrets.token_hex(8)}{path.suffix}")
@@ -105,12 +123,6 @@ def _temporary(path: Path, scratch: str | None = None) -> tuple[int, str]:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     again = os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) if scratch else os.O_EXCL
     return os.open(name, os.O_WRONLY | os.O_CREAT | again, 0o666), str(name)
-
-
-def unwritable(path: str | Path, error: OSError | ValueError) -> OutputError:
-    """The error that says so; what the system said is its ``__cause__`` where it is raised from."""
-    reason = getattr(error, "strerror", None) or error
-    return OutputError(f"cannot write {str(path)!r} ({reason}); choose another place.")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from .errors import ExportUsageError
 __all__ = ["BACKBONES", "AveragePool", "Backbone", "Fire", "Pooling", "Taps", "parse_taps"]
 
 Pooling = Literal["max", "avg"]
+"""How a backbone pools: by maxima, as it was trained, or by means (``AveragePool``)."""
 
 
 class Fire(nn.Module):
@@ -30,12 +31,13 @@ class Fire(nn.Module):
         self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, 2 expand, H, W]."""
         x = torch.relu(self.squeeze(x))
         return torch.cat([torch.relu(self.expand1x1(x)), torch.relu(self.expand3x3(x))], 1)
 
 
 class MaxPool(nn.MaxPool2d):
-    """The pooling that the weights were trained with."""
+    """The maximum of every 3 x 3 window at stride 2: the pooling that the weights know."""
 
     def __init__(self) -> None:
         super().__init__(3, 2, ceil_mode=True)
@@ -57,6 +59,7 @@ class AveragePool(nn.AvgPool2d):
         super().__init__(3, 2, ceil_mode=True, count_include_pad=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> twice the windows' means, [N, C, h, w]."""
         return self.SCALE * super().forward(x)
 
 
@@ -104,7 +107,8 @@ class Backbone:
     """One architecture: its layers and the torchvision weights made for it.
 
     ``layers[i]`` names ``features[i]``. ``url`` is torchvision's official file, whose name ends in
-    the first eight digits of its sha256.
+    the first eight digits of its SHA-256. ``default_taps`` are the indices into ``features`` that a
+    model taps unless others are named.
     """
 
     name: str
@@ -113,11 +117,13 @@ class Backbone:
     default_taps: tuple[int, ...]
 
     def build(self, pooling: Pooling = "max") -> nn.Sequential:
+        """The layers as a module, [N, 3, H, W] -> [N, C, h, w], its weights drawn at random."""
         makers = {"squeezenet1_0": _squeezenet1_0, "squeezenet1_1": _squeezenet1_1}
         return makers[self.name](pooling)
 
     @property
     def hash_prefix(self) -> str:
+        """The first eight hex digits of the SHA-256 of torchvision's file."""
         return self.url.rsplit("-", 1)[1].removesuffix(".pth")
 
 
@@ -143,10 +149,14 @@ BACKBONES = {
         default_taps=(1, 2, 3, 4, 5, 6, 7),
     ),
 }
+"""The architectures that can be exported, by name."""
 
 
 class Taps(nn.Module):
-    """image [1, 3, H, W], normalised -> the outputs of ``features[i]`` for each tapped i."""
+    """A backbone that ends at its deepest tap and returns the feature map of every tap.
+
+    ``taps`` are indices into ``features``.
+    """
 
     def __init__(self, features: nn.Sequential, taps: tuple[int, ...]) -> None:
         super().__init__()
@@ -154,16 +164,20 @@ class Taps(nn.Module):
         self.taps = taps
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        found, x = [], image
+        """Normalised values [1, 3, H, W] -> the feature maps [1, C, h, w], shallow ones first."""
+        tapped, x = [], image
         for index, layer in enumerate(self.features.children()):
             x = layer(x)
             if index in self.taps:
-                found.append(x)
-        return tuple(found)
+                tapped.append(x)
+        return tuple(tapped)
 
 
 def parse_taps(text: str, backbone: Backbone) -> tuple[int, ...]:
-    """``"1,fire3,6"`` -> sorted indices into ``features``; raises ExportUsageError."""
+    """``"1,fire3,6"`` -> sorted indices into ``features``, each once.
+
+    Raises ExportUsageError for a word that is no index or name of a layer after the first.
+    """
     taps = set()
     for word in text.split(","):
         word = word.strip()

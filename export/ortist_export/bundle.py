@@ -88,7 +88,10 @@ def measure_bundle(folder: Path) -> dict[str, int]:
 
 
 def read_program(folder: Path, manifest: Mapping[str, Any]) -> Program:
-    """The program of the bundle in ``folder``; raises OSError, ValueError, KeyError or TypeError."""
+    """The program of the bundle in ``folder``.
+
+    Raises OSError, ValueError, KeyError or TypeError where there is none.
+    """
     raw = manifest["program"]
     return Program(
         [onnx.load_model_from_string((folder / s["file"]).read_bytes()) for s in raw["segments"]],

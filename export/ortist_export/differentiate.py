@@ -1,7 +1,7 @@
 """ONNX graph -> the same graph with the gradient of one input appended.
 
 Reverse accumulation over the node list (Linnainmaa 1970): nodes are visited from last to first,
-each through its row of the table in ``rules``; cotangents that reach one value by several ways are
+each through its row of the table in rules.py; cotangents that reach one value by several ways are
 added up.
 """
 
@@ -17,13 +17,17 @@ from .rules import RULES, NoGradientRuleError
 __all__ = ["Seed", "add_cotangents", "append_gradient", "append_gradients", "is_scattered"]
 
 Seed = Callable[[str | None], str]
-"""Adds a loss's own cotangent to the one (or None) that reaches its value from deeper nodes."""
+"""Adds a loss's own cotangent to the one that reaches its value from deeper nodes.
+
+It gets the name of that one, None where there is none, and returns the name of the sum.
+"""
 
 
 def append_gradient(builder: GraphBuilder, source: str, seeds: Mapping[str, Seed]) -> str:
     """Appends the gradient with respect to ``source`` of a sum of losses, and returns its name.
 
-    Raises as ``append_gradients``.
+    ``seeds`` are as for ``append_gradients``. Raises NoGradientRuleError for an op outside the
+    table and ValueError where no loss depends on ``source``.
     """
     return append_gradients(builder, [source], seeds)[0]
 
@@ -31,14 +35,13 @@ def append_gradient(builder: GraphBuilder, source: str, seeds: Mapping[str, Seed
 def append_gradients(
     builder: GraphBuilder, sources: Sequence[str], seeds: Mapping[str, Seed]
 ) -> list[str]:
-    """Appends the gradients with respect to ``sources`` of a sum of losses.
+    """Appends the gradients with respect to ``sources`` of a sum of losses; returns their names.
 
     Each loss enters through one value of the graph: ``seeds[value]`` is called once, with the name
     of the cotangent gathered so far, and returns the name of the cotangent including the loss.
-    That form, instead of a plain list of cotangents, lets a loss fuse its addition.
-
-    Returns the names of dL/d(source). Raises NoGradientRuleError for an op outside the table and
-    ValueError where no loss depends on a source.
+    Seeds, instead of a plain list of cotangents, let a loss fuse its addition. Raises
+    NoGradientRuleError for an op outside the table and ValueError where no loss depends on a
+    source.
     """
     forward = list(builder.nodes)
     builder.begin_backward()
@@ -78,7 +81,7 @@ def append_gradients(
 
 
 def add_cotangents(builder: GraphBuilder, first: str, second: str) -> str:
-    """Their sum; what is scattered into zeros is scattered into the other one instead."""
+    """The sum of two cotangents; one that is scattered into zeros is scattered into the other."""
     for onto, scattered in ((first, second), (second, first)):
         nodes = _scatter(builder, scattered)
         if nodes:
@@ -97,12 +100,12 @@ def is_scattered(builder: GraphBuilder, value: str) -> bool:
 
 
 def _scatter(builder: GraphBuilder, value: str) -> list[onnx.NodeProto]:
-    """The nodes that make zeros, scatter into them and shape ``value``; none where it is not so."""
-    found: list[onnx.NodeProto] = []
+    """The three nodes that make zeros, scatter into them and shape ``value``; [] for others."""
+    nodes: list[onnx.NodeProto] = []
     for op_type in ("Reshape", "ScatterElements", "ConstantOfShape"):
         node = builder.producer(value)
         if node is None or node.op_type != op_type:
             return []
-        found.insert(0, node)
+        nodes.insert(0, node)
         value = node.input[0]
-    return found
+    return nodes

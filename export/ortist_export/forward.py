@@ -18,7 +18,10 @@ __all__ = ["forward_model"]
 
 
 def forward_model(taps: Taps) -> onnx.ModelProto:
-    """The graph ``image`` [1, 3, height, width] -> ``tap_<index>`` [1, C, h, w] for every tap."""
+    """The graph ``image`` [1, 3, height, width] -> ``tap_<index>`` [1, C, h, w] for every tap.
+
+    All is float32; height and width are free. Notes for debugging are left out.
+    """
     names = [f"tap_{index}" for index in taps.taps]
     free = torch.export.Dim.DYNAMIC
     with _quiet():
@@ -43,7 +46,10 @@ def forward_model(taps: Taps) -> onnx.ModelProto:
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Drops what the exporter notes for debugging: stack traces hold the paths of a machine."""
+    """Drops, in place, what the exporter notes for debugging.
+
+    Stack traces among it hold the paths of a machine.
+    """
     del model.metadata_props[:], model.graph.metadata_props[:], model.functions[:]
     del model.graph.value_info[:]
     for item in (*model.graph.node, *model.graph.input, *model.graph.output):
@@ -56,6 +62,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def _name_axes(value: onnx.ValueInfoProto, height: str, width: str) -> None:
+    """Names the free axes 2 and 3 of a value."""
     axes = value.type.tensor_type.shape.dim
     axes[2].dim_param, axes[3].dim_param = height, width
 

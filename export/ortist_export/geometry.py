@@ -15,9 +15,9 @@ __all__ = ["Window", "path_to", "smallest_side", "windows"]
 
 @dataclass(frozen=True)
 class Window:
-    """Feature i of one axis sees the pixels i * stride + start … i * stride + start + size - 1.
+    """The pixels that feature i of one axis sees: from i * stride + start on, ``size`` of them.
 
-    All in pixels. ``start`` is negative where the first feature reaches into the padding.
+    All three are in pixels. ``start`` is negative where the first feature reaches into the padding.
     """
 
     size: int = 1
@@ -25,7 +25,10 @@ class Window:
     start: int = 0
 
     def through(self, kernel: int, stride: int, pad: int) -> Window:
-        """The window after a layer that looks at ``kernel`` of these every ``stride``."""
+        """The window after a layer that looks at ``kernel`` features every ``stride`` features.
+
+        ``pad`` features of padding stand before the first.
+        """
         return Window(
             self.size + (kernel - 1) * self.stride,
             self.stride * stride,
@@ -33,7 +36,7 @@ class Window:
         )
 
     def joined(self, other: Window) -> Window:
-        """The smallest window that covers both; they must have one stride."""
+        """The smallest window that covers both; raises ValueError where their strides differ."""
         if self.stride != other.stride:
             raise ValueError(f"strides {self.stride} and {other.stride} meet in one value")
         start = min(self.start, other.start)
@@ -42,19 +45,19 @@ class Window:
 
 
 def windows(graph: onnx.GraphProto) -> dict[str, Window]:
-    """The window of every value that depends on the graph's first input.
+    """The window of every value, by name, that depends on the graph's first input.
 
-    Kernels, strides and pads are taken as equal in both axes, which holds for every backbone here;
-    a graph where they differ raises ValueError.
+    Kernels, strides and pads are taken as equal in both axes, which holds for every backbone here.
+    Raises ValueError for a graph where they differ, and where values of two strides meet.
     """
     builder = GraphBuilder.extending(graph)
-    found = {graph.input[0].name: Window()}
+    by_value = {graph.input[0].name: Window()}
     for node in graph.node:
-        seen = [found[name] for name in node.input if name in found]
-        if not seen:
+        inputs = [by_value[name] for name in node.input if name in by_value]
+        if not inputs:
             continue
-        window = seen[0]
-        for other in seen[1:]:
+        window = inputs[0]
+        for other in inputs[1:]:
             window = window.joined(other)
         given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         kernel = given.get("kernel_shape")
@@ -66,8 +69,8 @@ def windows(graph: onnx.GraphProto) -> dict[str, Window]:
             if len({*kernel}) > 1 or len({*stride}) > 1 or len({*pads}) > 1:
                 raise ValueError(f"{node.name}: kernel, stride or pads differ between the axes")
             window = window.through(int(kernel[0]), int(stride[0]), int(pads[0]))
-        found.update(dict.fromkeys(node.output, window))
-    return found
+        by_value.update(dict.fromkeys(node.output, window))
+    return by_value
 
 
 def path_to(graph: onnx.GraphProto, value: str) -> list[tuple[int, int, int, bool]]:
@@ -77,7 +80,7 @@ def path_to(graph: onnx.GraphProto, value: str) -> list[tuple[int, int, int, boo
     several ways lead to a value they have features of one size, and the first is taken.
     """
     builder = GraphBuilder.extending(graph)
-    found: list[tuple[int, int, int, bool]] = []
+    path: list[tuple[int, int, int, bool]] = []
     while (node := builder.producer(value)) is not None:
         given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         kernel = given.get("kernel_shape")
@@ -87,9 +90,9 @@ def path_to(graph: onnx.GraphProto, value: str) -> list[tuple[int, int, int, boo
         if kernel is not None:
             pads = list(given.get("pads", [0, 0, 0, 0]))
             stride, ceil = int(given.get("strides", [1])[0]), bool(given.get("ceil_mode", 0))
-            found.insert(0, (int(kernel[0]), stride, int(pads[0] + pads[2]), ceil))
+            path.insert(0, (int(kernel[0]), stride, int(pads[0] + pads[2]), ceil))
         value = node.input[0]
-    return found
+    return path
 
 
 def smallest_side(paths: Iterable[Sequence[tuple[int, int, int, bool]]]) -> int:

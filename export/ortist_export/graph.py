@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 __all__ = ["OPSET", "GraphBuilder"]
 
 OPSET = 18
+"""The version of the standard ONNX domain that all graphs here are written in."""
 
 
 class GraphBuilder:
@@ -36,7 +37,10 @@ class GraphBuilder:
 
     @classmethod
     def extending(cls, graph: onnx.GraphProto) -> GraphBuilder:
-        """A builder that holds ``graph``'s nodes and constants and appends to them."""
+        """A builder that holds ``graph``'s nodes and constants and appends to them.
+
+        It knows the channels of every value [N, C, H, W] whose shape ONNX infers.
+        """
         builder = cls()
         builder.nodes = list(graph.node)
         builder._initializers = {tensor.name: tensor for tensor in graph.initializer}
@@ -52,6 +56,7 @@ class GraphBuilder:
 
     @property
     def initializers(self) -> list[onnx.TensorProto]:
+        """The constants of the graph."""
         return list(self._initializers.values())
 
     def reserve(self, name: str) -> str:
@@ -70,12 +75,13 @@ class GraphBuilder:
         return output
 
     def late_op(self, op_type: str, *inputs: str, name: str, **attributes: Any) -> str:
-        """As ``op``, for what needs values of the forward graph only and is wanted last of all.
+        """Inserts a node between the forward and the backward pass; returns its output's name.
 
-        Of the inputs of a node, ONNX Runtime's topological order takes the one that is listed last
-        in the graph first. A mask listed where it is used would be made in the forward pass and
-        lie there until the backward pass comes to it; listed before the backward pass, it is made
-        when it is needed. (Measured on the objective at 512 px: 190 -> 107 MB at the peak.)
+        It is for what needs values of the forward graph only and is wanted last of all. Of the
+        inputs of a node, ONNX Runtime's topological order takes the one that is listed last in the
+        graph first. A mask listed where it is used would be made in the forward pass and lie there
+        until the backward pass comes to it; listed before the backward pass, it is made when it is
+        needed. (Measured on the objective at 512 px: 190 -> 107 MB at the peak.)
         """
         output = self.reserve(name)
         node = helper.make_node(op_type, list(inputs), [output], output, **attributes)
@@ -84,12 +90,12 @@ class GraphBuilder:
         return output
 
     def rename(self, value: str, name: str) -> None:
-        """Gives a value of the nodes another name, which must be free."""
+        """Gives the value called ``value`` another name, which must be free."""
         assert self.reserve(name) == name
         for node in self.nodes:
             for names in (node.input, node.output):
-                for index, found in enumerate(names):
-                    if found == value:
+                for index, used in enumerate(names):
+                    if used == value:
                         names[index] = name
 
     def begin_backward(self) -> None:
@@ -97,16 +103,16 @@ class GraphBuilder:
         self._backward = len(self.nodes)
 
     def channels(self, name: str) -> int | None:
-        """The length of axis 1 of a value of the graph that was extended, where it is known."""
+        """The number of channels, axis 1, of a value; None where it is not known."""
         return self._channels.get(name)
 
     def tell_channels(self, name: str, count: int) -> str:
-        """Has ``channels`` know it of a new value, whose name is returned."""
+        """Notes the number of channels of a new value, for ``channels``; returns its name."""
         self._channels[name] = count
         return name
 
     def producer(self, name: str) -> onnx.NodeProto | None:
-        """The node that computes the value, if one does."""
+        """The node that computes the value; None for an input and for a constant."""
         return next((node for node in self.nodes if name in node.output), None)
 
     def ops(self, op_type: str, *inputs: str, names: Iterable[str], **attributes: Any) -> list[str]:
@@ -118,15 +124,24 @@ class GraphBuilder:
         return outputs
 
     def constant(self, value: Any, name: str = "constant") -> str:
-        """A floating-point constant of the builder's type; equal ones are stored once."""
+        """A floating-point constant of the builder's type; returns its name.
+
+        Equal ones are stored once.
+        """
         return self._store(np.asarray(value, self.dtype), name)
 
     def integers(self, value: Any, name: str = "integers") -> str:
-        """An int64 constant: shapes, axes, slices."""
+        """An int64 constant, for shapes, axes, slices; returns its name.
+
+        Equal ones are stored once.
+        """
         return self._store(np.asarray(value, np.int64), name)
 
     def switch(self, name: str) -> str:
-        """A truth value that whoever opens the graph sets: true here (program.py)."""
+        """A truth value that whoever opens the graph sets (ortist_export/program.py).
+
+        In the file it is true. Returns its name.
+        """
         if name in self._initializers:
             return name
         assert self.reserve(name) == name
@@ -146,7 +161,10 @@ class GraphBuilder:
         otherwise: Callable[[], list[str]],
         names: Iterable[str],
     ) -> list[str]:
-        """An ``If`` node. Both callables append nodes as usual and return their output names."""
+        """Appends an ``If`` node and returns the names of its outputs.
+
+        Both callables append nodes as usual and return the names of their branch's outputs.
+        """
         outputs = [self.reserve(name) for name in names]
         node = helper.make_node("If", [condition], outputs, outputs[0])
         for attribute, body in (("then_branch", then), ("else_branch", otherwise)):
@@ -159,14 +177,15 @@ class GraphBuilder:
         self.nodes.append(node)
         return outputs
 
+    def tensor_type(self) -> int:
+        """ONNX's code for the builder's floating-point type."""
+        return int(TensorProto.DOUBLE if self.dtype is np.float64 else TensorProto.FLOAT)
+
     def _store(self, array: NDArray[Any], name: str) -> str:
+        """The name of a constant with those bytes, a new one where there is none."""
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             unique = self.reserve(name)
             self._initializers[unique] = numpy_helper.from_array(array, unique)
             self._constants[key] = unique
         return self._constants[key]
-
-    def tensor_type(self) -> int:
-        """ONNX's code for the builder's floating-point type."""
-        return int(TensorProto.DOUBLE if self.dtype is np.float64 else TensorProto.FLOAT)

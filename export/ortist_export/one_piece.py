@@ -1,4 +1,4 @@
-"""A program (program.py) run on a picture that is one piece and one band: for checks and measures."""
+"""A program (program.py), run on a picture that is one piece and one band, for checks."""
 
 from __future__ import annotations
 

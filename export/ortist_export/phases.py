@@ -30,16 +30,17 @@ from .graph import GraphBuilder
 __all__ = ["PHASES", "split_pooled_convolutions"]
 
 PHASES = {"ee": (0, 0), "eo": (0, 1), "oe": (1, 0), "oo": (1, 1)}
-"""Rows down and columns right of the first value of each, by what its values are named with."""
+"""The suffix of a phase -> how many rows down and columns right its first value stands."""
 
 _END = 2**31 - 1
+"""An end of a slice beyond any picture's."""
 _LEAST = -1.0
 """What stands for pixels beyond the border: less than any output of a Relu."""
 
 
 @dataclass(frozen=True)
 class _Pooled:
-    """A pooling that fits, with the (Conv, Relu) pairs and the join, if any, before it."""
+    """A pooling that fits, with the (Conv, Relu) pairs and the Concat, if any, before it."""
 
     pool: onnx.NodeProto
     pairs: list[tuple[onnx.NodeProto, onnx.NodeProto]]
@@ -47,8 +48,9 @@ class _Pooled:
 
     @property
     def nodes(self) -> set[str]:
-        found = {node.name for pair in self.pairs for node in pair} | {self.pool.name}
-        return found | ({self.join.name} if self.join else set())
+        """The names of all its nodes."""
+        names = {node.name for pair in self.pairs for node in pair} | {self.pool.name}
+        return names | ({self.join.name} if self.join else set())
 
 
 def split_pooled_convolutions(
@@ -56,20 +58,21 @@ def split_pooled_convolutions(
     source: str | None = None,
     extend: Callable[[str], str] | None = None,
 ) -> dict[str, list[str]]:
-    """Rewrites ``builder``'s nodes; returns ``parts``: value -> its phases.
+    """Rewrites ``builder``'s nodes; returns ``parts``: pooled value -> the names of its phases.
 
-    With ``source`` only convolutions of that value. ``extend`` is told of even rows and returns
-    them with the one that follows below, if one does.
+    With ``source``, only poolings behind convolutions of that value are rewritten. ``extend`` gets
+    the name of even rows and returns that of them with the row that follows below, if one does:
+    there bands exchange rows.
     """
     parts: dict[str, list[str]] = {}
     nodes, builder.nodes = builder.nodes, []
-    found = {pooled.pool.name: pooled for pooled in _matches(builder, nodes, source)}
-    replaced = {name for pooled in found.values() for name in pooled.nodes}
+    matches = {pooled.pool.name: pooled for pooled in _matches(builder, nodes, source)}
+    replaced = {name for pooled in matches.values() for name in pooled.nodes}
     for node in nodes:
         if node.name not in replaced:
             builder.nodes.append(node)
-        elif node.name in found:
-            pooled = found[node.name]
+        elif node.name in matches:
+            pooled = matches[node.name]
             value = node.input[0]
             parts[value] = [_phase(builder, pooled, suffix) for suffix in PHASES]
             _pool(builder, parts[value], node.output[0], extend)
@@ -79,6 +82,7 @@ def split_pooled_convolutions(
 def _matches(
     builder: GraphBuilder, nodes: list[onnx.NodeProto], source: str | None
 ) -> list[_Pooled]:
+    """The poolings among ``nodes`` that the pass requires, in their order."""
     consumers: dict[str, list[onnx.NodeProto]] = {}
     for node in nodes:
         for name in node.input:
@@ -92,7 +96,7 @@ def _matches(
             and len(consumers.get(node.output[0], [])) == 1
         )
 
-    found = []
+    matches = []
     for pool in nodes:
         join = producer.get(pool.input[0]) if _is_pooling(pool) else None
         if join is None:
@@ -108,15 +112,17 @@ def _matches(
                 if source in (None, conv.input[0]) and _fits(builder, conv):
                     pairs.append((conv, relu))
         if len(pairs) == len(relus):
-            found.append(_Pooled(pool, pairs, join if joined else None))
-    return found
+            matches.append(_Pooled(pool, pairs, join if joined else None))
+    return matches
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """The node's attributes by name."""
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
 def _is_pooling(node: onnx.NodeProto) -> bool:
+    """Whether it is a max pooling of 3 x 3 windows at stride 2, in ceil_mode, not padded."""
     given = _attributes(node)
     return (
         node.op_type == "MaxPool"
@@ -130,6 +136,7 @@ def _is_pooling(node: onnx.NodeProto) -> bool:
 
 
 def _fits(builder: GraphBuilder, conv: onnx.NodeProto) -> bool:
+    """Whether it is a convolution with a constant kernel, one group, not dilated, of one stride."""
     given = _attributes(conv)
     return (
         builder.value_of(conv.input[1]) is not None
@@ -141,14 +148,18 @@ def _fits(builder: GraphBuilder, conv: onnx.NodeProto) -> bool:
 
 
 def _channels(builder: GraphBuilder, conv: onnx.NodeProto) -> int:
+    """The channels that a convolution puts out."""
     weight = builder.value_of(conv.input[1])
     assert weight is not None  # _fits
     return len(weight)
 
 
 def _phase(builder: GraphBuilder, pooled: _Pooled, suffix: str) -> str:
-    """Conv and Relu on the input shifted by no or one stride, at twice the stride."""
-    found = []
+    """Appends one phase of the pooled value, and returns its name.
+
+    It is Conv and Relu on the input shifted by no or one stride, at twice the stride.
+    """
+    phases = []
     for conv, relu in pooled.pairs:
         given = _attributes(conv)
         stride = given.get("strides", [1])[0]
@@ -166,11 +177,11 @@ def _phase(builder: GraphBuilder, pooled: _Pooled, suffix: str) -> str:
         name = f"{conv.output[0]}.{suffix}"
         output = builder.op("Conv", source, *conv.input[1:], name=name, **given)
         active = builder.op("Relu", output, name=f"{relu.output[0]}.{suffix}")
-        found.append(builder.tell_channels(active, _channels(builder, conv)))
-    if len(found) == 1:
-        return found[0]
+        phases.append(builder.tell_channels(active, _channels(builder, conv)))
+    if len(phases) == 1:
+        return phases[0]
     channels = sum(_channels(builder, conv) for conv, _ in pooled.pairs)
-    return builder.tell_channels(builder.op("Concat", *found, axis=1, name="phase"), channels)
+    return builder.tell_channels(builder.op("Concat", *phases, axis=1, name="phase"), channels)
 
 
 def _pool(
@@ -179,11 +190,12 @@ def _pool(
     output: str,
     extend: Callable[[str], str] | None,
 ) -> None:
-    """Maxima of three columns within even and odd rows, then of three of those rows.
+    """Appends the pooling of four phases, called ``output``.
 
-    In that order ties still go to the first maximum in row order. With ceil_mode there are as many
-    windows as odd rows (columns); where the number of rows is even, the last window's third row
-    lies beyond the border.
+    Maxima are taken of three columns within even and odd rows, then of three of those rows. In that
+    order ties still go to the first maximum in row order. With ceil_mode there are as many windows
+    as odd rows (columns); where the number of rows is even, the last window's third row lies beyond
+    the border.
     """
     ee, eo, oe, oo = phases
     none, one = builder.integers([0]), builder.integers([1])

@@ -21,10 +21,11 @@ __all__ = ["FAMILIES", "draw_texture"]
 
 Array = NDArray[np.float32]
 Family = Callable[[Generator, int], Array]
+"""(rng, n) -> a field [n, n] or a picture [n, n, 3], in [0, 1]."""
 
 
 def draw_texture(seed: int | tuple[int, ...], side: int) -> NDArray[np.uint8]:
-    """One texture, uint8 [side, side, 3]; ``seed`` decides everything, its family included."""
+    """One texture, sRGB, uint8 [side, side, 3]; ``seed`` decides everything, its family too."""
     rng = np.random.default_rng(seed)
     families = list(FAMILIES.values())
     picture = _colored(rng, families[rng.integers(len(families))](rng, side))
@@ -41,14 +42,14 @@ def draw_texture(seed: int | tuple[int, ...], side: int) -> NDArray[np.uint8]:
 
 
 def _colored(rng: Generator, field: Array) -> Array:
-    """A field through a palette; a picture as it is, or with its colours turned and mixed."""
+    """A picture [n, n, 3]: a field coloured by a palette drawn at random, a picture as it is."""
     if field.ndim == 2:
         return _palette_lookup(_palette(rng, int(rng.integers(2, 7))), field)
     return field
 
 
 def _palette(rng: Generator, count: int) -> Array:
-    """Colours [count, 3]: grey to garish, around one tone or many, pale or full of contrast."""
+    """Colours [count, 3] in [0, 1]: grey to garish, around one tone or many, pale or not."""
     chroma = rng.choice([0.02, 0.1, 0.25, 0.5])
     base = rng.uniform(0.2, 0.8) + rng.normal(0, chroma, 3)
     colors = base + rng.normal(0, chroma, (count, 3)) * rng.uniform(0.3, 1)
@@ -59,21 +60,22 @@ def _palette(rng: Generator, count: int) -> Array:
 
 
 def _palette_lookup(palette: Array, field: Array) -> Array:
-    """Field values in [0, 1] -> colours, linear between the palette's."""
+    """Field values [n, n], clipped to [0, 1], -> colours [n, n, 3] between the palette's."""
     at = np.clip(field, 0, 1) * (len(palette) - 1)
     low = np.minimum(at.astype(np.int32), len(palette) - 2)
     t = (at - low)[..., None].astype(np.float32)
-    found: Array = palette[low] * (1 - t) + palette[low + 1] * t
-    return found
+    colors: Array = palette[low] * (1 - t) + palette[low + 1] * t
+    return colors
 
 
 def _stretched(field: NDArray[np.floating]) -> Array:
-    """To [0, 1] by the 1st and 99th percentile."""
+    """A field brought to [0, 1] so that its 1st and 99th percentile become 0 and 1."""
     low, high = np.percentile(field, [1, 99])
     return np.asarray(np.clip((field - low) / max(high - low, 1e-6), 0, 1), np.float32)
 
 
 def _grid(side: int) -> tuple[Array, Array]:
+    """y and x of every pixel, [side, side] each."""
     y, x = np.mgrid[:side, :side].astype(np.float32)
     return y, x
 
@@ -81,8 +83,10 @@ def _grid(side: int) -> tuple[Array, Array]:
 def _noise(
     rng: Generator, side: int, slope: float, turn: float = 0.0, stretch: float = 1.0
 ) -> Array:
-    """Noise whose amplitude spectrum falls as f^-slope, deviation 1; ``stretch`` elongates it along
-    the direction ``turn`` (radians)."""
+    """Noise [side, side] whose amplitude spectrum falls as f^-slope, of mean 0 and deviation 1.
+
+    ``stretch`` elongates it along the direction ``turn``, in radians.
+    """
     v, u = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
     along = u * np.cos(turn) + v * np.sin(turn)
     across = -u * np.sin(turn) + v * np.cos(turn)
@@ -97,19 +101,19 @@ def _noise(
 
 
 def _sampled(field: Array, y: Array, x: Array) -> Array:
-    """Field values at fractional places, bilinear, wrapping around."""
+    """A field's values at the fractional places y, x, in pixels, bilinear, wrapping around."""
     n = field.shape[0]
     fy, fx = np.floor(y), np.floor(x)
     ty, tx = y - fy, x - fx
     r, c = fy.astype(np.int32) % n, fx.astype(np.int32) % n
     r1, c1 = (r + 1) % n, (c + 1) % n
     top = field[r, c] * (1 - tx) + field[r, c1] * tx
-    found: Array = top * (1 - ty) + (field[r1, c] * (1 - tx) + field[r1, c1] * tx) * ty
-    return found
+    values: Array = top * (1 - ty) + (field[r1, c] * (1 - tx) + field[r1, c1] * tx) * ty
+    return values
 
 
 def _directions(rng: Generator, side: int) -> Array:
-    """A field of angles: one direction, slowly bending, or whirling."""
+    """A field of angles in radians, [side, side]: one direction, slowly bending, or whirling."""
     bend = rng.choice([0.0, 0.4, 1.5, 3.0])
     smooth = _noise(rng, side, 3.5)
     return np.asarray(rng.uniform(0, 2 * np.pi) + bend * smooth, np.float32)
@@ -214,8 +218,10 @@ def cells(rng: Generator, side: int) -> Array:
 
 
 def leaves(rng: Generator, side: int) -> Array:
-    """Dead leaves: discs, boxes or splinters hiding one another, sizes by a power law (Lee, Mumford
-    and Huang 2001)."""
+    """Dead leaves: discs, boxes or splinters hiding one another (Lee, Mumford and Huang 2001).
+
+    Their sizes follow a power law.
+    """
     palette = _palette(rng, 8)
     kind, least, most = rng.integers(4), rng.uniform(1.5, 5), rng.uniform(10, 40)
     outline = rng.random() < 0.3
@@ -342,12 +348,14 @@ FAMILIES: dict[str, Family] = {
         *(leaves, strokes, streaks, hatching, fractals, ramps),
     )
 }
+"""Every kind of texture by the name of the function that draws it."""
 
 
 def _ink(color: NDArray[np.floating]) -> tuple[int, ...]:
-    """Pillow's form of a colour."""
+    """A colour [3], clipped to [0, 1], in Pillow's form, numbers from 0 to 255."""
     return tuple(int(value) for value in np.clip(color, 0, 1) * 255)
 
 
 def _values(image: Image.Image) -> Array:
+    """An 8-bit image as float32 in [0, 1], [n, n] or [n, n, 3]."""
     return np.asarray(np.asarray(image) / 255, np.float32)

@@ -1,7 +1,7 @@
 """Default weights of the losses for the models we know, found by looking at pictures.
 
-Weights here are balanced ones (engine/ortist/balance.py): shares of the loss, free of the scale of
-the activations. An unknown model gets the recipe that suits ImageNet's weights.
+Weights here are balanced ones (engine/ortist/objective/weights.py): shares of the loss, free of the
+scale of the activations. An unknown model gets the recipe that suits ImageNet's weights.
 """
 
 from __future__ import annotations
@@ -41,10 +41,14 @@ _BY_NAME: dict[str, dict[str, Any]] = {
 
 
 def recipe(name: str, taps: Sequence[int]) -> dict[str, Any]:
-    """The defaults for model ``name``, kept to the taps that it was exported with."""
-    found = dict(_BY_NAME.get(name, _IMAGENET))
-    shares = {tap: share for tap, share in found["style_shares"].items() if int(tap) in taps}
-    found["style_shares"] = shares or {str(tap): 1.0 for tap in taps}
-    content = [tap for tap in found["content_layers"] if tap in taps]
-    found["content_layers"] = content or [taps[len(taps) // 2]]
-    return found
+    """The defaults for model ``name`` as its manifest holds them, kept to ``taps``, its indices.
+
+    Where a recipe names no tap that the model has, style takes all of them alike, and content the
+    middle one.
+    """
+    values = dict(_BY_NAME.get(name, _IMAGENET))
+    shares = {tap: share for tap, share in values["style_shares"].items() if int(tap) in taps}
+    values["style_shares"] = shares or {str(tap): 1.0 for tap in taps}
+    content = [tap for tap in values["content_layers"] if tap in taps]
+    values["content_layers"] = content or [taps[len(taps) // 2]]
+    return values

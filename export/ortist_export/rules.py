@@ -3,8 +3,9 @@
 One short function a row, in the manner of HIPS/autograd's ``numpy_vjps``. A rule gets the builder,
 the node of the forward graph and the name of dL/d(output); it appends the nodes of the
 vector-Jacobian product and returns ``{input: name of dL/d(input)}`` for the inputs that can carry a
-gradient. A rule may add a second output to the forward node (max pooling needs its
-argmax). Every row is tested against central differences in float64 (tests/export/test_rules.py).
+gradient. A rule may add a second output to the forward node (max pooling needs its argmax). It
+raises NoGradientRuleError for a form of its op that it does not know. Every row is tested against
+central differences in float64 (tests/export/test_rules.py).
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from .graph import GraphBuilder
 __all__ = ["RULES", "NoGradientRuleError"]
 
 Rule = Callable[[GraphBuilder, onnx.NodeProto, str], dict[str, str]]
+"""(builder, forward node, name of dL/d(output)) -> {input: name of dL/d(input)}."""
 
 RULES: dict[str, Rule] = {}
+"""The table: op -> its rule."""
 
 
 class NoGradientRuleError(ValueError):
@@ -30,6 +33,8 @@ class NoGradientRuleError(ValueError):
 
 
 def rule(op_type: str) -> Callable[[Rule], Rule]:
+    """A decorator that makes a function the row of ``op_type`` in the table."""
+
     def register(function: Rule) -> Rule:
         RULES[op_type] = function
         return function
@@ -38,7 +43,7 @@ def rule(op_type: str) -> Callable[[Rule], Rule]:
 
 
 def _attributes(node: onnx.NodeProto, **defaults: Any) -> dict[str, Any]:
-    """The node's attributes over ``defaults``; one that is in neither has no rule."""
+    """The node's attributes over ``defaults``; raises NoGradientRuleError for any other one."""
     given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     unknown = set(given) - set(defaults)
     if unknown:
@@ -57,6 +62,7 @@ def relu(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[st
 
 
 def _where_active(builder: GraphBuilder, output: str, cotangent: str) -> str:
+    """The cotangent where the ReLU's output is positive, and 0 elsewhere."""
     maker = builder.producer(cotangent)
     if maker is None or maker.op_type != "Reshape":
         active = builder.late_op("HardSigmoid", output, alpha=3e38, beta=0.0, name="active")
@@ -115,7 +121,7 @@ def _transposed(
     name: str,
     **attributes: Any,
 ) -> str:
-    """A strided convolution of ``value`` backwards, cut to the size of ``value``."""
+    """The cotangent of a strided convolution carried back to ``value``, cut to its size."""
     whole = builder.op(
         "ConvTranspose",
         cotangent,
@@ -130,7 +136,11 @@ def _transposed(
 
 
 def _size(builder: GraphBuilder, value: str) -> str:
-    """Height and width, without keeping a cut copy of another value until they are asked for."""
+    """The height and width of ``value``, [2], as a value of the graph.
+
+    Where it is cut from another value, they come from that one: so the cut copy need not be kept
+    until they are asked for.
+    """
     node = builder.producer(value)
     if node is not None and node.op_type == "Slice" and len(node.input) == 4:
         starts, axes = (builder.value_of(name) for name in (node.input[1], node.input[3]))
@@ -143,7 +153,7 @@ def _size(builder: GraphBuilder, value: str) -> str:
 def max_pool(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
     """The whole gradient of a window goes to its maximum; of equal ones, to the first in row order.
 
-    That tie rule is PyTorch's. ONNX Runtime's Indices keep it: they name the first maximum.
+    The rule for ties is PyTorch's. ONNX Runtime's Indices keep it: they name the first maximum.
     """
     given = _attributes(
         node,
@@ -182,9 +192,10 @@ def max_pool(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dic
 def average_pool(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
     """Every pixel of a window gets the window's gradient over the number of pixels in it.
 
-    That number differs where ceil_mode lets windows reach over the border: it is counted, on one
-    channel of ones. Then the means are a depthwise convolution with ones. No padding but
-    ceil_mode's, and then no strides beyond the kernel (a window would start outside).
+    The number differs where ceil_mode lets windows reach over the border: it is counted, on one
+    channel of ones. Then the means are a depthwise convolution with ones. There is no rule for
+    padding other than ceil_mode's, nor then for strides beyond the kernel (a window would start
+    outside).
     """
     given = _attributes(
         node,
@@ -284,9 +295,10 @@ def maximum(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict
 
 @rule("Slice")
 def cut(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
-    """Zeros around the cotangent, back to the input's size; only steps of 1 from constant starts.
+    """Zeros are put around the cotangent, up to the input's size.
 
-    The axes must be trailing ones, 2 and 3 of an image.
+    Only steps of 1 from constant starts have a rule. The axes must be trailing ones, 2 and 3 of an
+    image.
     """
     starts, axes = (builder.value_of(name) for name in (node.input[1], node.input[3]))
     if starts is None or axes is None or len(node.input) > 4 or min(starts) < 0:
@@ -305,7 +317,7 @@ def cut(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str
 
 
 def _cut_from(builder: GraphBuilder, cotangent: str) -> str | None:
-    """What the last node cuts ``cotangent`` from, if it does and at the end alone."""
+    """The value whose end the last node cuts off to make ``cotangent``; None if it does not."""
     node = builder.nodes[-1]
     if node.op_type != "Slice" or list(node.output) != [cotangent] or len(node.input) > 4:
         return None

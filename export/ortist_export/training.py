@@ -49,9 +49,12 @@ __all__ = [
 TEXTURES = 400
 """How many textures the shipped weights were fitted to."""
 _SIDE = 96
+"""The side of a texture, in pixels."""
 
 _PATCHES = 40_000
+"""How many patches a layer is fitted to at most."""
 _ROUNDS = 12
+"""How many times k-means moves its centroids."""
 _LEAST_FIRST, _LEAST_DEEPER = 0.02, 0.1
 """Added to all variances before whitening pixels, and features: parts of the largest variance."""
 _SHIFT = 0.5
@@ -65,7 +68,8 @@ def train(
 ) -> None:
     """Fits SqueezeNet 1.1 to ``count`` textures, 32 at least, and writes its weights, float32.
 
-    Raises ExportError for a file that cannot be written.
+    ``output`` becomes a state dict in .pth form, with keys ``features.*``. ``report`` gets a line
+    for each thing done. Raises ExportError for a file that cannot be written.
     """
     if not output.parent.is_dir():  # found out before the work, not after it
         raise ExportError(f"cannot write the weights to {str(output)!r}: there is no such folder.")
@@ -84,7 +88,7 @@ def train(
 
 
 def textures(count: int, side: int, seed: int) -> Tensor:
-    """Drawn textures, normalised [count, 3, side, side]."""
+    """Textures drawn from ``seed``, as normalised values, float32 [count, 3, side, side]."""
     drawn = np.stack([draw_texture((seed, index), side) for index in range(count)])
     mean, std = (np.array(NORMALIZATION[key], np.float32) for key in ("mean", "std"))
     values = (drawn.astype(np.float32) / 255 - mean) / std
@@ -94,7 +98,8 @@ def textures(count: int, side: int, seed: int) -> Tensor:
 def whitening(samples: Tensor, least: float) -> tuple[Tensor, Tensor]:
     """(mean [d], symmetric W [d, d]) of samples [n, d], so that W (s - mean) has unit covariance.
 
-    ZCA; variances are raised by ``least`` of the largest, which keeps the smaller ones small.
+    This is ZCA, but for variances being raised by ``least`` times the largest one, which keeps the
+    smaller ones small.
     """
     mean, values, vectors = _covariance(samples)
     scales = (values + least * values.max()).rsqrt()
@@ -171,29 +176,34 @@ def fit_backbone(
 
 
 def _fit_expanding(conv: nn.Conv2d, x: Tensor, least: float, generator: torch.Generator) -> None:
+    """Fits an expanding convolution to its input x: whitened k-means, shifted and scaled."""
     samples = _patches(x, conv, generator)
     mean, whiten = whitening(samples, least)
     centroids = spherical_kmeans((samples - mean) @ whiten, conv.out_channels, generator)
     _set(conv, centroids @ whiten, torch.zeros(conv.out_channels))
-    found = conv(x)
-    bias = _SHIFT * found.std((0, 2, 3)) - found.mean((0, 2, 3))
+    output = conv(x)
+    bias = _SHIFT * output.std((0, 2, 3)) - output.mean((0, 2, 3))
     _set(conv, conv.weight, bias)
     scale = torch.relu(conv(x)).square().mean((0, 2, 3)).sqrt().clamp_min(1e-6)
     _set(conv, conv.weight / scale[:, None, None, None], bias / scale)
 
 
 def _fit_squeezing(conv: nn.Conv2d, x: Tensor, generator: torch.Generator) -> None:
+    """Fits a squeezing convolution to its input x: principal components, lifted."""
     mean, components = principal_components(_patches(x, conv, generator), conv.out_channels)
     _set(conv, components, _LIFT - components @ mean)
 
 
 def _set(conv: nn.Conv2d, kernels: Tensor, bias: Tensor) -> None:
-    """Kernels [out, in * k * k] or in the layer's own shape; bias [out]."""
+    """Sets kernels, [out, in * k * k] or in the layer's own shape, and bias [out]."""
     conv.load_state_dict({"weight": kernels.reshape(conv.weight.shape), "bias": bias})
 
 
 def _patches(x: Tensor, conv: nn.Conv2d, generator: torch.Generator) -> Tensor:
-    """What the kernels of ``conv`` see at random places of x: [n, in * k * k], n up to 40 000."""
+    """Patches [n, in * k * k] of x that the kernels of ``conv`` see at n random places.
+
+    n is 40 000, or all the places that there are.
+    """
     size, stride = conv.kernel_size[0], conv.stride[0]
     rows = (x.shape[2] - size) // stride + 1
     columns = (x.shape[3] - size) // stride + 1
@@ -201,10 +211,10 @@ def _patches(x: Tensor, conv: nn.Conv2d, generator: torch.Generator) -> Tensor:
     image, place = chosen // (rows * columns), chosen % (rows * columns)
     top, left = place // columns * stride, place % columns * stride
     window = torch.arange(size)
-    found = x[
+    patches = x[
         image[:, None, None],
         :,
         (top[:, None] + window)[:, :, None],
         (left[:, None] + window)[:, None, :],
     ]  # [n, k, k, in]
-    return found.permute(0, 3, 1, 2).reshape(len(chosen), -1)
+    return patches.permute(0, 3, 1, 2).reshape(len(chosen), -1)

@@ -21,7 +21,7 @@ _PREFIX = "features."
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights and what the manifest says of it."""
+    """A file of weights, where it comes from and under which license, as the manifest says."""
 
     path: Path
     source: str
@@ -29,13 +29,15 @@ class Weights:
 
     @property
     def sha256(self) -> str:
+        """The SHA-256 of the file, in hex; raises OSError where it cannot be read."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
 
 def official_weights(backbone: Backbone) -> Weights:
-    """torchvision's file, downloaded once into torch's hub cache with a progress bar.
+    """torchvision's weights for ``backbone``, downloaded once into torch's hub cache.
 
-    Raises ExportError where it cannot be had, naming URL, hash and the path where to put it.
+    A progress bar is shown. Raises ExportError where the file cannot be had or is another one,
+    naming URL, hash and the path where to put it.
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / backbone.url.rsplit("/", 1)[1]
     remedy = (
@@ -59,7 +61,7 @@ def load_weights(features: nn.Sequential, weights: Weights) -> None:
     """Loads the keys ``features.*`` into ``features`` in place; others (a classifier) are ignored.
 
     The file is read with ``weights_only=True``: tensors, no code. Raises ExportError for a file
-    that is no state dict or that belongs to another architecture.
+    that is missing, that is no state dict or that belongs to another architecture.
     """
     path = weights.path
     try:
@@ -74,13 +76,13 @@ def load_weights(features: nn.Sequential, weights: Weights) -> None:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ExportError(f"{str(path)!r} holds no state dict (names -> tensors).")
     wanted = features.state_dict()
-    found = {
+    matching = {
         key.removeprefix(_PREFIX): value.float()
         for key, value in state.items()
         if isinstance(key, str) and key.removeprefix(_PREFIX) in wanted
     }
     for key, parameter in wanted.items():
-        given = found.get(key)
+        given = matching.get(key)
         if given is None or given.shape != parameter.shape:
             has = "nothing" if given is None else f"shape {tuple(given.shape)}"
             raise ExportError(
@@ -88,4 +90,4 @@ def load_weights(features: nn.Sequential, weights: Weights) -> None:
                 f"{tuple(parameter.shape)}, the file has {has}; export the architecture that the "
                 "file was made for."
             )
-    features.load_state_dict(found)
+    features.load_state_dict(matching)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ortist.api import prepare
-from ortist.arrays import Arrays, Derived, Rows, Stored, bands, chunks, crop
+from ortist.arrays import Arrays, Derived, Rows, Stored, chunks, crop, row_slices
 from ortist.errors import OutputError
 from ortist.network.bundle import Model
 from ortist.objective.general import GeneralObjective
@@ -26,9 +26,9 @@ ALL = slice(None)
 
 
 def put(folder: Path, values: Any) -> Stored:
-    found = Stored(folder, values.shape, values.dtype)
-    found[..., ALL, ALL] = values
-    return found
+    stored = Stored(folder, values.shape, values.dtype)
+    stored[..., ALL, ALL] = values
+    return stored
 
 
 @st.composite
@@ -91,16 +91,16 @@ def test_resizing_in_parts_is_resizing_the_whole(
         values = (values * 255).astype(np.uint8)
     arrays = Arrays(tmp_path_factory.getbasetemp())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ortist.arrays._BAND_BYTES", 1000)
-        patch.setattr("ortist.arrays._STRIP_BYTES", 1000)
-        found = arrays.resized(values, new, how)
-        np.testing.assert_array_equal(found[..., ALL, ALL], Arrays().resized(values, new, how))
+        patch.setattr("ortist.arrays._SLICE_BYTES", 1000)
+        patch.setattr("ortist.arrays._COLUMNS_BYTES", 1000)
+        resized = arrays.resized(values, new, how)
+        np.testing.assert_array_equal(resized[..., ALL, ALL], Arrays().resized(values, new, how))
 
 
-def test_functions_by_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ortist.arrays._BAND_BYTES", 200)
+def test_functions_slice_by_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ortist.arrays._SLICE_BYTES", 200)
     a, b = np.random.default_rng(0).random((2, 1, 3, 17, 5), dtype=np.float32)
-    assert len(list(bands(a))) > 3
+    assert len(list(row_slices(a))) > 3
     for arrays in (Arrays(), Arrays(tmp_path)):
         sums, products = arrays.each(lambda x, y: (x + y, x * y), a, put(tmp_path, b))
         assert isinstance(sums, Stored) == arrays.on_disk
@@ -133,14 +133,14 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("positioned", [True, False])
-def test_bands_side_by_side(
+def test_slices_side_by_side(
     positioned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same array by several threads, with calls that name the place and without."""
+    """One array is made by several threads, with calls that name the place and without."""
     if not positioned:
         for name in ("preadv", "pwrite"):
             monkeypatch.delattr(os, name, raising=False)
-    monkeypatch.setattr("ortist.arrays._BAND_BYTES", 1000)
+    monkeypatch.setattr("ortist.arrays._SLICE_BYTES", 1000)
     values = np.random.default_rng(0).random((1, 3, 97, 50), np.float32)
     arrays = Arrays(tmp_path, 4)
     (stored,) = arrays.each(lambda part: (part + 1,), values)
@@ -169,13 +169,13 @@ def test_a_run_in_files_paints_what_one_in_memory_does(
     given: dict[str, Any], tmp_path: Path, procedural: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To the same bytes, its checkpoint too."""
-    monkeypatch.setattr("ortist.arrays._BAND_BYTES", 5000)
-    monkeypatch.setattr("ortist.arrays._STRIP_BYTES", 5000)
+    monkeypatch.setattr("ortist.arrays._SLICE_BYTES", 5000)
+    monkeypatch.setattr("ortist.arrays._COLUMNS_BYTES", 5000)
     masks = [(MASK, None), (255 - MASK, None)] if given.pop("masks", False) else []
     content: Any = np.dstack([CONTENT, MASK]) if given.pop("alpha", False) else CONTENT
     options = Options(provider="cpu", tile=32, **given)
     objective = GeneralObjective(procedural, "cpu", None, 32, options.normalize_gradients)
-    found = []
+    outcomes = []
     for name, place in (("memory", None), ("files", tmp_path)):
         style = [STYLE, STYLE[::-1]] if masks else STYLE
         run = prepare(objective, content, style, options, masks, plan=Plan(32, place))
@@ -189,10 +189,10 @@ def test_a_run_in_files_paints_what_one_in_memory_does(
         for _ in again:
             pass
         result = again.result()
-        found.append((checkpoint.stat().st_size, result))
+        outcomes.append((checkpoint.stat().st_size, result))
         for suffix in (".tif", ".png", ".jpg"):
             result.save(tmp_path / f"{name}{suffix}")
-    (a, memory), (b, files) = found
+    (a, memory), (b, files) = outcomes
     assert abs(a - b) < 100  # the numbers of seconds
     np.testing.assert_array_equal(memory.pixels, files.pixels)
     assert memory.history == files.history

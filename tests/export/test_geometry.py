@@ -15,10 +15,10 @@ def test_windows_are_where_a_feature_looks(name: str, pooling: Pooling) -> None:
     torch.manual_seed(0)
     backbone = BACKBONES[name]
     module = Taps(backbone.build(pooling), backbone.default_taps).eval()
-    found = windows(forward_model(module).graph)
+    by_value = windows(forward_model(module).graph)
     image = torch.randn(1, 3, 160, 160, requires_grad=True)
     for tap, features in zip(module.taps, module(image), strict=True):
-        window: Window = found[f"tap_{tap}"]
+        window: Window = by_value[f"tap_{tap}"]
         row = features.shape[2] // 2
         (gradient,) = torch.autograd.grad(features[0, :, row, row].sum(), image, retain_graph=True)
         rows = gradient.abs().sum((0, 1, 3)).nonzero().flatten()

@@ -63,8 +63,8 @@ def values_and_gradient(
         builder.nodes, "full", list(graph.input), outputs, initializer=builder.initializers
     )
     model = helper.make_model(full, opset_imports=[helper.make_opsetid("", 18)])
-    found = reference(model).run(["y", gradient], {"image": image})
-    return found[0], found[1]  # type: ignore[index]
+    values = reference(model).run(["y", gradient], {"image": image})
+    return values[0], values[1]  # type: ignore[index]
 
 
 def rng_of(image: NDArray[Any]) -> np.random.Generator:
@@ -81,9 +81,9 @@ def test_values_and_gradient_stay_the_same(height: int, width: int, flat: bool) 
         image[:] = image[:, :, :1, :1]
     graph = pooled(size)
     expected = values_and_gradient(graph, image, split=False)
-    found = values_and_gradient(graph, image, split=True)
-    np.testing.assert_allclose(found[0], expected[0], atol=1e-12)
-    np.testing.assert_allclose(found[1], expected[1], atol=1e-12)
+    split = values_and_gradient(graph, image, split=True)
+    np.testing.assert_allclose(split[0], expected[0], atol=1e-12)
+    np.testing.assert_allclose(split[1], expected[1], atol=1e-12)
 
 
 @pytest.mark.parametrize(

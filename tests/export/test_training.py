@@ -67,11 +67,11 @@ def _correlated(count: int, size: int) -> torch.Tensor:
 def test_whitened_samples_have_unit_covariance_but_for_what_is_added(least: float) -> None:
     samples = _correlated(4000, 4)
     mean, whiten = whitening(samples, least)
-    found = torch.cov(((samples - mean) @ whiten).T, correction=0)
+    covariance = torch.cov(((samples - mean) @ whiten).T, correction=0)
     values = torch.linalg.eigvalsh(torch.cov(samples.T, correction=0))
     # Each variance v becomes v / (v + least of the largest).
     expected = (values / (values + least * values.max())).sort().values
-    assert torch.allclose(torch.linalg.eigvalsh(found), expected, atol=1e-3)
+    assert torch.allclose(torch.linalg.eigvalsh(covariance), expected, atol=1e-3)
 
 
 def test_principal_components_are_uncorrelated_of_unit_variance_and_keep_the_most() -> None:
@@ -90,9 +90,9 @@ def test_kmeans_finds_the_directions_that_there_are() -> None:
     chosen = torch.randint(5, (500,), generator=generator)
     lengths = torch.rand(500, 1, generator=generator) + 0.5
     samples = directions[chosen] * lengths + 0.02 * torch.randn(500, 5, generator=generator)
-    found = spherical_kmeans(samples, 40, generator)
-    assert torch.allclose(found.norm(dim=1), torch.ones(40), atol=1e-5)
-    assert ((found @ directions.T).max(0).values > 0.99).all()
+    centroids = spherical_kmeans(samples, 40, generator)
+    assert torch.allclose(centroids.norm(dim=1), torch.ones(40), atol=1e-5)
+    assert ((centroids @ directions.T).max(0).values > 0.99).all()
 
 
 def first_layers(count: int) -> nn.Sequential:
@@ -118,13 +118,13 @@ def test_fitted_layers_are_balanced_and_squeezing_ones_let_all_but_pass() -> Non
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
-    found = []
+    weights = []
     for seed in (0, 0, 1):
         features = first_layers(4)
         fit_backbone(features, textures(16, 48, 0), seed)
-        found.append(torch.cat([value.flatten() for value in features.state_dict().values()]))
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
+        weights.append(torch.cat([value.flatten() for value in features.state_dict().values()]))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
 
 
 def test_the_file_written_is_one_that_the_export_takes(tmp_path: Path) -> None:

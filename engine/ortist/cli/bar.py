@@ -16,8 +16,8 @@ __all__ = ["progress_bar"]
 def progress_bar(length: int) -> Iterator[Callable[[int, str | None], None]]:
     """Shows, on stderr, how much of ``length`` is done, with a note and the time left.
 
-    Nothing where stderr is no terminal. What is yielded is called with what is done in all (a
-    resumed run begins further on) and the note.
+    The function that it yields is called with what is done in all (a resumed run begins further on)
+    and the note, None for none. Nothing is shown where stderr is no terminal or ``length`` is 0.
     """
     if not sys.stderr.isatty() or length == 0:
         yield lambda done, note: None

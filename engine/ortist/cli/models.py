@@ -1,4 +1,7 @@
-"""``ortist models``: which there are, where they are, whether they are whole."""
+"""``ortist models``: which models there are, where they are, whether they are whole.
+
+The docstrings of the commands are what ``--help`` shows.
+"""
 
 from __future__ import annotations
 

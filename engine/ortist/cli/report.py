@@ -1,7 +1,8 @@
 """A report of a run: one HTML file with pictures, losses, times and settings.
 
-Self-contained: pictures are data URIs, curves are inline SVG, and there are no scripts. Every text
-in it is escaped, and a content security policy forbids whatever else a browser might load.
+The file needs no other: pictures are data URIs, curves are inline SVG, and there are no scripts.
+Every text in it is escaped, and a content security policy forbids whatever else a browser might
+load.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ __all__ = ["html_report"]
 _LONGEST = 1024
 """Pictures are reduced to this many pixels on the longer side."""
 _WIDTH, _HEIGHT, _MARGIN = 640, 260, 52
+"""Width, height and margin of a drawing of curves, in its own units."""
 _DECADES = 5
+"""Curves are logarithmic; what is more than this many decades below the highest loss is cut off."""
 _COLORS = ("#1b5ea8", "#c84c18", "#208044", "#804098", "#5a5a5a", "#b08000", "#008c96", "#c03070")
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
@@ -42,7 +45,11 @@ tr.changed { font-weight: 600 } svg { width: 100%; max-width: 48rem; height: aut
 
 
 def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
-    """``inputs`` by caption, then snapshots, result, loss curves, times and every option."""
+    """The report of a run as the text of an HTML file.
+
+    The result comes first, then ``inputs``, by their captions, and the snapshots, then curves of
+    the weighted losses, facts of the run, times by scale and every option.
+    """
     title = f"Ortist: {result.iterations} iterations"
     figures = [_figure(caption, image) for caption, image in inputs.items()]
     figures += [
@@ -83,6 +90,7 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
 
 
 def _figure(caption: str, image: Image.Image, kind: str = "") -> str:
+    """A picture with its caption, reduced, as a JPEG within the page."""
     image = image.convert("RGB")
     image.thumbnail((_LONGEST, _LONGEST))
     stream = io.BytesIO()
@@ -96,6 +104,7 @@ def _figure(caption: str, image: Image.Image, kind: str = "") -> str:
 
 
 def _terms(result: Result) -> dict[str, float]:
+    """The weighted losses of the result by their names."""
     final = result.final
     return {
         "total": final.total,
@@ -106,17 +115,19 @@ def _terms(result: Result) -> dict[str, float]:
 
 
 def _by_term(steps: Sequence[Progress]) -> dict[str, list[float]]:
+    """The curves by the names of the losses, step by step; those all 0 are left out."""
     names = ("total", "content", "style", "tv")
-    found = {name: [float(getattr(step.losses, name)) for step in steps] for name in names}
-    return {name: values for name, values in found.items() if any(values)}
+    series = {name: [float(getattr(step.losses, name)) for step in steps] for name in names}
+    return {name: values for name, values in series.items() if any(values)}
 
 
 def _by_layer(history: Sequence[Mapping[int, float]]) -> dict[str, list[float]]:
+    """The curves by the layers' names, step by step, of losses by layer."""
     return {f"layer {tap}": [losses[tap] for losses in history] for tap in history[0]}
 
 
 def _curves(series: Mapping[str, Sequence[float]]) -> str:
-    """Logarithmic curves over the iterations, with a legend."""
+    """An inline SVG of curves over the iterations, on a logarithmic scale, with a legend."""
     positive = [value for line in series.values() for value in line if value > 0] or [1.0]
     top = math.ceil(math.log10(max(positive)) + 1e-9)
     bottom = max(math.floor(math.log10(min(positive))), top - _DECADES)
@@ -156,28 +167,32 @@ def _curves(series: Mapping[str, Sequence[float]]) -> str:
 
 
 def _rows(pairs: Iterable[tuple[str, object]]) -> str:
+    """Rows of a table: name and value."""
     return "".join(
         f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in pairs
     )
 
 
 def _times(steps: Sequence[Progress]) -> str:
-    """Steps and milliseconds a step by scale; the entry to a scale counts with its first step."""
+    """Rows of a table: steps, seconds and milliseconds a step by scale.
+
+    What it takes to enter a scale counts with the scale's first step.
+    """
     rows = ["<tr><th>scale, pixels</th><th>steps</th><th>seconds</th><th>ms a step</th></tr>"]
     before = steps[0].seconds
     for scale, group in groupby(steps[1:], lambda step: step.scale):
-        found = list(group)
-        seconds = found[-1].seconds - before
-        before = found[-1].seconds
+        at_scale = list(group)
+        seconds = at_scale[-1].seconds - before
+        before = at_scale[-1].seconds
         rows.append(
-            f'<tr><td class="n">{scale}</td><td class="n">{len(found)}</td><td class="n">'
-            f'{seconds:.2f}</td><td class="n">{1000 * seconds / len(found):.1f}</td></tr>'
+            f'<tr><td class="n">{scale}</td><td class="n">{len(at_scale)}</td><td class="n">'
+            f'{seconds:.2f}</td><td class="n">{1000 * seconds / len(at_scale):.1f}</td></tr>'
         )
     return "".join(rows)
 
 
 def _options(options: Options) -> str:
-    """Every option; the ones that are not at their default stand out."""
+    """Rows of a table: every option, those that are not at their default marked as changed."""
     rows = []
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)

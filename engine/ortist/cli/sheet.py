@@ -1,6 +1,6 @@
 """The contact sheet: inputs, snapshots, result and loss curves in one picture.
 
-What a reader of the CS231n notebook sees cell by cell, side by side.
+It shows side by side what a reader of the CS231n notebook sees cell by cell. Lengths are pixels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from ..run.result import Result
 
 __all__ = ["contact_sheet"]
 
-_CELL = 256  # height of a picture on the sheet, in pixels; so are the margins below
+_CELL = 256
+"""The height of a picture on the sheet."""
 _GAP = 16
 _CAPTION = 26
 _CURVES_HEIGHT = 300
@@ -27,7 +28,11 @@ _DECADES = 5
 
 
 def contact_sheet(result: Result, inputs: Mapping[str, Image.Image]) -> Image.Image:
-    """``inputs`` (by caption), then the snapshots and the result, then the weighted losses."""
+    """The sheet of a run, an RGB image: pictures in rows, and the curves of losses below them.
+
+    First come ``inputs``, by their captions, then the snapshots, then the result. Losses are
+    weighted.
+    """
     cells = list(inputs.items())
     for iteration, painting in result.snapshots.items():
         if iteration != result.iterations:
@@ -54,12 +59,13 @@ def contact_sheet(result: Result, inputs: Mapping[str, Image.Image]) -> Image.Im
 
 
 def _fitted(image: Image.Image) -> Image.Image:
+    """The image in RGB at the height of a cell, its aspect kept up to 8 : 1."""
     width = min(max(1, round(image.width * _CELL / image.height)), 8 * _CELL)
     return image.convert("RGB").resize((width, _CELL), Image.Resampling.LANCZOS)
 
 
 def _rows(cells: Sequence[tuple[str, Image.Image]]) -> list[list[tuple[str, Image.Image]]]:
-    """Cells line by line, each line at most five pictures of 4:3 wide."""
+    """Cells (caption, image) in rows, each row at most as wide as five pictures of 4:3."""
     rows: list[list[tuple[str, Image.Image]]] = [[]]
     for cell in cells:
         used = sum(image.width + _GAP for _, image in rows[-1])
@@ -70,17 +76,21 @@ def _rows(cells: Sequence[tuple[str, Image.Image]]) -> list[list[tuple[str, Imag
 
 
 def _series(history: Sequence[Losses]) -> dict[str, list[float]]:
-    found = {
+    """The curves by their names: the weighted losses, step by step; those all 0 are left out."""
+    series = {
         "total": [losses.total for losses in history],
         "content": [losses.content for losses in history],
         "style": [losses.style for losses in history],
         "tv": [losses.tv for losses in history],
     }
-    return {name: values for name, values in found.items() if any(values)}
+    return {name: values for name, values in series.items() if any(values)}
 
 
 def _curves(result: Result, size: tuple[int, int]) -> Image.Image:
-    """The losses over the iterations, logarithmic, drawn at twice the size and reduced."""
+    """The losses over the iterations at ``size`` (width, height), on a logarithmic scale.
+
+    The curves are drawn at twice the size and reduced, which smooths them.
+    """
     scale = 2
     width, height = (side * scale for side in size)
     image = Image.new("RGB", (width, height), _PAPER)

@@ -1,4 +1,7 @@
-"""``ortist doctor``: what is here, and does it work."""
+"""``ortist doctor``: what is here, and does it work.
+
+The docstring of the command is what ``--help`` shows.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +48,11 @@ def doctor() -> None:
         except ModelError as error:
             print(f"model        {name}: {error}")
             code = error.exit_code
-    provider, seconds, error_found = _one_step(find_model().name)
-    fine = error_found < 1e-4
+    provider, seconds, difference = _one_step(find_model().name)
+    fine = difference < 1e-4
     print(
         f"step         {seconds * 1e3:.1f} ms at 64 x 64 on {provider}: "
-        f"{'right' if fine else f'WRONG, the loss is off by {error_found:.1e}'}"
+        f"{'right' if fine else f'WRONG, the loss is off by {difference:.1e}'}"
     )
     if not fine:
         raise ResourceError("ONNX Runtime computes wrongly here; install another version of it.")
@@ -57,7 +60,11 @@ def doctor() -> None:
 
 
 def _one_step(name: str) -> tuple[str, float, float]:
-    """Provider, seconds, and how far the style and TV losses are off what NumPy makes of them."""
+    """A step at 64 x 64 px: (provider, seconds, relative difference of its losses from NumPy's).
+
+    The difference is the sum of the style loss's and the total variation's, infinite where the
+    gradient is not finite.
+    """
     import numpy as np
 
     from ..network.bundle import find_model
@@ -87,5 +94,5 @@ def _one_step(name: str) -> tuple[str, float, float]:
     tv = float(np.square(rows).sum() + np.square(columns).sum())
     if not np.isfinite(gradient).all():
         return objective.provider, seconds, float("inf")
-    error = abs(losses.style - style) / style + abs(losses.tv - tv) / tv
-    return objective.provider, seconds, error
+    difference = abs(losses.style - style) / style + abs(losses.tv - tv) / tv
+    return objective.provider, seconds, difference

@@ -24,21 +24,22 @@ _LOCAL = ("-protocol_whitelist", "file,pipe")
 
 
 def find_ffmpeg() -> str:
-    """Its path; raises ResourceError where it is not installed."""
-    found = shutil.which("ffmpeg")
-    if found is None:
+    """The path of the program ffmpeg; raises ResourceError where it is not installed."""
+    program = shutil.which("ffmpeg")
+    if program is None:
         raise ResourceError(
             "video files need ffmpeg, which is not on the path; install it, or give - for Y4M on "
             "standard input and output, or names that end in .y4m."
         )
-    return found
+    return program
 
 
 @contextlib.contextmanager
 def decoded(path: Path) -> Iterator[IO[bytes]]:
-    """The file's first video stream as Y4M, 4:4:4, in BT.601's limited range.
+    """A stream of Y4M (jobs/y4m.py): the first video in ``path``, 4:4:4, BT.601's limited range.
 
-    Raises InputError where FFmpeg cannot read it.
+    Raises InputError where there is no such file or FFmpeg cannot read it, ResourceError where
+    there is no FFmpeg.
     """
     if not path.is_file():
         why = "is not a regular file" if path.exists() else "does not exist"
@@ -69,9 +70,10 @@ def decoded(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def encoded(path: Path, sound: Path | None = None) -> Iterator[IO[bytes]]:
-    """A stream for Y4M that becomes the video file ``path``, with the sound of ``sound`` copied.
+    """A stream for Y4M (jobs/y4m.py) that becomes the video file ``path`` when the block ends well.
 
-    Whole or absent. Raises OutputError where FFmpeg cannot write it.
+    The file is whole or absent. The sound of the file ``sound`` is copied into it; None for none.
+    Raises OutputError where FFmpeg cannot write it, ResourceError where there is no FFmpeg.
     """
     with atomic_path(path) as temporary, tempfile.TemporaryFile() as said:
         command = [find_ffmpeg(), *_QUIET, *_LOCAL, "-f", "yuv4mpegpipe", "-i", "pipe:0"]
@@ -103,7 +105,10 @@ def encoded(path: Path, sound: Path | None = None) -> Iterator[IO[bytes]]:
 def _started(
     command: list[str], said: IO[bytes], stdin: int | None = None, stdout: int | None = None
 ) -> subprocess.Popen[bytes]:
-    """In a session of its own: Ctrl-C is for the painter, which ends it in order."""
+    """FFmpeg, started in a session of its own; what it says on stderr goes into ``said``.
+
+    Ctrl-C is for the painter, which ends FFmpeg in order.
+    """
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL if stdin is None else stdin,
@@ -114,7 +119,7 @@ def _started(
 
 
 def _last(said: IO[bytes]) -> str:
-    """FFmpeg's last line, which says best what was wrong."""
+    """The last line that FFmpeg said, which tells best what was wrong; "" for none."""
     said.seek(0)
     lines = said.read().decode("utf-8", "replace").strip().splitlines()
     return lines[-1].strip() if lines else ""

@@ -14,12 +14,14 @@ from ..errors import InputError, OptionError
 __all__ = ["Found", "find_pictures"]
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
-"""What is taken from a folder; a file that is named is taken whatever it is called."""
+"""The suffixes of what is taken from a folder; a file that is named may be called anything."""
 
 
 class Found(NamedTuple):
-    """A picture's absolute path, its place below the folder or pattern that brought it, and its
-    ``name``: the path from where the folder, the pattern or itself was named.
+    """A picture that was found.
+
+    ``path`` is absolute. ``place`` is the path below the folder or pattern that brought it, the
+    file's own name where it was named itself. ``name`` is the path as the naming leads to it.
     """
 
     path: str
@@ -32,13 +34,14 @@ def find_pictures(
     without: str | PathLike[str] | None = None,
     also: Collection[str] = (),
 ) -> list[Found]:
-    """The pictures of files, folders (with all below, hidden ones left out) and glob patterns.
+    """The pictures that ``names`` stand for: files, folders with all below, and glob patterns.
 
-    In the order of ``names``, sorted within each, each file once. Nothing below the folder
-    ``without`` is taken from folders and patterns that are not below it themselves. Of folders,
-    files with a suffix in ``also`` are taken too. The place of a file is its name; of one from a
-    folder or a pattern, its path below the folder, or below what precedes the first wildcard. Files
-    that are named need not exist: opening them says it best.
+    They come in the order of ``names``, sorted within each, each file once. Hidden files and
+    folders below a folder are left out. From a folder, files with the suffix of a picture, or one
+    in ``also``, are taken. Nothing below the folder ``without`` is taken from folders and patterns
+    that are not below it themselves. The place of a picture from a pattern is its path below what
+    precedes the first wildcard. A file that is named need not exist: opening it says so best.
+
     Raises OptionError for a folder or pattern with no picture, InputError for a folder that cannot
     be read.
     """
@@ -65,6 +68,7 @@ def find_pictures(
 
 
 def _matching(pattern: str, barred: str | None, also: Collection[str]) -> Iterator[Found]:
+    """The files that match a pattern, and the pictures in folders that do."""
     parts = Path(pattern).parts
     magic = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     base = os.path.join(*parts[:magic]) if magic else os.curdir
@@ -79,6 +83,8 @@ def _matching(pattern: str, barred: str | None, also: Collection[str]) -> Iterat
 
 
 def _below(folder: str, base: str, barred: str | None, also: Collection[str]) -> Iterator[Found]:
+    """The pictures below ``folder``, placed below ``base``, none of them below ``barred``."""
+
     def unreadable(error: OSError) -> None:
         raise InputError(f"cannot read the folder {error.filename!r} ({error.strerror}).")
 
@@ -94,14 +100,16 @@ def _below(folder: str, base: str, barred: str | None, also: Collection[str]) ->
 
 
 def _placed(path: str, base: str) -> Found:
+    """The picture at ``path``, placed below ``base``."""
     return Found(os.path.abspath(path), os.path.relpath(path, base), path)
 
 
 def _barred(base: str, barred: str | None) -> str | None:
-    """None for what lies in the barred folder itself, and was named all the same."""
+    """``barred``, or None where ``base`` lies below it and was named all the same."""
     return None if _inside(base, barred) and os.path.realpath(base) != barred else barred
 
 
 def _inside(path: str, folder: str | None) -> bool:
+    """Whether ``path`` is ``folder`` or lies below it, links followed."""
     resolved = os.path.realpath(path)
     return folder is not None and (resolved + os.sep).startswith(os.path.join(folder, ""))

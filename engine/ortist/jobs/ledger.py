@@ -24,10 +24,11 @@ from ..files import is_temporary, sha256_of, unwritable
 __all__ = ["LEDGER", "Ledger", "file_sha256"]
 
 LEDGER = ".ortist-batch.jsonl"
+"""The name of the ledger's file in the output folder."""
 
 
 def file_sha256(path: str | PathLike[str]) -> str:
-    """In hex; "" for what cannot be read."""
+    """The SHA-256 of a regular file, in hex; "" for what is none or cannot be read."""
     try:
         return sha256_of(path) if os.path.isfile(path) else ""
     except OSError:
@@ -35,10 +36,11 @@ def file_sha256(path: str | PathLike[str]) -> str:
 
 
 class Ledger:
-    """The ledger of ``folder``, which is made if need be with ``folders``; a context manager.
+    """The ledger of the output folder ``folder``; a context manager, which closes it.
 
-    One batch at a time has a folder: raises OptionError while another does, and OutputError where
-    the folder or the file cannot be written.
+    ``folder`` and the other ``folders`` that pictures go to are made where they are missing. One
+    batch at a time has a folder: raises OptionError while another does, and OutputError where a
+    folder or the ledger cannot be written.
     """
 
     def __init__(self, folder: str, folders: Iterable[str] = ()) -> None:
@@ -76,14 +78,20 @@ class Ledger:
         self._stream.close()
 
     def holds(self, output: str, made_from: dict[str, str]) -> bool:
-        """Whether ``output`` is there, whole, and was made from just that."""
+        """Whether the picture ``output`` is there, whole, and was made from ``made_from``.
+
+        ``made_from`` is compared with what ``record`` was told, key by key.
+        """
         entry = self._entries.get(self._name(output))
         if entry is None or any(entry.get(key) != value for key, value in made_from.items()):
             return False
         return bool(entry.get("sha256")) and entry["sha256"] == file_sha256(output)
 
     def record(self, output: str, sha256: str, made_from: dict[str, str]) -> None:
-        """Raises OutputError."""
+        """Adds the line of a picture that is in place, with its SHA-256 and what it was made from.
+
+        Raises OutputError where the line cannot be written; the ledger is then as it was.
+        """
         entry = {"output": self._name(output), "sha256": sha256, **made_from}
         line = json.dumps(entry).encode() + b"\n"
         size = os.fstat(self._stream.fileno()).st_size
@@ -98,10 +106,11 @@ class Ledger:
         self._entries[entry["output"]] = entry
 
     def _name(self, output: str) -> str:
-        """With the folder, the ledger may be moved."""
+        """The path of ``output`` below the folder, so that the folder may be moved."""
         return os.path.relpath(output, self._folder).replace(os.sep, "/")
 
     def _read(self) -> dict[str, dict[str, Any]]:
+        """The lines by their picture's name, the last of each; a line cut off is removed."""
         self._stream.seek(0)
         data = self._stream.read()
         whole = data.rfind(b"\n") + 1
@@ -114,7 +123,7 @@ class Ledger:
         return entries
 
     def _sweep(self) -> None:
-        """Removes what killed processes were writing; the folders are this batch's alone."""
+        """Removes what killed writers left in the folders, which are this batch's alone."""
         for folder in self._folders:
             for name in os.listdir(folder):
                 if is_temporary(name):
@@ -123,7 +132,10 @@ class Ledger:
 
 
 def _lock(stream: io.FileIO, folder: str) -> None:
-    """Until the stream is closed; nothing where the system or the file system has no such locks."""
+    """Locks the ledger until its stream is closed; raises OptionError where another batch has it.
+
+    Does nothing where the system or the file system has no such locks.
+    """
     try:
         import fcntl
     except ImportError:

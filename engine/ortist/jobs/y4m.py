@@ -1,10 +1,11 @@
 """YUV4MPEG2 (Y4M): uncompressed video in a stream, frame after frame.
 
 A line of text, ``YUV4MPEG2 W640 H480 F25:1 Ip A1:1 C420jpeg``, then for every frame a line that
-begins with ``FRAME`` and the planes Y, Cb, Cr (mjpegtools, yuv4mpeg(5)). Y4M says nothing of the
-matrix; assumed here is BT.601 (ITU-R BT.601-7, section 2.5), in its limited range, 16 to 235 and 16
-to 240, unless the header has XCOLORRANGE=FULL, as FFmpeg writes it. What is read so and written so
-comes back the same, whatever the matrix was; only the painter sees slightly other colours.
+begins with ``FRAME`` and the planes Y, Cb, Cr, 8 bits a sample (mjpegtools, yuv4mpeg(5)). Y4M says
+nothing of the matrix; assumed here is BT.601 (ITU-R BT.601-7, section 2.5), in its limited range,
+16 to 235 and 16 to 240, unless the header has XCOLORRANGE=FULL, as FFmpeg writes it. What is read
+so and written so comes back the same, whatever the matrix was; only the painter sees slightly other
+colours.
 """
 
 from __future__ import annotations
@@ -28,15 +29,19 @@ _SHRINK = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "mono": None}
 """How much narrower and lower the chroma planes are; None for no chroma."""
 
 _SPACES = re.compile("420(jpeg|mpeg2|paldv)?|422|444|mono")
+"""Colour spaces that can be read: what stands after C in a header."""
 _LONGEST_LINE = 1024
+"""Bytes of a line of text at most, with its end."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """``width`` and ``height`` in pixels, ``rate`` in frames a second, ``aspect`` of a pixel.
+    """What a stream's first line says of every frame.
 
-    ``space`` as it is written after C: 420jpeg and its kin, 422, 444 or mono. Where a 420's chroma
-    sits makes half a pixel of difference to it and is not regarded.
+    ``width`` and ``height`` are in pixels, ``rate`` in frames a second, ``aspect`` is a pixel's
+    width to its height, 0:0 where it is not known. ``space`` is what stands after C: 420jpeg and
+    its kin, 422, 444 or mono. Where a 420's chroma sits makes half a pixel of difference to it and
+    is not regarded.
     """
 
     width: int
@@ -47,11 +52,12 @@ class Header:
     full_range: bool = False
 
     def scaled(self, width: int, height: int, space: str) -> Header:
+        """The header of the video at another size, in pixels, and in another colour space."""
         return replace(self, width=width, height=height, space=space)
 
     @property
     def planes(self) -> list[tuple[int, int]]:
-        """(height, width) of Y and, if there are any, Cb and Cr; odd sides are rounded up."""
+        """(height, width) of Y and, unless it is mono, of Cb and Cr; halves are rounded up."""
         shrink = _SHRINK["mono" if self.space == "mono" else self.space[:3]]
         luma = (self.height, self.width)
         if shrink is None:
@@ -61,7 +67,11 @@ class Header:
 
 
 def read_header(stream: IO[bytes]) -> Header:
-    """Raises InputError for what is no Y4M, is interlaced, or has other than 8 bits a sample."""
+    """The header of a stream, read from its beginning.
+
+    Raises InputError for what is no Y4M, has no size or frame rate, is interlaced, or is in another
+    colour space than ``Header`` names, 10 bits a sample among them.
+    """
     line = _line(stream)
     if not line.startswith(b"YUV4MPEG2 "):
         raise InputError(
@@ -102,7 +112,7 @@ def read_header(stream: IO[bytes]) -> Header:
 
 
 def read_frame(stream: IO[bytes], header: Header) -> NDArray[np.uint8] | None:
-    """The next frame as sRGB, uint8 [H, W, 3]; None at the end.
+    """The next frame as sRGB, uint8 [H, W, 3]; None at the end of the stream.
 
     Raises EOFError where the stream ends within a frame, InputError where it holds something else.
     """
@@ -122,6 +132,7 @@ def read_frame(stream: IO[bytes], header: Header) -> NDArray[np.uint8] | None:
 
 
 def write_header(stream: IO[bytes], header: Header) -> None:
+    """Writes the line that begins a stream; raises OSError where the stream does."""
     rate = f"{header.rate.numerator}:{header.rate.denominator}"
     kind = " XCOLORRANGE=FULL" if header.full_range else ""
     stream.write(
@@ -131,17 +142,22 @@ def write_header(stream: IO[bytes], header: Header) -> None:
 
 
 def write_frame(stream: IO[bytes], header: Header, pixels: NDArray[np.uint8]) -> None:
-    """``pixels`` as ``read_frame`` gives them."""
+    """Writes a frame of sRGB ``pixels``, uint8 [H, W, 3], of the header's size.
+
+    Raises OSError where the stream does.
+    """
     stream.write(b"FRAME\n")
     for plane in _from_rgb(pixels, header):
         stream.write(plane.tobytes())
 
 
 def _line(stream: IO[bytes]) -> bytes:
+    """The next line with its end, or 1024 bytes of a longer one."""
     return stream.readline(_LONGEST_LINE)
 
 
 def _exactly(stream: IO[bytes], count: int) -> bytearray:
+    """The next ``count`` bytes; raises EOFError where there are fewer."""
     data = bytearray()
     while len(data) < count:
         block = stream.read(min(count - len(data), 2**20))
@@ -151,7 +167,6 @@ def _exactly(stream: IO[bytes], count: int) -> bytearray:
     return data
 
 
-# R'G'B' in [0, 1] -> Y' in [0, 1], Cb and Cr in [-1/2, 1/2], from K_R = 0.299 and K_B = 0.114.
 _KR, _KB = 0.299, 0.114
 _TO_YCC = np.array(
     [
@@ -160,17 +175,19 @@ _TO_YCC = np.array(
         [0.5, (_KR + _KB - 1) / (2 - 2 * _KR), -_KB / (2 - 2 * _KR)],
     ],
 )
+"""R'G'B' in [0, 1] -> Y' in [0, 1], Cb and Cr in [-1/2, 1/2], from K_R = 0.299 and K_B = 0.114."""
 _TO_RGB = np.linalg.inv(_TO_YCC)
 
 
 def _scales(header: Header) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What Y, Cb and Cr are multiplied by and what is then added, to be levels of 255."""
+    """What Y, Cb and Cr are multiplied by, and what is then added, to be levels from 0 to 255."""
     if header.full_range:
         return np.array([255, 255, 255], np.float32), np.array([0, 128, 128], np.float32)
     return np.array([219, 224, 224], np.float32), np.array([16, 128, 128], np.float32)
 
 
 def _to_rgb(planes: list[_Plane], header: Header) -> NDArray[np.uint8]:
+    """Planes [h, w], one or three -> sRGB, uint8 [H, W, 3]; chroma is enlarged bilinearly."""
     size = (header.width, header.height)
     scale, zero = _scales(header)
     if len(planes) == 1:
@@ -184,6 +201,7 @@ def _to_rgb(planes: list[_Plane], header: Header) -> NDArray[np.uint8]:
 
 
 def _from_rgb(pixels: NDArray[np.uint8], header: Header) -> list[_Plane]:
+    """sRGB, uint8 [H, W, 3] -> planes [h, w], one or three; chroma is averaged."""
     scale, zero = _scales(header)
     values = pixels.astype(np.float32) / 255 @ _TO_YCC.T.astype(np.float32) * scale + zero
     sizes = header.planes
@@ -198,10 +216,12 @@ def _from_rgb(pixels: NDArray[np.uint8], header: Header) -> list[_Plane]:
 def _resized(
     plane: NDArray[np.generic], size: tuple[int, int], how: Image.Resampling
 ) -> NDArray[np.float32]:
+    """A plane [h, w] at ``size`` (width, height), in float32."""
     image = Image.fromarray(np.asarray(plane, np.float32))
     return np.asarray(image if image.size == size else image.resize(size, how))
 
 
 def _rounded(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    result: NDArray[np.uint8] = (np.clip(values, 0, 255) + 0.5).astype(np.uint8)
-    return result
+    """Numbers, clipped to [0, 255], -> the nearest levels, uint8."""
+    levels: NDArray[np.uint8] = (np.clip(values, 0, 255) + 0.5).astype(np.uint8)
+    return levels

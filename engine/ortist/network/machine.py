@@ -1,4 +1,4 @@
-"""What memory this machine, or this process's control groups, have left."""
+"""The memory that this machine, and this process's control groups, have left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["available_memory"]
 
 def available_memory() -> int:
     """Bytes that this process may take without others being pushed out; 0 where nothing says."""
-    free = _of_machine()
+    free = _machine_memory()
     for folder in control_groups():
         try:
             limit = int((folder / "memory.max").read_text(encoding="ascii"))
@@ -26,7 +26,8 @@ def available_memory() -> int:
     return free
 
 
-def _of_machine() -> int:
+def _machine_memory() -> int:
+    """Bytes that the machine has left, whatever this process is allowed; 0 where nothing says."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return 1024 * int(

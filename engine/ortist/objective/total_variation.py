@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Field, bands
+from ..arrays import Field, row_slices
 
 __all__ = ["add_variation", "total_variation", "variation_norm"]
 
@@ -71,7 +71,7 @@ def variation_norm(image: Field, form: str, wraps: bool = False) -> float:
 def _strips(image: Field, wraps: bool) -> Iterator[tuple[slice, NDArray[Any], tuple[slice, slice]]]:
     """Rows, the pixels there with their neighbours, and where in those the rows' own ones are."""
     height, width = image.shape[2:]
-    for rows in bands(image):
+    for rows in row_slices(image):
         if wraps:
             places = [i % height for i in range(rows.start - 1, rows.stop + 1)]
             pixels = np.pad(np.asarray(image).take(places, 2), ((0, 0),) * 3 + ((1, 1),), "wrap")

@@ -1,7 +1,8 @@
 """Whose colours the picture has: the style's, or, in three ways, the content's.
 
-All functions are pure and take sRGB values [H, W, 3], float32 in [0, 1]. Statistics are computed in
-float64; of the picture that colours are taken from to match affinely, rows suffice (``Rows``).
+All functions are pure. Pictures are sRGB values [H, W, 3], float32 in [0, 1]; statistics of their
+colours are computed in float64. The picture whose colours ``match_affine`` takes may be ``Rows``
+(arrays.py), which need not be in memory.
 """
 
 from __future__ import annotations
@@ -11,21 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import row_bands
+from ..arrays import Array, pixel_row_slices
 
 __all__ = ["colored_noise", "luminance_of", "match_affine", "match_histogram"]
-
-Array = NDArray[np.float32]
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Y of YIQ and of YCbCr (ITU-R BT.601)."""
 _LEAST_VARIANCE = 1e-6
 """A quarter of an 8-bit level, squared: what varies less is flat, and is not blown up."""
 _QUANTILES = np.linspace(0, 1, 1025)
+"""The shares of pixels at which two histograms are compared."""
 
 
 def luminance_of(values: Array, content: Array) -> Array:
-    """The luminance Y of ``values`` with the chroma of ``content``, both [H, W, 3].
+    """A picture [H, W, 3] in [0, 1] of the luminance Y of ``values`` and the chroma of ``content``.
 
     Luminance-only transfer: Gatys, Bethge, Hertzmann and Shechtman, "Preserving Color in Neural
     Artistic Style Transfer", 2016, section 4, in YIQ; here after painting and not before it. What
@@ -36,8 +36,8 @@ def luminance_of(values: Array, content: Array) -> Array:
     # The largest share of the chroma that keeps the pixel's wanted + share * chroma in [0, 1].
     room = np.where(chroma > 0, 1 - wanted, wanted)
     share = np.min(room / np.maximum(np.abs(chroma), 1e-9), axis=-1, keepdims=True)
-    found: Array = (wanted + np.clip(share, 0, 1) * chroma).clip(0, 1).astype(np.float32)
-    return found
+    shown: Array = (wanted + np.clip(share, 0, 1) * chroma).clip(0, 1).astype(np.float32)
+    return shown
 
 
 def match_affine(values: Array, like: Any) -> Array:
@@ -53,23 +53,24 @@ def match_affine(values: Array, like: Any) -> Array:
 
 
 def _affine(values: Array, like: Any) -> Array:
+    """``match_affine`` before it clips, a new array."""
     mean, covariance = _moments(values)
     mean_like, covariance_like = _moments(like)
     root = _power(covariance, 0.5)
     inverse = _power(covariance, -0.5)
     transform = inverse @ _power(root @ covariance_like @ root, 0.5) @ inverse
-    found = (values - mean) @ transform.T + mean_like
-    matched: Array = found.astype(np.float32)
+    moved = (values - mean) @ transform.T + mean_like
+    matched: Array = moved.astype(np.float32)
     return matched
 
 
 def colored_noise(noise: Array, mean: NDArray[Any], covariance: NDArray[Any]) -> Array:
-    """White noise [..., 3] of variance 1 -> noise whose colours have that mean and covariance.
+    """White noise [..., 3] of variance 1 -> colours with ``mean`` [3] and ``covariance`` [3, 3].
 
     What leaves [0, 1] is clipped.
     """
-    found: Array = (noise @ _power(covariance, 0.5) + mean).clip(0, 1).astype(np.float32)
-    return found
+    colors: Array = (noise @ _power(covariance, 0.5) + mean).clip(0, 1).astype(np.float32)
+    return colors
 
 
 def match_histogram(values: Array, like: Array) -> Array:
@@ -90,35 +91,38 @@ def match_histogram(values: Array, like: Array) -> Array:
 
 
 def _quantiles(plane: Array) -> NDArray[np.float64]:
-    """As np.quantile's, which takes five times as long for so many."""
+    """The values of ``plane`` at ``_QUANTILES`` [1025], linear between two pixels.
+
+    np.quantile gives the same and takes five times as long for so many.
+    """
     ordered = np.sort(plane, axis=None).astype(np.float64)
     place = _QUANTILES * (ordered.size - 1)
     below = place.astype(int)
     above = np.minimum(below + 1, ordered.size - 1)
-    found: NDArray[np.float64] = ordered[below] + (place - below) * (
+    quantiles: NDArray[np.float64] = ordered[below] + (place - below) * (
         ordered[above] - ordered[below]
     )
-    return found
+    return quantiles
 
 
 def _moments(values: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean [3] and covariance [3, 3] of the colours."""
     count = values.shape[0] * values.shape[1]
     total, product = np.zeros(3), np.zeros((3, 3))
-    for rows in row_bands(values):
+    for rows in pixel_row_slices(values):
         total += values[rows].sum((0, 1), dtype=np.float64)
     mean = total / count
-    for rows in row_bands(values):
+    for rows in pixel_row_slices(values):
         centred = values[rows].reshape(-1, 3) - mean
         product += centred.T @ centred
     return mean, product / count
 
 
 def _power(matrix: NDArray[np.float64], power: float) -> NDArray[np.float64]:
-    """Of a symmetric positive matrix; a negative power leaves the flat directions out."""
+    """A symmetric positive matrix [3, 3] to a power; a negative one leaves flat directions out."""
     values, vectors = np.linalg.eigh(matrix)
     powers = np.maximum(values, 0) ** power if power > 0 else np.zeros(3)
     if power < 0:
         np.power(values, power, where=values > _LEAST_VARIANCE, out=powers)
-    found: NDArray[np.float64] = (vectors * powers) @ vectors.T
-    return found
+    result: NDArray[np.float64] = (vectors * powers) @ vectors.T
+    return result

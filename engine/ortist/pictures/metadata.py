@@ -16,29 +16,35 @@ _KEPT = {
     *(Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime),
     *(Base.Artist, Base.Copyright),
 }
-"""Of the first directory; others are about the file's layout, or orientation, which is reset."""
+"""Tags of the first directory that are kept.
+
+The others are about the file's layout, or the orientation, which is reset.
+"""
 _DROPPED = {
-    # Makers' notes point into the old file and may hold previews of it; sizes are the photo's.
     *(Base.MakerNote, Base.ExifInteroperabilityOffset, Base.UserComment),
     *(Base.ExifImageWidth, Base.ExifImageHeight, Base.ColorSpace),
 }
+"""Tags of the other directories that are not kept.
+
+Makers' notes point into the old file and may hold previews of it; sizes are the photo's.
+"""
 _LONGEST, _LARGEST = 4096, 24_576
 """Bytes of one tag and of all: JPEG holds 64 KiB, of which the settings need some."""
 _ASCII = b"ASCII\0\0\0"
 
 
 def exif_of(image: Image.Image) -> bytes:
-    """The EXIF of ``image`` that is about how it was taken, b"" for none.
+    """The EXIF of ``image`` that is about how it was taken, encoded; b"" for none.
 
-    Without orientation, thumbnails, makers' notes and sizes, which a painting of it does not share,
-    and without tags of more than 4 KiB; more than 24 KiB in all are left behind.
+    Orientation, thumbnails, makers' notes and sizes are left out, since a painting does not share
+    them, and tags of more than 4 KiB. What then has more than 24 KiB, or cannot be read, is b"".
     """
     try:
         old, new = image.getexif(), Image.Exif()
         new.update({tag: old[tag] for tag in old if tag in _KEPT and _short(old[tag])})
         for directory in (IFD.Exif, IFD.GPSInfo):
-            found = dict(old.get_ifd(directory))
-            kept = {t: v for t, v in found.items() if t not in _DROPPED and _short(v)}
+            tags = dict(old.get_ifd(directory))
+            kept = {t: v for t, v in tags.items() if t not in _DROPPED and _short(v)}
             new.get_ifd(directory).update(kept)
         data = new.tobytes() if has_tags(new) else b""
         with_text(data, "")  # that it can be read and written again
@@ -50,22 +56,23 @@ def exif_of(image: Image.Image) -> bytes:
 
 
 def has_tags(exif: Image.Exif) -> bool:
+    """Whether any of the directories of ``exif`` holds a tag."""
     return bool(len(exif) or exif.get_ifd(IFD.Exif) or exif.get_ifd(IFD.GPSInfo))
 
 
-def _short(value: Any) -> bool:
-    return len(value) <= _LONGEST if isinstance(value, (bytes, str, tuple)) else True
-
-
 def with_text(exif: bytes, text: str | None) -> Image.Exif:
-    """``exif`` with ``text``, which should be ASCII, as its UserComment."""
-    found = Image.Exif()
-    found.load(exif)
-    directories = {tag: dict(found.get_ifd(tag)) for tag in (IFD.Exif, IFD.GPSInfo)}
+    """Encoded ``exif``, decoded, with ``text`` as its UserComment; with None as it is.
+
+    Raises UnicodeEncodeError for a text that is not ASCII, and whatever Pillow does for ``exif``
+    that ``exif_of`` did not make.
+    """
+    given = Image.Exif()
+    given.load(exif)
+    directories = {tag: dict(given.get_ifd(tag)) for tag in (IFD.Exif, IFD.GPSInfo)}
     if text is not None:
         directories[IFD.Exif][Base.UserComment] = _ASCII + text.encode("ascii")
     made = Image.Exif()
-    made.update({tag: found[tag] for tag in found if tag not in directories})
+    made.update({tag: given[tag] for tag in given if tag not in directories})
     for tag, values in directories.items():
         if values:
             made.get_ifd(tag).update(values)
@@ -74,7 +81,7 @@ def with_text(exif: bytes, text: str | None) -> Image.Exif:
 
 
 def text_of(image: Image.Image) -> str | None:
-    """The UserComment of an opened picture, if there is one in ASCII."""
+    """The UserComment of an opened picture; None where there is none, or it is not ASCII."""
     comment = image.getexif().get_ifd(IFD.Exif).get(Base.UserComment)
     if not isinstance(comment, bytes) or not comment.startswith(_ASCII):
         return None
@@ -82,3 +89,8 @@ def text_of(image: Image.Image) -> str | None:
         return comment.removeprefix(_ASCII).decode("ascii").rstrip("\0 ")
     except UnicodeDecodeError:
         return None
+
+
+def _short(value: Any) -> bool:
+    """Whether a tag's value is a number, or has no more than 4096 bytes, letters or numbers."""
+    return len(value) <= _LONGEST if isinstance(value, (bytes, str, tuple)) else True

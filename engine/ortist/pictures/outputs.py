@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..arrays import Rows, row_bands
+from ..arrays import Rows, pixel_row_slices
 from ..errors import OptionError
 from ..files import atomic_writer
 from .metadata import has_tags, with_text
@@ -29,11 +29,16 @@ _WRITABLE = {
     ".bmp": "BMP",
 }
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+"""Pixels on one side that a format holds at most."""
 _TIFF_BYTES = 2**32 - 2**24
-"""Its offsets have 32 bits; how well pixels deflate, and whether they have alpha, is known late."""
+"""The most that a TIFF may take before it is deflated: its offsets have 32 bits.
+
+How well pixels deflate, and whether they have alpha, is known late.
+"""
 _ALPHA = ("PNG", "TIFF", "WEBP")
+"""The formats that hold transparency."""
 _BY_ROWS = {"PNG": write_png, "TIFF": write_tiff}
-"""The formats of 16 bits, and those whose pixels need not be in memory all at once."""
+"""The formats that hold 16 bits, and whose pixels need not be in memory all at once."""
 _SAVE: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
     "WEBP": {"lossless": True},
@@ -41,9 +46,10 @@ _SAVE: dict[str, dict[str, Any]] = {
 
 
 def picture_format(path: Path, size: tuple[int, int] = (1, 1)) -> str:
-    """Pillow's name of the format that the suffix stands for.
+    """Pillow's name of the format that the suffix of ``path`` stands for.
 
-    Raises OptionError for an unknown one, and for one that cannot hold a picture of ``size``.
+    Raises OptionError for an unknown suffix, and for a format that cannot hold a picture of
+    ``size``, (width, height) in pixels.
     """
     form = _WRITABLE.get(path.suffix.lower())
     if form is None:
@@ -61,10 +67,10 @@ def picture_format(path: Path, size: tuple[int, int] = (1, 1)) -> str:
 
 
 def output_depth(path: Path, asked: int | None, size: tuple[int, int] = (1, 1)) -> int:
-    """Bits per channel to write: what was asked for, else 16 in TIFF and 8 elsewhere.
+    """Bits per channel to write, 8 or 16: what was ``asked`` for, else 16 in TIFF and 8 elsewhere.
 
-    Raises OptionError for 16 in a format that holds 8, and as ``picture_format``, for a TIFF that
-    would pass 4 GB too.
+    Raises OptionError where ``picture_format`` does, for 16 bits in a format that holds 8, and for
+    a TIFF that could pass 4 GB.
     """
     form = picture_format(path, size)
     if asked == 16 and form not in _BY_ROWS:
@@ -82,12 +88,18 @@ def output_depth(path: Path, asked: int | None, size: tuple[int, int] = (1, 1)) 
 
 
 def holds_alpha(path: Path) -> bool:
-    """Whether the format keeps transparency; without it, the picture is laid over white."""
+    """Whether the format that the suffix stands for keeps transparency.
+
+    In another one a picture is laid over white. Raises OptionError for an unknown suffix.
+    """
     return picture_format(path) in _ALPHA
 
 
 def takes_rows(path: Path) -> bool:
-    """Whether a picture in that format can be written without having all of it in memory."""
+    """Whether a picture in that format can be written without having all of it in memory.
+
+    Raises OptionError for an unknown suffix.
+    """
     return picture_format(path) in _BY_ROWS
 
 
@@ -98,11 +110,12 @@ def save_picture(
     exif: bytes = b"",
     text: str | None = None,
 ) -> None:
-    """Writes the picture, tagged as sRGB, whole or not at all.
+    """Writes the picture to ``path``, tagged as sRGB, whole or not at all.
 
-    ``depth`` is as for ``output_depth``. ``exif`` (metadata.py) goes along, with ``text`` as its
-    UserComment, where the format holds it: BMP holds none, nor a profile. Raises OptionError or
-    OutputError.
+    ``depth`` is in bits a channel, None for what ``output_depth`` chooses. ``exif``
+    (pictures/metadata.py) goes along, with ``text``, ASCII, as its UserComment; BMP holds neither,
+    nor a profile. Raises OptionError where ``output_depth`` does, OutputError where the file cannot
+    be written.
     """
     depth = output_depth(path, depth, painting.size)
     form = picture_format(path)
@@ -124,7 +137,7 @@ def save_picture(
 
 
 class _Levels:
-    """A painting's levels, [H, W, 3 or 4], made as rows of them are asked for."""
+    """A painting's levels, uint8 or uint16 [H, W, 3 or 4], made as rows of them are asked for."""
 
     def __init__(self, painting: Painting, depth: int) -> None:
         self._painting, self._depth = painting, depth
@@ -135,7 +148,8 @@ class _Levels:
         return self._painting.rows(rows).levels(self._depth)
 
     def whole(self) -> Levels:
+        """All levels, in memory."""
         levels = np.empty(self.shape, self.dtype)
-        for rows in row_bands(self._painting.values):
+        for rows in pixel_row_slices(self._painting.values):
             levels[rows] = self[rows]
         return levels

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-__all__ = ["convert", "srgb_profile", "to_srgb"]
+from ..arrays import Array
 
-_Array = NDArray[np.float32]
+__all__ = ["convert", "srgb_profile", "to_srgb"]
 
 _ROWS = 2**18
 """Pixels converted at once, which bounds the memory that float64 takes."""
@@ -25,30 +25,35 @@ _ROWS = 2**18
 
 @functools.cache
 def srgb_profile() -> bytes:
-    """LittleCMS's sRGB profile with a fixed date, so that the same picture is the same bytes."""
+    """LittleCMS's sRGB profile, dated 2026 whenever it is made: one picture, the same bytes."""
     made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     made[24:36] = struct.pack(">6H", 2026, 1, 1, 0, 0, 0)
     return bytes(made)
 
 
 def convert(image: Image.Image, profile: bytes) -> Image.Image:
-    """An L, RGB or CMYK image to 8-bit sRGB; a damaged or foreign profile is passed over."""
+    """An L, RGB or CMYK image of 8 bits -> an RGB one in sRGB, by LittleCMS.
+
+    Where the profile is sRGB's own, damaged, or made for other colours, the image is returned as it
+    is.
+    """
     if profile == srgb_profile():
         return image
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        found = ImageCms.profileToProfile(
+        converted = ImageCms.profileToProfile(
             image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image
-    return image if found is None else found
+    return image if converted is None else converted
 
 
-def to_srgb(values: _Array, profile: bytes) -> _Array | None:
-    """``values``, [H, W, 1 or 3] in [0, 1], by ``profile`` to sRGB in place, if it can be computed.
+def to_srgb(values: Array, profile: bytes) -> Array | None:
+    """``values``, [H, W, 1 or 3] in [0, 1], brought to sRGB in place by ``profile``, and returned.
 
-    None where it cannot: it is damaged, of other channels, or made of tables instead of a matrix.
+    Returns None, and leaves ``values`` as they were, where the profile is damaged, of other
+    channels, or made of tables instead of a matrix.
     """
     if profile == srgb_profile():
         return values
@@ -73,35 +78,38 @@ def to_srgb(values: _Array, profile: bytes) -> _Array | None:
 
 
 def _encoded(linear: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Linear light -> sRGB (IEC 61966-2-1)."""
+    """Linear light in [0, 1] -> sRGB in [0, 1] (IEC 61966-2-1)."""
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def _tags(profile: bytes, channels: int) -> dict[str, bytes]:
-    """The elements of a profile by signature; raises ValueError for one of another kind."""
+    """The elements of a profile by signature; raises ValueError for one of other channels."""
     space, connection = profile[16:20], profile[20:24]
     if space != {1: b"GRAY", 3: b"RGB "}[channels] or (channels == 3 and connection != b"XYZ "):
         raise ValueError("a profile for other colours")
     (count,) = struct.unpack_from(">I", profile, 128)
-    found = {}
+    elements = {}
     for index in range(min(count, 100)):
         name, offset, size = struct.unpack_from(">4sII", profile, 132 + 12 * index)
-        found[name.decode("latin-1")] = profile[offset : offset + size]
-    return found
+        elements[name.decode("latin-1")] = profile[offset : offset + size]
+    return elements
 
 
 def _primaries(tags: dict[str, bytes]) -> NDArray[np.float64]:
-    """Linear RGB -> XYZ under D50, [3, 3]."""
+    """The matrix [3, 3] from linear RGB to XYZ under D50; raises ValueError where there is none."""
     elements = [tags[name] for name in ("rXYZ", "gXYZ", "bXYZ")]
     if any(element[:4] != b"XYZ " for element in elements):
         raise ValueError("no XYZ")
     columns = [struct.unpack_from(">3i", element, 8) for element in elements]
-    found: NDArray[np.float64] = np.array(columns, np.float64).T / 65536
-    return found
+    matrix: NDArray[np.float64] = np.array(columns, np.float64).T / 65536
+    return matrix
 
 
-def _curve(element: bytes) -> tuple[float, ...] | _Array:
-    """(g, a, b, c, d, e, f) of a parametric curve, or a table of values over [0, 1]."""
+def _curve(element: bytes) -> tuple[float, ...] | Array:
+    """(g, a, b, c, d, e, f) of a parametric curve, or a table of values over [0, 1].
+
+    Raises ValueError, IndexError or struct.error for what is no curve.
+    """
     if element[:4] == b"curv":
         (count,) = struct.unpack_from(">I", element, 8)
         if count > 1:
@@ -121,13 +129,16 @@ def _curve(element: bytes) -> tuple[float, ...] | _Array:
     return (g, a, b, c, d, e, f)
 
 
-def _applied(curve: tuple[float, ...] | _Array, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Section 10.18, function type 4: (a x + b)^g + e where x >= d, else c x + f."""
+def _applied(curve: tuple[float, ...] | Array, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A curve at ``values`` in [0, 1], clipped to [0, 1].
+
+    Section 10.18, function type 4: (a x + b)^g + e where x >= d, else c x + f.
+    """
     if isinstance(curve, np.ndarray):
         return np.interp(values, np.linspace(0, 1, len(curve)), curve)
     g, a, b, c, d, e, f = curve
     with np.errstate(all="ignore"):
         high = np.maximum(a * values + b, 0) ** g + e
-        found = np.nan_to_num(np.where(values >= d, high, c * values + f))
-    clipped: NDArray[np.float64] = np.clip(found, 0, 1)
+        linear = np.nan_to_num(np.where(values >= d, high, c * values + f))
+    clipped: NDArray[np.float64] = np.clip(linear, 0, 1)
     return clipped

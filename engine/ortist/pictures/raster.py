@@ -1,4 +1,10 @@
-"""A picture that was read, and one that is to be written: levels, values and alpha."""
+"""Pictures in memory: one that was read (``Raster``) and one that is to be written (``Painting``).
+
+Numbers of a picture come in two forms. Levels are whole: uint8 from 0 to 255 or uint16 from 0 to
+65535. Values are float32, and [0, 1] holds what a display can show. ``unit`` makes values of levels
+and ``to_levels`` levels of values; both hold sRGB, which is not linear in light. Reading a picture
+is in pictures/reading.py, writing one in pictures/outputs.py.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +31,7 @@ __all__ = [
 ]
 
 Levels = NDArray[Any]
-"""Of uint8 or uint16."""
+"""An array of uint8, from 0 to 255, or of uint16, from 0 to 65535."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,10 @@ class Source:
 class Raster:
     """A picture that was read.
 
-    ``pixels`` is upright sRGB, [H, W, 3], transparency laid over white; ``alpha`` is [H, W] of the
-    same type, None for an opaque picture. Both may be ``Rows`` (stored.py), not NumPy arrays.
-    ``exif`` is what a painting of it may carry (metadata.py).
+    ``pixels`` are levels [H, W, 3] of upright sRGB, transparency laid over white. ``alpha`` is
+    [H, W] in levels of the same type, None for an opaque picture. Either may be a NumPy array or
+    ``Rows`` (arrays.py), which need not be in memory. ``exif`` is what a painting of the picture
+    may carry (pictures/metadata.py), b"" for nothing. ``source`` is None for what was no file.
     """
 
     pixels: Any
@@ -52,87 +59,35 @@ class Raster:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height)."""
+        """(width, height) in pixels."""
         return self.pixels.shape[1], self.pixels.shape[0]
 
     @property
     def image(self) -> Image.Image:
-        """As an 8-bit RGB image."""
+        """The pixels as an 8-bit RGB image, without the alpha."""
         return Image.fromarray(in_depth(self.pixels[:], 8))
 
     def planes(self) -> Field:
-        """The pixels as [1, 3, H, W]: levels, or, of more than 8 bits, values in [0, 1]."""
-        return planes_of(self.pixels)
+        """The pixels as [1, 3, H, W]: levels of 8 bits, or, of 16, values in [0, 1]."""
+        return _planes_of(self.pixels)
 
     def alpha_planes(self) -> Field | None:
-        """The same of the alpha, [1, 1, H, W]."""
-        return None if self.alpha is None else planes_of(self.alpha)
+        """The alpha as [1, 1, H, W], levels of 8 bits or values in [0, 1]; None where opaque."""
+        return None if self.alpha is None else _planes_of(self.alpha)
 
 
-def planes_of(levels: Levels | Rows) -> Field:
-    planes = levels.planes if isinstance(levels, Rows) else _planar(levels[:])
-    return planes if planes.dtype == np.uint8 else Derived(unit, planes)
-
-
-def _planar(levels: Levels) -> Levels:
-    """[H, W, C] or [H, W] -> [1, C, H, W], a view."""
-    return levels.reshape(*levels.shape[:2], -1).transpose(2, 0, 1)[None]
-
-
-@dataclass(frozen=True, eq=False)
-class Painting:
-    """A picture to write: ``values`` [H, W, 3], sRGB in [0, 1], as they look on white.
-
-    ``alpha``, [H, W] in [0, 1], None where it is opaque, is how much of it is not that white: no
-    value is below 1 - alpha. Both may be ``Rows`` (stored.py) instead of NumPy arrays.
-    """
-
-    values: Any
-    alpha: Any = None
-
-    @classmethod
-    def of(cls, image: Image.Image) -> Painting:
-        """An 8-bit RGB image as a painting."""
-        return cls(unit(np.asarray(image)))
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height)."""
-        return self.values.shape[1], self.values.shape[0]
-
-    def rows(self, rows: slice) -> Painting:
-        """A part of it, in memory."""
-        alpha = None if self.alpha is None else self.alpha[rows]
-        return Painting(
-            self.values[rows], alpha if alpha is None else alpha.reshape(alpha.shape[:2])
-        )
-
-    @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """uint8 [H, W, 3], on white."""
-        return to_levels(self.values[:], 8)
-
-    @property
-    def image(self) -> Image.Image:
-        """8-bit, RGB or, with alpha, RGBA."""
-        return Image.fromarray(self.levels(8))
-
-    def levels(self, depth: int) -> Levels:
-        """uint8 or uint16, [H, W, 3] or, with alpha, [H, W, 4], colours not multiplied by it."""
-        if self.alpha is None:
-            return to_levels(self.values[:], depth)
-        # The rounded alpha is what the colours will be multiplied by.
-        alpha = unit(to_levels(self.alpha[:], depth)).reshape(*self.values.shape[:2], 1)
-        colors = 1 - (1 - self.values[:]) / np.where(alpha > 0, alpha, 1)
-        return to_levels(np.concatenate([colors, alpha], axis=2), depth)
+Picture = Union[str, "PathLike[str]", Image.Image, NDArray[Any], Raster]
+"""A path, a PIL image, or an array [H, W], [H, W, 3] or [H, W, 4]: uint8, uint16, floats in [0, 1],
+or bool (a mask). 16 bits of a file are only read by path: Pillow's own images have 8 in colour."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a picture before it is decoded: (width, height), and bytes.
+    """What is known of a picture before it is decoded.
 
-    ``decoding`` is what it takes to decode it, ``resident`` what stays of it; ``spooling`` what it
-    takes to read it strip by strip, 0 where it cannot be.
+    ``role`` names it in messages, ``size`` is (width, height) in pixels, upright. The others count
+    bytes: ``decoding`` is the most that decoding it takes, ``resident`` what stays of it,
+    ``spooling`` what reading it strip by strip takes, 0 where it cannot be read so.
     """
 
     role: str
@@ -142,13 +97,59 @@ class Header:
     spooling: int = 0
 
 
-Picture = Union[str, "PathLike[str]", Image.Image, NDArray[Any], Raster]
-"""A path, a PIL image, or an array [H, W], [H, W, 3] or [H, W, 4]: uint8, uint16, floats in [0, 1],
-or bool (a mask). 16 bits of a file are only read by path: Pillow's own images have 8 in colour."""
+@dataclass(frozen=True, eq=False)
+class Painting:
+    """A picture to write: ``values`` [H, W, 3], sRGB in [0, 1], as they look on white.
+
+    ``alpha``, [H, W] in [0, 1], None where it is opaque, is how much of it is not that white: no
+    value is below 1 - alpha. Either may be ``Rows`` (arrays.py) instead of a NumPy array.
+    """
+
+    values: Any
+    alpha: Any = None
+
+    @classmethod
+    def of(cls, image: Image.Image) -> Painting:
+        """An 8-bit RGB image as an opaque painting."""
+        return cls(unit(np.asarray(image)))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.values.shape[1], self.values.shape[0]
+
+    def rows(self, rows: slice) -> Painting:
+        """The part of the painting that has these rows, in memory."""
+        alpha = None if self.alpha is None else self.alpha[rows]
+        return Painting(
+            self.values[rows], alpha if alpha is None else alpha.reshape(alpha.shape[:2])
+        )
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The painting on white, uint8 [H, W, 3]."""
+        return to_levels(self.values[:], 8)
+
+    @property
+    def image(self) -> Image.Image:
+        """The painting as an 8-bit image, RGB or, with alpha, RGBA."""
+        return Image.fromarray(self.levels(8))
+
+    def levels(self, depth: int) -> Levels:
+        """The painting in ``depth`` bits, uint8 or uint16 [H, W, 3], with alpha [H, W, 4].
+
+        Colours are not multiplied by the alpha.
+        """
+        if self.alpha is None:
+            return to_levels(self.values[:], depth)
+        # The rounded alpha is what the colours will be multiplied by.
+        alpha = unit(to_levels(self.alpha[:], depth)).reshape(*self.values.shape[:2], 1)
+        colors = 1 - (1 - self.values[:]) / np.where(alpha > 0, alpha, 1)
+        return to_levels(np.concatenate([colors, alpha], axis=2), depth)
 
 
 def unit(levels: Levels) -> Array:
-    """Levels -> float32 in [0, 1]; what is that already stays as it is."""
+    """Levels of any shape -> float32 in [0, 1]; an array of float32 is returned as it is."""
     if levels.dtype == np.float32:
         return levels
     values = levels.astype(np.float32)
@@ -157,15 +158,27 @@ def unit(levels: Levels) -> Array:
 
 
 def to_levels(values: NDArray[np.floating[Any]], depth: int) -> Levels:
-    """Values in [0, 1], clipped, -> the nearest of 2^``depth`` levels, uint8 or uint16."""
+    """Values, clipped to [0, 1], -> the nearest of 2^``depth`` levels, uint8 or uint16."""
     top = 2**depth - 1
     scaled = np.clip(values, 0, 1)
     scaled *= top
     scaled += 0.5
-    found: Levels = scaled.astype(f"uint{depth}", order="C")
-    return found
+    levels: Levels = scaled.astype(f"uint{depth}", order="C")
+    return levels
 
 
 def in_depth(levels: Levels, depth: int) -> Levels:
+    """Levels of either type -> the nearest of 2^``depth``; itself where it has those already."""
     same = levels.dtype.itemsize * 8 == depth
     return levels if same else to_levels(unit(levels), depth)
+
+
+def _planes_of(levels: Levels | Rows) -> Field:
+    """[H, W, C] or [H, W] -> [1, C, H, W]: uint8, or float32 in [0, 1] computed as it is read."""
+    planes = levels.planes if isinstance(levels, Rows) else _planar(levels[:])
+    return planes if planes.dtype == np.uint8 else Derived(unit, planes)
+
+
+def _planar(levels: Levels) -> Levels:
+    """[H, W, C] or [H, W] -> [1, C, H, W], a view."""
+    return levels.reshape(*levels.shape[:2], -1).transpose(2, 0, 1)[None]

@@ -1,9 +1,12 @@
-"""Pictures in: decode, orient, to sRGB, resize, normalise — and back to a picture.
+"""Pictures in: a file, a PIL image or an array is decoded, turned upright and brought to sRGB.
 
-A picture that was read is a ``Raster``: sRGB levels of 8 bits, or 16 where the source has more than
-8. At the size of a scale it is float32 [H, W, 3] in [0, 1]; the optimiser sees float32 arrays
-[1, 3, H, W] of normalised values, (sRGB in [0, 1] - mean) / std by channel. What has been painted
-is float32 again, and is rounded once, when it is written.
+What comes of it is a ``Raster`` (pictures/raster.py): levels of 8 bits, or of 16 where the source
+has more than 8. Transparency is laid over white, and kept aside. Two sorts of pictures are left to
+other files: 16 bits a channel in colour (pictures/sixteen.py), and TIFFs that are read strip by
+strip, so that they need not be in memory (pictures/strips.py).
+
+Whoever gave the file is not trusted: every fault of it becomes a PictureError, and how many pixels
+it has is judged by its header, before any is decoded.
 """
 
 from __future__ import annotations
@@ -35,14 +38,17 @@ from .strips import strips_of
 __all__ = ["load_picture", "open_picture", "read_header", "spool_picture"]
 
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+"""Pillow's names of the formats whose decoders are let near a file."""
 _globals_lock = threading.Lock()
+"""Held while Pillow's limit and Python's warnings, globals of the process, are changed."""
 
 
 def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Raster:
-    """The picture as upright sRGB, transparency laid over white and kept aside.
+    """The picture in memory, as upright sRGB: ``pixels`` [H, W, 3] and ``alpha`` [H, W] in levels.
 
-    ``role`` names it in messages. Raises PictureError for what is missing, no picture, damaged, of
-    a type not named above, or of more than ``max_pixels`` pixels (judged by its header).
+    ``role`` names it in messages. Raises PictureError for a file that is missing, unreadable, no
+    picture or damaged, for an array of another type or shape than ``Picture`` names, and for more
+    than ``max_pixels`` pixels.
     """
     if isinstance(picture, np.ndarray):
         return _from_array(picture, max_pixels, role)
@@ -56,14 +62,16 @@ def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Ra
     with open_picture(picture, max_pixels, role) as (image, role):
         path = os.fsdecode(picture)
         samples = read_sixteen(image, lambda: Image.open(path, formats=_READABLE))
-        found = _to_srgb(image, samples, role)
-        return replace(found, source=Source(path, sha256_of(path)))
+        raster = _to_srgb(image, samples, role)
+        return replace(raster, source=Source(path, sha256_of(path)))
 
 
 def spool_picture(picture: Picture, max_pixels: int, arrays: Arrays, role: str) -> Raster:
-    """As ``load_picture``, with its pixels where ``arrays`` are.
+    """The raster that ``load_picture`` makes, its pixels where ``arrays`` has its own.
 
-    A file that can be is read strip by strip (strips.py); another one is decoded in memory first.
+    Where that is on the disk, a file that can be is read strip by strip (pictures/strips.py);
+    another one is decoded in memory first. Raises PictureError as ``load_picture`` does, and
+    OutputError where the disk has no room.
     """
     if not arrays.on_disk:
         return load_picture(picture, max_pixels, role)
@@ -74,14 +82,18 @@ def spool_picture(picture: Picture, max_pixels: int, arrays: Arrays, role: str) 
             if strips is not None:
                 source = Source(path, sha256_of(path))
                 return Raster(arrays.spooled(strips), None, exif_of(image), source)
-    found = load_picture(picture, max_pixels, role)
-    if isinstance(found.pixels, Rows):
-        return found
-    return replace(found, pixels=arrays.spooled(found.pixels))
+    raster = load_picture(picture, max_pixels, role)
+    if isinstance(raster.pixels, Rows):
+        return raster
+    return replace(raster, pixels=arrays.spooled(raster.pixels))
 
 
 def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Header:
-    """Of a picture that is a file, without decoding it. Raises PictureError as ``load_picture``."""
+    """The picture's size and what memory it takes, in bytes, a file's without decoding it.
+
+    Raises PictureError for a file that is missing, unreadable or no picture, and for more than
+    ``max_pixels`` pixels. What only decoding shows to be wrong passes.
+    """
     if isinstance(picture, np.ndarray) and picture.ndim not in (2, 3):
         return Header(role, (1, 1), 0, 0)  # decoding it will say what is wrong
     if isinstance(picture, (Raster, Image.Image)):
@@ -99,32 +111,14 @@ def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Hea
         return replace(_header(image, role), spooling=0 if strips is None else 3 * strips.row_bytes)
 
 
-def _header(image: Image.Image, role: str) -> Header:
-    """Pillow holds colours in 4 bytes; each conversion on the way holds them once more."""
-    width, height = image.size
-    wide = image.mode.startswith(("I", "F")) or len(_deep_modes(image)) > 0
-    turned = image.getexif().get(Base.Orientation, 1)
-    copies = 1 + (turned != 1) + (image.mode != "RGB") + ("icc_profile" in image.info)
-    pixel, kept = (4 * copies + 20, 6) if wide else (4 * copies + 3, 3)
-    alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    kept += kept // 3 * alpha
-    if turned in (5, 6, 7, 8):
-        width, height = height, width
-    return Header(role, (width, height), pixel * width * height, kept * width * height)
-
-
-def _deep_modes(image: Image.Image) -> list[str]:
-    """The raw modes of more than 8 bits in which it will be decoded."""
-    return [str(tile[3]) for tile in getattr(image, "tile", []) if "16" in str(tile[3])]
-
-
 @contextlib.contextmanager
 def open_picture(
     picture: str | PathLike[str], max_pixels: int, role: str
 ) -> Iterator[tuple[Image.Image, str]]:
-    """Opens a file without decoding it; also gives its name for messages.
+    """Opens a file without decoding it: (Pillow's image, the role with the path for messages).
 
-    Raises PictureError as ``load_picture`` does, for what goes wrong within the block too.
+    Raises PictureError for a file that is missing, unreadable, no picture or of more than
+    ``max_pixels`` pixels, and for what a decoder raises within the block.
     """
     if not isinstance(picture, (str, PathLike)):
         raise PictureError(
@@ -143,9 +137,31 @@ def open_picture(
         yield image, role
 
 
+def _header(image: Image.Image, role: str) -> Header:
+    """The header of an opened image, its bytes counted from mode and size.
+
+    Pillow holds colours in 4 bytes; each conversion on the way holds them once more.
+    """
+    width, height = image.size
+    wide = image.mode.startswith(("I", "F")) or len(_deep_modes(image)) > 0
+    turned = image.getexif().get(Base.Orientation, 1)
+    copies = 1 + (turned != 1) + (image.mode != "RGB") + ("icc_profile" in image.info)
+    pixel, kept = (4 * copies + 20, 6) if wide else (4 * copies + 3, 3)
+    alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    kept += kept // 3 * alpha
+    if turned in (5, 6, 7, 8):
+        width, height = height, width
+    return Header(role, (width, height), pixel * width * height, kept * width * height)
+
+
+def _deep_modes(image: Image.Image) -> list[str]:
+    """The raw modes of more than 8 bits in which an opened image will be decoded."""
+    return [str(tile[3]) for tile in getattr(image, "tile", []) if "16" in str(tile[3])]
+
+
 @contextlib.contextmanager
 def _decoding(role: str) -> Iterator[None]:
-    """Turns what decoders raise into PictureErrors."""
+    """A block in which what decoders raise becomes a PictureError."""
     try:
         with _pillow_quiet():
             yield
@@ -162,9 +178,10 @@ def _decoding(role: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _pillow_quiet() -> Iterator[None]:
-    """No warnings (damaged metadata is no news), and ``max_pixels`` for Pillow's own limit.
+    """A block without warnings (damaged metadata is no news) and without Pillow's limit of pixels.
 
-    Both are globals of the process, so one picture is read at a time.
+    ``max_pixels`` is the limit here. Both are globals of the process, so one picture is read at a
+    time.
     """
     with _globals_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -176,6 +193,7 @@ def _pillow_quiet() -> Iterator[None]:
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, role: str) -> None:
+    """Raises PictureError for a picture of (width, height) that is too large."""
     width, height = size
     if width * height > max_pixels:
         raise PictureError(
@@ -185,6 +203,7 @@ def _check_size(size: tuple[int, int], max_pixels: int, role: str) -> None:
 
 
 def _from_array(array: NDArray[Any], max_pixels: int, role: str) -> Raster:
+    """A raster of an array as ``Picture`` describes it; raises PictureError for any other."""
     if array.dtype == np.bool_:  # black and white: a mask
         array = array.astype(np.uint8) * np.uint8(255)
     shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
@@ -208,7 +227,10 @@ def _from_array(array: NDArray[Any], max_pixels: int, role: str) -> Raster:
 
 
 def _to_srgb(image: Image.Image, samples: NDArray[np.uint16] | None, role: str) -> Raster:
-    """``samples`` are the image's, where its own mode does not hold them."""
+    """A raster of an opened image: decoded, upright, by its profile to sRGB, laid over white.
+
+    ``samples``, [H, W, 1 to 4], are the image's 16-bit ones where its own mode does not hold them.
+    """
     image.load()
     profile = image.info.get("icc_profile")
     exif = exif_of(image)
@@ -216,8 +238,8 @@ def _to_srgb(image: Image.Image, samples: NDArray[np.uint16] | None, role: str) 
     if samples is None and image.mode.startswith(("I", "F")):
         samples = _gray_samples(image, role)[..., None]
     if samples is not None:
-        found = _from_samples(samples, profile, image.info.get("transparency"))
-        return replace(found, exif=exif)
+        raster = _from_samples(samples, profile, image.info.get("transparency"))
+        return replace(raster, exif=exif)
     if image.mode in ("PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
     alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
@@ -237,19 +259,22 @@ def _to_srgb(image: Image.Image, samples: NDArray[np.uint16] | None, role: str) 
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF data say; Pillow's own way copies it where they say nothing, too."""
+    """The image turned as its EXIF data say, itself where they say nothing (Pillow would copy)."""
     if image.getexif().get(Base.Orientation, 1) == 1:
         return image
     return ImageOps.exif_transpose(image)
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Converted, where that changes anything: else Pillow copies it."""
+    """The image in ``mode``, itself where it has that already (Pillow would copy)."""
     return image if image.mode == mode else image.convert(mode)
 
 
 def _gray_samples(image: Image.Image, role: str) -> NDArray[np.uint16]:
-    """Of 16 or 32 bits, grey: Pillow's own conversion clips."""
+    """The 16-bit samples [H, W] of a grey image of 16 or 32 bits, which Pillow's own way clips.
+
+    Raises PictureError for values that are not finite.
+    """
     values = np.asarray(image)
     if image.mode.startswith("I;16"):
         return values.astype(np.uint16)
@@ -261,9 +286,10 @@ def _gray_samples(image: Image.Image, role: str) -> NDArray[np.uint16]:
 
 
 def _from_samples(samples: NDArray[np.uint16], profile: bytes | None, key: Any) -> Raster:
-    """16-bit grey or RGB, with or without alpha, [H, W, 1 to 4]; ``key`` is a colour that is clear.
+    """A raster of 16-bit grey or RGB, with or without alpha, [H, W, 1 to 4].
 
-    A profile made of tables is applied in 8 bits, by LittleCMS; the others in floats.
+    ``key`` is the colour that is clear, None for none. A profile made of tables is applied in 8
+    bits, by LittleCMS; the others in floats.
     """
     channels = 1 if samples.shape[2] < 3 else 3
     colors = samples[..., :channels]

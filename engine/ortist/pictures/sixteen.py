@@ -1,8 +1,8 @@
 """16 bits a channel in colour, for which Pillow has no mode: PNG and TIFF, in and out.
 
-Reading goes through Pillow's decoders all the same, twice: each keeps one byte of every sample, the
-high one as the file is, the low one when it is told the other byte order. So every filter,
-interlacing, compression and check of theirs holds here too. Writing is short.
+A file is read by Pillow's decoders all the same, twice: each time they keep one byte of every
+sample, the high one as the file is, the low one when they are told the other byte order. So every
+filter, interlacing, compression and check of theirs holds here too. Writing is done here.
 """
 
 from __future__ import annotations
@@ -29,21 +29,24 @@ __all__ = ["read_sixteen", "write_png", "write_tiff"]
 Samples = NDArray[np.uint16]
 
 _OTHER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-"""By the last letter of Pillow's raw modes: the byte order that gives the low byte."""
+"""The last letter of Pillow's raw modes -> the byte order that gives the low byte."""
 _PLANAR = 284  # the TIFF tag that tells whether channels lie in planes of their own
 _STRIP_BYTES = 2**20
+"""Bytes of the rows that are written as one strip, before they are compressed."""
 _STRIPS = 8
+"""How many strips of a TIFF are compressed at once."""
 
 
 def read_sixteen(image: Image.Image, again: Callable[[], Image.Image]) -> Samples | None:
-    """The samples [H, W, C] of an RGB, RGBA or LA picture of 16 bits a channel, upright.
+    """The samples, uint16 [H, W, C], of an RGB, RGBA or LA picture of 16 bits a channel, upright.
 
-    ``image`` is opened and not decoded yet, ``again`` opens it once more. None, and ``image`` as it
-    was, where the file is no such picture, or a TIFF with a plane for each channel, whose high
-    bytes Pillow reads, and only where they are compressed. Raises ValueError for the others.
+    ``image`` is opened and not decoded yet, ``again`` opens it once more. Returns None, and leaves
+    ``image`` as it was, where the file is no such picture. A TIFF with a plane for each channel is
+    none either: Pillow reads the high bytes of compressed ones. Raises ValueError for uncompressed
+    ones, which it cannot read.
     """
     tiles = getattr(image, "tile", [])
-    if planes_of(image):
+    if _has_planes(image):
         if any(tile[0] == "raw" for tile in tiles) and 16 in image.tag_v2.get(258, ()):  # type: ignore[attr-defined]
             raise ValueError("its 16-bit channels are in separate planes; save it interleaved")
         return None
@@ -53,9 +56,9 @@ def read_sixteen(image: Image.Image, again: Callable[[], Image.Image]) -> Sample
     (mode,) = modes
     if mode == "LA;16B":  # its four bytes are as many as RGBA's
         image.tile = [tile._replace(args="RGBA") for tile in tiles]  # type: ignore[attr-defined]
-        found = np.asarray(ImageOps.exif_transpose(image))
+        octets = np.asarray(ImageOps.exif_transpose(image))
         # A byte array [H, W, 4] is a big-endian array [H, W, 2].
-        return np.ascontiguousarray(found).view(">u2").astype(np.uint16)
+        return np.ascontiguousarray(octets).view(">u2").astype(np.uint16)
     if mode[:-1] not in ("RGB;16", "RGBA;16"):
         return None
     samples = np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16)
@@ -68,24 +71,28 @@ def read_sixteen(image: Image.Image, again: Callable[[], Image.Image]) -> Sample
 
 
 def _raw_mode(tile: tuple[object, ...]) -> str:
+    """The raw mode that Pillow's decoder is told for a tile, "" where it is told none."""
     args = tile[3]
     first = args[0] if isinstance(args, (tuple, list)) and args else args
     return first if isinstance(first, str) else ""
 
 
 def _with_raw_mode(tile: Any, mode: str) -> Any:
+    """Pillow's tile with another raw mode for its decoder."""
     args = tile.args
     return tile._replace(args=mode if isinstance(args, str) else (mode, *args[1:]))
 
 
-def planes_of(image: Image.Image) -> bool:
+def _has_planes(image: Image.Image) -> bool:
+    """Whether it is a TIFF that keeps each channel in a plane of its own."""
     return bool(getattr(image, "tag_v2", {}).get(_PLANAR, 1) != 1)
 
 
 def write_png(samples: Any, stream: BinaryIO, exif: Image.Exif) -> None:
-    """``samples``, uint8 or uint16 [H, W, 3 or 4], as a PNG (W3C PNG, third edition), in sRGB.
+    """Writes ``samples``, uint8 or uint16 [H, W, 3 or 4], as a PNG (W3C, third edition), in sRGB.
 
-    They may be anything with a shape and a type of which rows can be had.
+    ``samples`` may be anything with a shape and a dtype that answers ``samples[top:bottom]``.
+    Raises OSError where the stream does.
     """
     height, width, channels = samples.shape
     size = samples.dtype.itemsize
@@ -111,16 +118,18 @@ def write_png(samples: Any, stream: BinaryIO, exif: Image.Exif) -> None:
 
 
 def _chunk(stream: BinaryIO, name: bytes, data: bytes) -> None:
+    """Writes a PNG's chunk: length, name, data, CRC."""
     stream.write(struct.pack(">I", len(data)) + name + data)
     stream.write(struct.pack(">I", zlib.crc32(name + data)))
 
 
 def write_tiff(samples: Any, stream: BinaryIO, exif: Image.Exif) -> None:
-    """``samples``, uint8 or uint16 [H, W, 3 or 4], as a TIFF 6.0, deflated, in sRGB.
+    """Writes ``samples``, uint8 or uint16 [H, W, 3 or 4], as a TIFF 6.0, deflated, in sRGB.
 
-    8 bits too: Pillow's own way to deflate refuses some EXIF data. As for ``write_png`` rows of
-    them suffice; strips are written as they are made, between two versions of the directory, which
-    stands before them and holds their sizes.
+    ``samples`` may be anything with a shape and a dtype that answers ``samples[top:bottom]``.
+    8 bits are written here too, since Pillow's own way to deflate refuses some EXIF data. Strips
+    are written as they are made, between two versions of the directory, which stands before them
+    and holds their sizes. Raises OSError where the stream does.
     """
     height, width, channels = samples.shape
     size = samples.dtype.itemsize
@@ -173,6 +182,7 @@ def write_tiff(samples: Any, stream: BinaryIO, exif: Image.Exif) -> None:
 
 
 def _compressed(part: NDArray[Any]) -> bytes:
+    """A strip of a TIFF: rows [h, W, C], predicted and deflated."""
     predicted = part.copy()  # section 14: every sample less the one of the pixel to the left
     predicted[:, 1:] -= part[:, :-1]
     return zlib.compress(predicted.astype(f"<u{part.dtype.itemsize}", copy=False).tobytes(), 6)

@@ -1,8 +1,8 @@
 """TIFFs that are read strip by strip, or tile by tile: pictures that need not be in memory.
 
-Of the many kinds those that large pictures come in, and that Ortist writes (TIFF 6.0): RGB of 8 or
-16 bits, the channels of a pixel side by side, uncompressed or deflated, upright. The others are
-decoded whole, by Pillow, which has opened the file here too and read its directory.
+TIFF 6.0 has many kinds. Read so are those that large pictures come in, and that Ortist writes: RGB
+of 8 or 16 bits, the channels of a pixel side by side, uncompressed or deflated, upright, in sRGB.
+The others are decoded whole, by Pillow, which has opened the file here too and read its directory.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ __all__ = ["Strips", "strips_of"]
 
 _PLAIN, _DEFLATE = (1,), (8, 32946)
 _LARGEST = 2**28
-"""Bytes of one row of strips or tiles: a file of one strip is better decoded whole."""
+"""Bytes of one row of strips or tiles at most: a file of one strip is better decoded whole."""
 
 
 class Strips:
-    """The pixels [H, W, 3] of such a file; ``strips[top:bottom]`` reads what it needs of it.
+    """The pixels of a TIFF, uint8 or uint16 [H, W, 3]; ``strips[top:bottom]`` reads rows of them.
 
-    Raises ValueError or OSError where the file is damaged or cut short.
+    ``tags`` is the file's directory as Pillow has read it, ``dtype`` the type of its samples with
+    their byte order. Raises ValueError or OSError where the file is damaged or cut short.
     """
 
     def __init__(self, path: Path, tags: Any, dtype: np.dtype[Any]) -> None:
@@ -52,20 +53,20 @@ class Strips:
 
     @property
     def row_bytes(self) -> int:
-        """Of one row of strips or tiles."""
+        """Bytes of one row of strips or tiles, decoded."""
         return self._across * self._wide * self._high * 3 * self._kind.itemsize
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
-        found = np.empty((rows.stop - rows.start, *self.shape[1:]), self.dtype)
+        pixels = np.empty((rows.stop - rows.start, *self.shape[1:]), self.dtype)
         for row in range(rows.start // self._high, -(-rows.stop // self._high)):
             top = row * self._high
             block = self._row(row)
             begin, end = max(rows.start, top), min(rows.stop, top + len(block))
-            found[begin - rows.start : end - rows.start] = block[begin - top : end - top]
-        return found
+            pixels[begin - rows.start : end - rows.start] = block[begin - top : end - top]
+        return pixels
 
     def _row(self, row: int) -> NDArray[Any]:
-        """Pixels of a row of strips or tiles, of which the last is kept."""
+        """The pixels [h, W, 3] of a row of strips or tiles; the last one read is kept."""
         if self._last is None or self._last[0] != row:
             self._last = None
             high = min(self._high, self.shape[0] - row * self._high)
@@ -80,6 +81,7 @@ class Strips:
         return self._last[1]
 
     def _part(self, stream: Any, index: int, high: int) -> NDArray[Any]:
+        """The pixels of one strip of ``high`` rows, or of one tile, which has all its rows."""
         offset, count = self._places[index]
         stream.seek(offset)
         high = self._high if self._tiled else high
@@ -97,7 +99,11 @@ class Strips:
 
 
 def strips_of(image: Image.Image, path: Path) -> Strips | None:
-    """The strips of a file that Pillow has opened; None where it is not of those kinds."""
+    """The strips of the file at ``path`` that Pillow has opened as ``image``.
+
+    None where it is of another kind than the module's docstring names, or where one row of strips
+    or tiles is larger than 256 MiB.
+    """
     tags: Any = getattr(image, "tag_v2", None)
     if image.format != "TIFF" or tags is None:
         return None
@@ -120,7 +126,7 @@ def strips_of(image: Image.Image, path: Path) -> Strips | None:
         return None
     order = "<" if tags.prefix == b"II" else ">"
     try:
-        found = Strips(path, tags, np.dtype(f"{order}u{bits[0] // 8}"))
+        strips = Strips(path, tags, np.dtype(f"{order}u{bits[0] // 8}"))
     except (ValueError, TypeError, ZeroDivisionError):
         return None
-    return found if found.row_bytes <= _LARGEST else None
+    return strips if strips.row_bytes <= _LARGEST else None

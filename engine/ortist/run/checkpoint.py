@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Arrays, Rows, chunks, row_bands
+from ..arrays import Arrays, Rows, chunks, pixel_row_slices
 from ..errors import CheckpointError, OrtistError, OutputError
 from ..files import atomic_writer
 from ..objective.targets import Losses
@@ -163,7 +163,7 @@ def _arrays(listed: list[Any], stream: BinaryIO, place: Arrays) -> dict[str, Any
         if large and name.startswith("snapshot "):  # [H, W, 3]
             planes = place.zeros((1, shape[2], *shape[:2]), kind)
             found[name] = Rows(planes)
-            for rows in row_bands(found[name]):
+            for rows in pixel_row_slices(found[name]):
                 part = _next(stream, kind, (rows.stop - rows.start, *shape[1:]))
                 planes[(..., rows, slice(None))] = part.transpose(2, 0, 1)
         elif large:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .._version import __version__
-from ..arrays import Array, Arrays, Derived, Field, Rows, bands
+from ..arrays import Array, Arrays, Derived, Field, Rows, row_slices
 from ..errors import CheckpointError, DivergedError, OptionError
 from ..network.bundle import Model
 from ..network.sessions import available_cpus, load_onnxruntime
@@ -236,7 +236,7 @@ class Run(Iterator[Progress]):
     def _inside(self, values: Field) -> bool:
         """Whether all of ``values`` are in the box."""
         low, high = self._limits
-        parts = (values[(..., rows, slice(None))] for rows in bands(values))
+        parts = (values[(..., rows, slice(None))] for rows in row_slices(values))
         return all(bool(((part >= low) & (part <= high)).all()) for part in parts)
 
     def _adam_init(self, values: Field) -> AdamState:
@@ -350,7 +350,8 @@ class Run(Iterator[Progress]):
         stretched = None
         if self.options.rescale:
             parts = [
-                extremes(picture[(..., rows, slice(None))], self.model) for rows in bands(picture)
+                extremes(picture[(..., rows, slice(None))], self.model)
+                for rows in row_slices(picture)
             ]
             stretched = min(low for low, _ in parts), max(high for _, high in parts)
         colors = self.options.colors

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..arrays import Array, Arrays, Derived, Field, Rows, Stored, bands
+from ..arrays import Array, Arrays, Derived, Field, Rows, Stored, row_slices
 from ..errors import OptionError
 from ..network.bundle import Model
 from ..objective.opening import Evaluator
@@ -157,7 +157,7 @@ class Scene:
             planes = Derived(lambda part: part.astype(np.float32), levels)
             found = self.arrays.resized(planes, canvas, Image.Resampling.BILINEAR)
             own = masks.plane(index)
-            for rows in bands(found):
+            for rows in row_slices(found):
                 key = (..., rows, slice(None))
                 own[key] = found[key][0, 0] / np.float32(255)
         return masks

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Arrays, Field, bands, crop
+from ..arrays import Arrays, Field, crop, row_slices
 from ..objective.content import ByteBudget
 from ..objective.opening import Evaluator
 from ..objective.targets import Losses, Targets
@@ -145,6 +145,6 @@ class View:
 def _areas(masks: Field) -> Any:
     """The mean of each mask, in float64."""
     total = np.zeros(masks.shape[0])
-    for rows in bands(masks):
+    for rows in row_slices(masks):
         total += masks[(..., rows, slice(None))].sum(axis=(1, 2), dtype=np.float64)
     return total / (masks.shape[1] * masks.shape[2])

@@ -1,13 +1,13 @@
 """Styles without their pictures: the statistics of paintings' features at several sizes, in a file.
 
-The file is a line of magic, the SHA-256 of all that follows, the length of the header, the header
-(JSON), and one deflated stream: float32 numbers, little-endian and byte by byte (all first bytes,
-then all second ones, which deflate better), and a thumbnail, 8-bit RGB. For each size the numbers
-are the packed statistics (moments.py) of the colours, sRGB in [0, 1], and of every tap. Nothing in
-the file is code, its length is known from the header before it is inflated, and nothing of it is
-used before its hash is right.
+The file is a line of magic, the SHA-256 of all that follows, the length of the header (8 bytes,
+little-endian), the header (JSON), and one deflated stream: float32 numbers, little-endian and byte
+by byte (all first bytes, then all second ones, which deflate better), and a thumbnail, 8-bit RGB.
+For each size the numbers are the packed statistics (style/moments.py) of the colours, sRGB in
+[0, 1], and of every tap. Nothing in the file is code, its length is known from the header before it
+is inflated, and nothing of it is used before its hash is right.
 
-float32, and not half of it: a style then gives the same bytes from its picture and from its file.
+The numbers have 32 bits, not 16: a style then gives the same bytes from its picture and its file.
 """
 
 from __future__ import annotations
@@ -52,12 +52,15 @@ _FORMAT = 1
 _MAGIC = b"ortist style "
 _HASH = hashlib.sha256().digest_size
 _LARGEST = 64 * 2**20
-"""Bytes of a file, and of what is inflated from it: 13 sizes of VGG-19 with all its layers."""
+"""Bytes of a file at most, and of what is inflated: 13 sizes of VGG-19 with all its layers."""
 _LONGEST_HEADER, _LONGEST_SIDE = 2**20, 256
 
 
 class FileTap(NamedTuple):
-    """A tap of the backbone, as models.py has it."""
+    """A tap in a style file: its ``layer`` is the index that a ``Tap`` of the model has.
+
+    (The model's are in network/bundle.py.)
+    """
 
     layer: int
     name: str
@@ -65,7 +68,10 @@ class FileTap(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """A painting that the style was taken from: its file's name and hash ("" for no file), size."""
+    """A painting that the style was taken from: its file's name and SHA-256, its size in pixels.
+
+    Name and hash are "" for what was no file.
+    """
 
     name: str
     sha256: str
@@ -77,10 +83,10 @@ class Painted(NamedTuple):
 class ExtractedStyle:
     """What ``extract_style`` finds and a style file holds; usable wherever a style image is.
 
-    ``values`` [sizes, numbers] are the packed statistics for each of ``sides``, shorter sides in
-    pixels, ascending. ``whole``: the last is the paintings' own size, which no run exceeds, since
-    a style is never enlarged. ``model_sha256`` is ``backbone_sha256`` of the model whose features
-    they are.
+    ``values`` [sizes, numbers], float32, are the packed statistics for each of ``sides``, shorter
+    sides in pixels, ascending. ``whole`` says that the last side is the paintings' own, which no
+    run exceeds, since a style is never enlarged. ``model_sha256`` is ``backbone_sha256`` of the
+    model whose features they are. ``thumbnail`` is uint8 [H, W, 3], in sRGB.
     """
 
     model_name: str
@@ -95,21 +101,21 @@ class ExtractedStyle:
 
     @property
     def image(self) -> Image.Image:
-        """The thumbnail, for sheets and reports."""
+        """The thumbnail as an RGB image, for sheets and reports."""
         return Image.fromarray(self.thumbnail)
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The style's name in messages."""
         return f"the style file {self.source.path!r}" if self.source else "the extracted style"
 
     @property
     def sha256(self) -> str:
-        """Of the contents, as they are or would be in a file."""
+        """The SHA-256, in hex, of the file that holds the style, or would hold it."""
         return hashlib.sha256(self.encoded()).hexdigest()
 
     def check(self, model: Model) -> None:
-        """Raises StyleFileError where it was made with another backbone than ``model``'s."""
+        """Raises StyleFileError where the style was made with another backbone than ``model``'s."""
         if self.model_sha256 != backbone_sha256(model):
             raise StyleFileError(
                 f"{self.name} was extracted with another backbone ({self.model_name}) than that of "
@@ -117,11 +123,11 @@ class ExtractedStyle:
             )
 
     def nearest(self, side: int) -> int:
-        """``side``, or the nearest that lies between the smallest and the largest one."""
+        """``side``, or the nearest that lies between the style's smallest and largest one."""
         return min(max(side, self.sides[0]), self.sides[-1])
 
     def note(self, sides: Iterable[int]) -> str | None:
-        """What should be said where paintings of those sizes are asked for; None for nothing."""
+        """A sentence on those of ``sides`` that the style does not span; None if it spans all."""
         most = math.inf if self.whole else self.sides[-1]
         odd = sorted({side for side in sides if not self.sides[0] <= side <= most})
         if not odd:
@@ -135,43 +141,48 @@ class ExtractedStyle:
         )
 
     def statistics(self, side: int) -> dict[int, Statistics]:
-        """The statistics at that size, by tap.
+        """The statistics at the shorter side ``side``, or the nearest there is, by the tap's index.
 
         Between two sizes they are a mixture of both, by the size's logarithm: against the picture's
         own, three to five times nearer than the nearest of the two.
         """
         values = self._at(side)
         begin = packed_size(3)
-        found = {}
+        by_tap = {}
         for tap in self.taps:
             end = begin + packed_size(tap.channels)
-            found[tap.layer] = unpack(values[begin:end], tap.channels)
+            by_tap[tap.layer] = unpack(values[begin:end], tap.channels)
             begin = end
-        return found
+        return by_tap
 
     def colors(self, side: int) -> Statistics:
-        """The statistics of the colours at that size, sRGB in [0, 1]."""
+        """The statistics of the colours, sRGB in [0, 1], at ``side`` or the nearest there is."""
         return unpack(self._at(side)[: packed_size(3)], 3)
 
     def _at(self, side: int) -> Array:
+        """The packed statistics at that size, of the colours and then of every tap."""
         side = self.nearest(side)
         above = next(i for i, known in enumerate(self.sides) if known >= side)
-        found: Array = self.values[above]
+        numbers: Array = self.values[above]
         if self.sides[above] > side:
             low, high = self.sides[above - 1], self.sides[above]
             share = np.float32(math.log(side / low) / math.log(high / low))
-            found = (1 - share) * self.values[above - 1] + share * found
-        return found
+            numbers = (1 - share) * self.values[above - 1] + share * numbers
+        return numbers
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes it whole or not at all; raises OptionError for another suffix, and OutputError."""
+        """Writes the style to ``path``, whole or not at all.
+
+        Raises OptionError for a name that does not end in .ostyle and for a style too large to be
+        read, OutputError where the file cannot be written.
+        """
         if Path(path).suffix.lower() != SUFFIX:
             raise OptionError(f"a style file's name ends in {SUFFIX}, unlike {os.fspath(path)!r}.")
         with atomic_writer(Path(path)) as stream:
             stream.write(self.encoded())
 
     def encoded(self) -> bytes:
-        """The bytes of the file; raises OptionError where it would be too large to be read."""
+        """The bytes of the style's file; raises OptionError where they are too many to be read."""
         height, width = self.thumbnail.shape[:2]
         header = {
             "model": {"name": self.model_name, "sha256": self.model_sha256},
@@ -194,19 +205,22 @@ class ExtractedStyle:
 
 
 Style = Picture | ExtractedStyle
-"""A style image, or the path of a style file, or what it holds."""
+"""A style image, the path of a style file, or what such a file holds."""
 
 
 def backbone_sha256(model: Model) -> str:
-    """The hash of what decides the model's features: their graph, and how pixels are normalised."""
+    """The SHA-256, in hex, of what decides the model's features.
+
+    That is their graph, and the mean and std that pixels are normalised with.
+    """
     text = json.dumps([model.backbone_sha256, model.mean, model.std])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_style(style: Style, max_pixels: int) -> Raster | ExtractedStyle:
-    """A style image or a style file, told apart by the file's suffix or its first bytes.
+    """A style image, decoded, or a style file, read; the suffix or the first bytes tell which.
 
-    Raises PictureError or StyleFileError.
+    Raises PictureError where ``load_picture`` does, StyleFileError where ``read_style`` does.
     """
     if isinstance(style, ExtractedStyle):
         return style
@@ -216,7 +230,7 @@ def load_style(style: Style, max_pixels: int) -> Raster | ExtractedStyle:
 
 
 def is_style_file(style: Style) -> bool:
-    """Whether it is a style file, or what was read from one, and no picture."""
+    """Whether ``style`` is a style file, or what was read from one, and no picture."""
     if not isinstance(style, (str, PathLike)):
         return isinstance(style, ExtractedStyle)
     if os.path.splitext(os.fsdecode(style))[1].lower() == SUFFIX:
@@ -231,10 +245,10 @@ def is_style_file(style: Style) -> bool:
 
 
 def read_style(path: str | PathLike[str]) -> ExtractedStyle:
-    """What ``ExtractedStyle.save`` wrote.
+    """The style in a file that ``ExtractedStyle.save`` wrote.
 
-    Raises StyleFileError for a file that is none, is cut short or damaged, is of another version,
-    or holds what no statistics can be.
+    Raises StyleFileError for a file that is missing, no style file, cut short, damaged, too large
+    or of another version, and for one that holds what no statistics can be.
     """
     name = os.fsdecode(path)
     data = _read(name)
@@ -262,6 +276,7 @@ def read_style(path: str | PathLike[str]) -> ExtractedStyle:
 
 
 def _read(name: str) -> bytes:
+    """The bytes of the file, of which there may be 64 MiB; raises StyleFileError."""
     if not os.path.isfile(name):
         why = "is not a regular file" if os.path.exists(name) else "does not exist"
         raise StyleFileError(f"the style file {name!r} {why}; ortist style extract writes one.")
@@ -278,6 +293,7 @@ def _read(name: str) -> bytes:
 
 
 def _parse(data: bytes, source: Source) -> ExtractedStyle:
+    """The style of what follows the hash; raises ValueError and its like for what is none."""
     length = int.from_bytes(data[:8], "little")
     if length > _LONGEST_HEADER:
         raise ValueError(f"a header of {length} bytes")
@@ -301,7 +317,7 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
     values = np.ascontiguousarray(planes.T).view("<f4").reshape(len(sides), -1)
     thumbnail = np.frombuffer(inflated, np.uint8, offset=4 * numbers).reshape(height, width, 3)
     model: Mapping[str, Any] = header["model"]
-    found = ExtractedStyle(
+    style = ExtractedStyle(
         model_name=_text(model["name"]),
         model_sha256=_text(model["sha256"]),
         taps=taps,
@@ -315,20 +331,23 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
         thumbnail=thumbnail,
         source=source,
     )
-    _check_values(found)
-    return found
+    _check_values(style)
+    return style
 
 
 def _inflated(data: bytes, size: int) -> bytes:
-    """Exactly ``size`` bytes: a bomb is given up before it goes off."""
+    """The ``size`` bytes that ``data`` inflates to; raises ValueError where there are more or less.
+
+    No more than one byte too many is inflated, so that a bomb does not go off.
+    """
     inflater = zlib.decompressobj()
     try:
-        found = inflater.decompress(data, size + 1)
+        inflated = inflater.decompress(data, size + 1)
     except zlib.error as error:
         raise ValueError(str(error)) from error
-    if len(found) != size or not inflater.eof or inflater.unused_data:
+    if len(inflated) != size or not inflater.eof or inflater.unused_data:
         raise ValueError(f"not {size} bytes of numbers")
-    return found
+    return inflated
 
 
 def _check_values(style: ExtractedStyle) -> None:
@@ -345,18 +364,21 @@ def _check_values(style: ExtractedStyle) -> None:
 
 
 def _count(value: Any, most: int) -> int:
+    """A whole number from 1 to ``most``; raises ValueError for anything else."""
     if type(value) is not int or not 1 <= value <= most:
         raise ValueError(f"{value!r} is not a number from 1 to {most}")
     return value
 
 
 def _flag(value: Any) -> bool:
+    """True or false; raises ValueError for anything else."""
     if type(value) is not bool:
         raise ValueError(f"{value!r} is neither true nor false")
     return value
 
 
 def _text(value: Any) -> str:
+    """Printable text, under 4096 characters; raises ValueError for anything else."""
     if not isinstance(value, str) or not (value.isprintable() and len(value) < 4096):
         raise ValueError(f"{value!r:.50} is not printable text")
     return value

@@ -26,9 +26,11 @@ __all__ = ["Guides", "load_mask", "mask_values"]
 
 
 def load_mask(mask: Picture, size: tuple[int, int], max_pixels: int, role: str) -> Image.Image:
-    """The mask for a picture of ``size`` (width, height), in 8-bit gray; what is clear is black.
+    """The mask for a picture of ``size`` (width, height), in 8-bit gray, at its own size.
 
-    Raises PictureError for what is no picture, of another aspect (by more than 1 %) or all black.
+    White counts; what is clear is black. ``role`` names it in messages. Raises PictureError for
+    what is no picture, has more than ``max_pixels`` pixels, differs in aspect by more than 1 %, or
+    is all black.
     """
     picture = load_picture(mask, max_pixels, role)
     image = picture.image.convert("L")
@@ -46,12 +48,6 @@ def load_mask(mask: Picture, size: tuple[int, int], max_pixels: int, role: str) 
     return image
 
 
-def _named(role: str, mask: Picture) -> str:
-    if isinstance(mask, Raster) and mask.source is not None:
-        mask = mask.source.path
-    return f"the {role} {str(mask)!r}" if isinstance(mask, str) else f"the {role}"
-
-
 def mask_values(mask: Image.Image, size: tuple[int, int]) -> Array:
     """The mask at ``size`` (width, height) as weights in [0, 1], [height, width]."""
     resized = resample(mask.convert("F"), size, Image.Resampling.BILINEAR)
@@ -60,9 +56,9 @@ def mask_values(mask: Image.Image, size: tuple[int, int]) -> Array:
 
 
 class Guides:
-    """The guides of several masks, [R, height, width], made as they are asked for and kept.
+    """The guides of R masks, [R, height, width] in [0, 1], made as they are asked for and kept.
 
-    Those of masks in files are not kept: they would be as large in all.
+    ``within`` does not keep what it cuts from masks in files, which would be as large in all.
     """
 
     def __init__(self, masks: Field) -> None:
@@ -71,7 +67,7 @@ class Guides:
         self._parts: dict[tuple[int, int, int, int], Guides] = {}
 
     def within(self, rows: slice, columns: slice) -> Guides:
-        """The guides over those pixels alone, as a tile needs them.
+        """The guides of the masks cut to those pixels, as a tile needs them.
 
         Cells beyond the cut differ from the whole's, but they belong to features that the tile does
         not see right either.
@@ -84,18 +80,28 @@ class Guides:
         return self._parts[key]
 
     def over(self, tap: Tap, rows: slice, columns: slice) -> Array:
-        """The guides [R, h, w] of those positions of the tap."""
+        """The guides [R, h, w], in [0, 1], at those positions of the tap."""
         key = (tap.index, rows.start, rows.stop, columns.start, columns.stop)
         if key not in self._kept:
             masks: Array = self.masks[(..., slice(None), slice(None))]
-            found = _cell_means(masks.swapaxes(0, 1), tap, rows)  # [h, R, width]
-            found = _cell_means(found.transpose(2, 1, 0), tap, columns)  # [w, R, h]
-            self._kept[key] = np.ascontiguousarray(found.transpose(1, 2, 0))
+            means = _cell_means(masks.swapaxes(0, 1), tap, rows)  # [h, R, width]
+            means = _cell_means(means.transpose(2, 1, 0), tap, columns)  # [w, R, h]
+            self._kept[key] = np.ascontiguousarray(means.transpose(1, 2, 0))
         return self._kept[key]
 
 
+def _named(role: str, mask: Picture) -> str:
+    """The mask for messages, with its path where it has one."""
+    if isinstance(mask, Raster) and mask.source is not None:
+        mask = mask.source.path
+    return f"the {role} {str(mask)!r}" if isinstance(mask, str) else f"the {role}"
+
+
 def _cell_means(values: Array, tap: Tap, positions: slice) -> Array:
-    """Means over the cells of ``positions`` along the first axis, border rows repeated outwards."""
+    """The means of ``values`` over the cells of ``positions`` along the first axis.
+
+    Border rows go on outwards.
+    """
     start = tap.receptive_start + (tap.receptive_field - tap.stride) / 2
     edges = start + tap.stride * np.arange(positions.start, positions.stop + 1)
     length = len(values)

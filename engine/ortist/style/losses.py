@@ -1,8 +1,8 @@
 """Style losses: how far the statistics of a picture's features are from the style's.
 
-Each is a function of one tap's statistics Q = mean of F F^T and mu = mean of F (moments.py), made
-for a target by one of ``STYLE_LOSSES``. Called with a picture's statistics it returns its value,
-dL/dQ [C, C] (symmetric) and dL/dmu [C], from which dL/dF_n = (2 dL/dQ F_n + dL/dmu) / N.
+Each is a function of one tap's statistics Q = mean of F F^T and mu = mean of F (style/moments.py),
+made for a target by one of ``STYLE_LOSSES``. Called with a picture's statistics it returns its
+value, dL/dQ [C, C] (symmetric) and dL/dmu [C], from which dL/dF_n = (2 dL/dQ F_n + dL/dmu) / N.
 
 With C channels, Sigma = Q - mu mu^T and sigma the root of Sigma's diagonal:
 
@@ -10,9 +10,9 @@ With C channels, Sigma = Q - mu mu^T and sigma the root of Sigma's diagonal:
     meanstd   (||mu - mu_t||^2 + ||sigma - sigma_t||^2) / C            Huang and Belongie, ICCV 2017
     w2        (||mu - mu_t||^2 + tr(Sigma + Sigma_t - 2 (Sigma_t^1/2 Sigma Sigma_t^1/2)^1/2)) / C
 
-The last is the squared 2-Wasserstein distance of two Gaussians (Gelbrich, Math. Nachr. 147, 1990).
-The first is the sum of squared differences of Gram matrices that are divided by C N, as in the
-CS231n assignment. All in float64.
+gram is the sum of squared differences of Gram matrices that are divided by C N, as in the CS231n
+assignment. w2 is the squared 2-Wasserstein distance of two Gaussians (Gelbrich, Math. Nachr. 147,
+1990), over C. All are computed in float64.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ channels than positions reach. The loss with the ridge is smooth, and still 0 on
 
 
 def gram(target: Statistics) -> StyleLoss:
+    """||Q - Q_t||^2 / C^2 against ``target``; it does not look at the mean."""
     square = len(target.mean) ** 2
 
     def loss(seen: Statistics) -> Found:
@@ -70,6 +71,7 @@ def gram(target: Statistics) -> StyleLoss:
 
 
 def mean_std(target: Statistics) -> StyleLoss:
+    """(||mu - mu_t||^2 + ||sigma - sigma_t||^2) / C against ``target``, sigma with the ridge."""
     channels, ridge = len(target.mean), _ridge(target)
     deviation_target = _deviations(target, ridge)
 
@@ -88,8 +90,10 @@ def mean_std(target: Statistics) -> StyleLoss:
 
 
 def wasserstein(target: Statistics) -> StyleLoss:
-    """d w2 / d Sigma = I - A, where A maps N(0, Sigma) onto N(0, Sigma_t) (Olkin and Pukelsheim,
-    Linear Algebra Appl. 48, 1982): A = R (R Sigma R)^-1/2 R with R = Sigma_t^1/2.
+    """The squared 2-Wasserstein distance to ``target`` of two Gaussians, over C, with the ridge.
+
+    C dL/dSigma = I - A, where A maps N(0, Sigma) onto N(0, Sigma_t): A = R (R Sigma R)^-1/2 R with
+    R = Sigma_t^1/2 (Olkin and Pukelsheim, Linear Algebra Appl. 48, 1982).
     """
     channels, ridge = len(target.mean), _ridge(target)
     covariance_target = _covariance(target, ridge)
@@ -116,29 +120,33 @@ STYLE_LOSSES: Mapping[str, Callable[[Statistics], StyleLoss]] = {
     "meanstd": mean_std,
     "w2": wasserstein,
 }
-"""Statistics of a style -> the loss against them."""
+"""By the name of the option: the statistics of a style's tap -> the loss against them."""
 
 
 def energy(loss: StyleLoss, channels: int) -> float:
-    """The loss of a picture whose features are all zero: the size of the target (balance.py).
+    """E, the loss of a picture whose features are all zero: how large the target is.
 
-    For gram ||A||^2, for the others all but for the ridge tr Q_t / C, the features' mean square.
+    Balanced weights divide by it (objective/weights.py). For gram it is ||Q_t||^2 / C^2, for the
+    others, but for the ridge, tr Q_t / C, the features' mean square.
     """
     return loss(Statistics(np.zeros((channels, channels)), np.zeros(channels)))[0]
 
 
 def _ridge(target: Statistics) -> float:
-    # Of a target that is all zero any positive ridge is as good.
+    """What is added to the variance of every channel; it is positive for any target."""
+    # For a target that is all zero any positive ridge is as good.
     return _RIDGE * float(np.trace(target.second)) / len(target.mean) or 1e-12
 
 
-def _covariance(found: Statistics, ridge: float) -> Double:
-    covariance: Double = found.second - np.outer(found.mean, found.mean)
+def _covariance(statistics: Statistics, ridge: float) -> Double:
+    """Sigma [C, C], with the ridge on its diagonal."""
+    covariance: Double = statistics.second - np.outer(statistics.mean, statistics.mean)
     covariance[np.diag_indices_from(covariance)] += ridge
     return covariance
 
 
-def _deviations(found: Statistics, ridge: float) -> Double:
-    variance = np.diagonal(found.second) - np.square(found.mean)
+def _deviations(statistics: Statistics, ridge: float) -> Double:
+    """sigma [C], with the ridge under the root."""
+    variance = np.diagonal(statistics.second) - np.square(statistics.mean)
     deviations: Double = np.sqrt(np.maximum(variance, 0) + ridge)
     return deviations

@@ -4,8 +4,8 @@ With the features of a tap as a C x N matrix F and a weight T(n) for each of its
 
     S = sum_n T(n) F_n F_n^T  [C, C]      m = sum_n T(n) F_n  [C]      mass = sum_n T(n)
 
-They are sums, so parts of a picture (tiles) can be looked at one after the other. Divided by the
-mass they are the statistics of the features, free of the picture's size, and can be blended.
+Moments are sums, so parts of a picture can be looked at one after the other. Divided by the mass
+they are the statistics of the features, free of the picture's size, and can be blended.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 Double = NDArray[np.float64]
+"""An array of float64."""
 
 _BLOCK = 8192
 """Positions that one float32 product adds up at most (or one row of them); the sums of such blocks
@@ -38,7 +39,7 @@ are added in float64. A block stays in the processor's cache."""
 
 
 class Statistics(NamedTuple):
-    """Means over the positions: ``second`` of F F^T [C, C], ``mean`` of F [C], in float64."""
+    """Means over positions: ``second``, S / mass [C, C], and ``mean``, m / mass [C], in float64."""
 
     second: Double
     mean: Double
@@ -46,7 +47,10 @@ class Statistics(NamedTuple):
 
 @dataclass(frozen=True)
 class Moments:
-    """S [C, C], m [C] and the mass, in float64; ``+`` joins two parts of one picture."""
+    """``second``, S [C, C], ``first``, m [C], and ``mass``, in float64.
+
+    ``+`` joins two parts of one picture.
+    """
 
     second: Double
     first: Double
@@ -56,11 +60,15 @@ class Moments:
         return Moments(self.second + other.second, self.first + other.first, self.mass + other.mass)
 
     def statistics(self) -> Statistics:
+        """The moments divided by the mass, which must not be 0."""
         return Statistics(self.second / self.mass, self.first / self.mass)
 
 
 def sum_moments(features: Array, guide: NDArray[Any] | None = None) -> Moments:
-    """The moments of ``features`` [1, C, h, w] with weights ``guide`` [h, w] (None: all 1)."""
+    """The moments of ``features`` [1, C, h, w] with weights ``guide`` [h, w], None for all 1.
+
+    Products are added in float32 within blocks of some 8192 positions, and in float64 beyond.
+    """
     channels, height, width = features.shape[1:]
     second, first = np.zeros((channels, channels)), np.zeros(channels)
     step = max(1, _BLOCK // width)
@@ -79,43 +87,50 @@ def sum_moments(features: Array, guide: NDArray[Any] | None = None) -> Moments:
 
 
 def blend(parts: Sequence[tuple[float, Statistics]]) -> Statistics:
-    """The statistics of a mixture: sum_k w_k (second_k, mean_k), the weights w_k summing to 1.
+    """The statistics of a mixture: sum_k w_k (second_k, mean_k), of ``parts`` (w_k, statistics_k).
 
-    A mixture's covariance is one too, whatever the weights. Parts of weight 0 are left out, so that
-    1 : 0 is exactly the first.
+    Weights are not negative, and are divided by their sum. A mixture's covariance is one too,
+    whatever the weights. Parts of weight 0 are left out, so that 1 : 0 is exactly the first.
     """
     total = sum(weight for weight, _ in parts)
-    shares = [(weight / total, found) for weight, found in parts if weight > 0]
+    shares = [(weight / total, statistics) for weight, statistics in parts if weight > 0]
     if len(shares) == 1:
         return shares[0][1]
-    second = np.sum([share * found.second for share, found in shares], axis=0)
-    mean = np.sum([share * found.mean for share, found in shares], axis=0)
+    second = np.sum([share * statistics.second for share, statistics in shares], axis=0)
+    mean = np.sum([share * statistics.mean for share, statistics in shares], axis=0)
     return Statistics(second, mean)
 
 
 def packed_size(channels: int) -> int:
-    """The number of values that ``pack`` makes of that many channels."""
+    """The number of values that ``pack`` makes of C channels: C (C + 1) / 2 + C."""
     return channels * (channels + 1) // 2 + channels
 
 
-def pack(found: Statistics) -> Array:
-    """All there is to know, in float32: the upper triangle of ``second``, row by row, and ``mean``.
+def pack(statistics: Statistics) -> Array:
+    """The statistics in float32: the upper triangle of ``second``, row by row, and then ``mean``.
 
-    A picture's own rounding is coarser: float32 products added up over its positions.
+    That is all there is to know, since ``second`` is symmetric. A picture's own rounding is
+    coarser: float32 products added up over its positions.
     """
-    upper = np.triu_indices(len(found.mean))
-    packed: Array = np.concatenate([found.second[upper], found.mean]).astype(np.float32)
+    upper = np.triu_indices(len(statistics.mean))
+    packed: Array = np.concatenate([statistics.second[upper], statistics.mean]).astype(np.float32)
     return packed
 
 
 def unpack(values: Array, channels: int) -> Statistics:
-    """What ``pack`` made ``values`` of, rounded to float32; the same exactly if packed again."""
+    """The statistics that ``pack`` made ``values`` of, rounded to float32.
+
+    Packed again they are ``values`` to the bit.
+    """
     upper = np.triu_indices(channels)
     second = np.empty((channels, channels))
     second[upper] = second.T[upper] = values[: len(upper[0])]
     return Statistics(second, values[len(upper[0]) :].astype(np.float64))
 
 
-def rounded(found: Statistics) -> Statistics:
-    """As a file keeps them, so that a style gives the same bytes from its picture and its file."""
-    return unpack(pack(found), len(found.mean))
+def rounded(statistics: Statistics) -> Statistics:
+    """The statistics as a style file keeps them, rounded to float32, in float64.
+
+    So a style gives the same bytes from its picture and from its file.
+    """
+    return unpack(pack(statistics), len(statistics.mean))

@@ -1,4 +1,8 @@
-"""The styles of a run: one or several, blended, or each for a region of the content."""
+"""The styles of a run: one or several, blended, or each for a region of the content.
+
+What a picture shall have is written as ``Statistics`` (style/moments.py) by tap and region. Without
+masks there is one region, everywhere, in which the styles are blended by their weights.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +27,14 @@ from .moments import Moments, Statistics, blend, rounded, sum_moments
 __all__ = ["Mask", "Region", "Styles", "as_list", "load_regions"]
 
 Mask = tuple[Picture, Picture | None]
-"""A mask of the content and one of the style (None: all of it)."""
+"""A mask of the content, and one of the style (None: all of the style)."""
 
 
 def as_list(style: Style | Sequence[Style] | None) -> list[Style]:
-    """One style, several or none, as a list; raises OptionError for an empty list."""
+    """One style, several or None as a list, which is empty for None alone.
+
+    Raises OptionError for an empty list.
+    """
     if style is None:
         return []
     if not isinstance(style, (list, tuple)):
@@ -39,7 +46,11 @@ def as_list(style: Style | Sequence[Style] | None) -> list[Style]:
 
 @dataclass(frozen=True)
 class Region:
-    """Where the content shall have the statistics of which part (None: all) of which style."""
+    """A region of the content, and the part of a style whose statistics it shall have.
+
+    ``content`` is the mask of the region, 8-bit grey, of the content's aspect. ``style`` counts the
+    styles from 0. ``part`` is the mask of the style, of its aspect; None for all of it.
+    """
 
     content: Image.Image
     style: int
@@ -52,10 +63,12 @@ def load_regions(
     styles: Sequence[Raster | ExtractedStyle],
     max_pixels: int,
 ) -> list[Region]:
-    """Reads the masks: of one style any number, of several styles one pair each, in their order.
+    """The regions that ``masks`` cut out, in the masks' order.
 
-    Raises OptionError where they do not fit the pictures in number and for a mask of a style file,
-    PictureError where one cannot be used.
+    One style may have any number of masks. Of several styles each has one, in their order. Raises
+    OptionError where there are too few or too many of them, where there is no content or no style,
+    and for a mask of a style file, which holds no picture. Raises PictureError where ``load_mask``
+    does.
     """
     if masks and (content is None or not styles):
         raise OptionError("masks need a content image and a style image.")
@@ -82,7 +95,7 @@ def load_regions(
 
 
 class _Observer(Protocol):
-    """What the styles need of an objective."""
+    """What the styles need of an objective: the moments of an image, by tap and region."""
 
     @property
     def model(self) -> Model: ...
@@ -93,10 +106,11 @@ class _Observer(Protocol):
 
 
 class Styles:
-    """The style images, or what was extracted of such, and what is taken from them.
+    """The style images and style files of a run, and the statistics that are taken from them.
 
-    Raises OptionError where ``style_weights`` do not fit the number of styles, and where colours
-    are to be matched that a style file does not hold.
+    Sides and sizes are in pixels. ``smallest`` is the shortest side that the model takes. Raises
+    OptionError where ``style_weights`` do not fit the number of styles, and where the pixels of a
+    style file would have to be matched to the content's colours.
     """
 
     def __init__(
@@ -122,9 +136,9 @@ class Styles:
 
     @property
     def emphasis(self) -> list[float]:
-        """What each region's loss is multiplied by: its style's weight, 1 on the average.
+        """What each region's loss is multiplied by: its style's weight over the mean weight.
 
-        Without regions there is one, everywhere, in which the weights have been blended.
+        Without masks the one region has 1, since the weights have gone into the blend.
         """
         if not self.regions:
             return [1.0]
@@ -132,9 +146,10 @@ class Styles:
         return [self._weights[region.style] / mean for region in self.regions]
 
     def side(self, index: int, side: int, smallest: int) -> int:
-        """The shorter side of that style where the picture's is ``side``, in pixels.
+        """The shorter side at which style ``index`` is looked at where the picture's is ``side``.
 
-        The style is reduced with the scale, never enlarged, which would only blur it.
+        The style is reduced with the scale. It is never enlarged, which would only blur it; of a
+        style file it is the nearest side that the file spans.
         """
         image, wanted = self.images[index], self.wanted(side, smallest)
         if isinstance(image, ExtractedStyle):
@@ -142,20 +157,24 @@ class Styles:
         return min(wanted, *image.size)
 
     def wanted(self, side: int, smallest: int) -> int:
-        """The same for a style that is large enough."""
+        """The shorter side that a style should have where the picture's is ``side``.
+
+        It is ``side`` times ``style_scale`` and, where it is given, ``style_size`` over ``size``,
+        but not less than ``smallest``.
+        """
         full = (self._options.style_size or self._options.size) * self._options.style_scale
         return max(round(full * side / self._options.size), smallest)
 
     def notes(self, sides: Iterable[int], smallest: int) -> list[str]:
-        """What to say of style files that do not hold what pictures of those sides ask for."""
+        """Sentences on style files that do not span the sizes that pictures of ``sides`` need."""
         wanted = {self.wanted(side, smallest) for side in sides}
         extracted = (image for image in self.images if isinstance(image, ExtractedStyle))
         return [note for image in extracted if (note := image.note(wanted)) is not None]
 
     def size(self, index: int, side: int, smallest: int) -> tuple[int, int]:
-        """(width, height) of that style where the picture's shorter side is ``side``.
+        """(width, height) of style ``index`` where the picture's shorter side is ``side``.
 
-        Of a style file, which knows one side only, a square's.
+        A style file knows its shorter side only, and counts as a square.
         """
         image, own = self.images[index], self.side(index, side, smallest)
         return (own, own) if isinstance(image, ExtractedStyle) else size_at(image.size, own)
@@ -163,55 +182,61 @@ class Styles:
     def statistics(
         self, observer: _Observer, taps: Iterable[int], side: int, like: Any = None
     ) -> dict[int, list[Statistics]]:
-        """By tap, the statistics that each region shall have; without regions those of the blend.
+        """The statistics that each region shall have, by tap; without masks those of the blend.
 
-        ``like``, [H, W, 3] in [0, 1], is the picture to whose colours the styles are matched first.
-        Raises PictureError for a mask that leaves nothing of the style.
+        ``side`` is the picture's shorter side. ``like``, [H, W, 3] in [0, 1], is the picture to
+        whose colours the styles are matched first; None for no match. There is no tap where there
+        is no style. Raises PictureError for a mask that leaves nothing of the style.
         """
         taps = list(taps)
         if not self.images:
             return {}
         masked = len(self.regions) > 0
-        seen = [
+        by_style = [
             self._statistics(observer, taps, side, index, like) if weight > 0 or masked else {}
             for index, weight in enumerate(self._weights)
         ]
         if not masked:
             return {
-                tap: [self._blended([found[tap][0] if found else None for found in seen])]
+                tap: [self._blended([by_tap[tap][0] if by_tap else None for by_tap in by_style])]
                 for tap in taps
             }
-        result: dict[int, list[Statistics]] = {tap: [] for tap in taps}
+        by_region: dict[int, list[Statistics]] = {tap: [] for tap in taps}
         taken = [0] * len(self.images)
         for region in self.regions:
             for tap in taps:
-                result[tap].append(seen[region.style][tap][taken[region.style]])
+                by_region[tap].append(by_style[region.style][tap][taken[region.style]])
             taken[region.style] += 1
-        return result
+        return by_region
 
     def colors(self, side: int, smallest: int, like: Array | None = None) -> Statistics:
-        """The statistics of the styles' colours, sRGB in [0, 1], blended; ``like`` as above."""
-        found: list[Statistics | None] = []
+        """The statistics of the styles' colours, sRGB in [0, 1], blended.
+
+        The styles are looked at in the sizes that they have where the picture's shorter side is
+        ``side``. ``like``, [H, W, 3] in [0, 1], is the picture to whose colours they are matched
+        first; None for no match.
+        """
+        by_style: list[Statistics | None] = []
         for index, image in enumerate(self.images):
             if isinstance(image, ExtractedStyle):
-                found.append(image.colors(self.side(index, side, smallest)))
+                by_style.append(image.colors(self.side(index, side, smallest)))
             else:
                 pixels = _pixels(image, self.side(index, side, smallest), like)
                 planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
-                found.append(rounded(sum_moments(planes).statistics()))
-        return self._blended(found)
+                by_style.append(rounded(sum_moments(planes).statistics()))
+        return self._blended(by_style)
 
-    def _blended(self, seen: Sequence[Statistics | None]) -> Statistics:
-        """By the weights; None only where the weight is 0."""
-        parts = zip(self._weights, seen, strict=True)
-        return rounded(blend([(weight, found) for weight, found in parts if found is not None]))
+    def _blended(self, by_style: Sequence[Statistics | None]) -> Statistics:
+        """The styles' statistics blended by their weights; None only where the weight is 0."""
+        parts = zip(self._weights, by_style, strict=True)
+        return rounded(blend([(weight, part) for weight, part in parts if part is not None]))
 
     def _statistics(
         self, observer: _Observer, taps: list[int], side: int, index: int, like: Any
     ) -> dict[int, list[Statistics]]:
-        """The statistics of one style, for each of its regions (or, without any, as a whole).
+        """The statistics of one style by tap, for each of its regions, or, without any, once.
 
-        They are rounded as those of a style file are.
+        Their numbers are rounded as those of a style file are.
         """
         image, model = self.images[index], observer.model
         own = self.side(index, side, model.smallest_side)
@@ -230,8 +255,8 @@ class Styles:
             ]
             guides = Guides(np.stack(masks))
         pixels = normalize(pixels, model)  # and the other is let go
-        found = observer.moments(pixels, taps, guides)
-        if any(moments.mass <= 0 for regions in found.values() for moments in regions):
+        by_tap = observer.moments(pixels, taps, guides)
+        if any(moments.mass <= 0 for regions in by_tap.values() for moments in regions):
             raise PictureError(
                 f"a style mask leaves nothing of the style at {width} x {height} "
                 "pixels; paint a larger area white."
@@ -239,11 +264,11 @@ class Styles:
         repeated = count if guides is None else 1
         return {
             tap: [rounded(moments.statistics()) for moments in regions] * repeated
-            for tap, regions in found.items()
+            for tap, regions in by_tap.items()
         }
 
 
 def _pixels(image: Raster, side: int, like: Array | None) -> Array:
-    """The style [H, W, 3] in [0, 1] with ``side`` pixels on its shorter side."""
+    """A style image [H, W, 3] in [0, 1], ``side`` pixels on its shorter side, colours matched."""
     pixels = shorter_side_to(image, side)
     return pixels if like is None else match_affine(pixels, like)

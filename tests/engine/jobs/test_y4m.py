@@ -34,9 +34,9 @@ BARS = [
 @pytest.mark.parametrize(("rgb", "levels"), BARS)
 def test_colour_bars(rgb: tuple[int, int, int], levels: tuple[int, int, int]) -> None:
     header = Header(4, 2, Fraction(25), space="444")
-    found = read_frame(io.BytesIO(planes(4, 2, *levels)), header)
-    assert found is not None
-    assert np.abs(found.astype(int) - rgb).max() <= 2  # the levels are rounded
+    frame = read_frame(io.BytesIO(planes(4, 2, *levels)), header)
+    assert frame is not None
+    assert np.abs(frame.astype(int) - rgb).max() <= 2  # the levels are rounded
     out = io.BytesIO()
     write_frame(out, header, np.full((2, 4, 3), rgb, np.uint8))
     np.testing.assert_allclose(
@@ -46,9 +46,9 @@ def test_colour_bars(rgb: tuple[int, int, int], levels: tuple[int, int, int]) ->
 
 def test_full_range() -> None:
     header = read_header(io.BytesIO(b"YUV4MPEG2 W2 H2 F30:1 C444 XCOLORRANGE=FULL\n"))
-    found = read_frame(io.BytesIO(planes(2, 2, 255, 128, 128)), header)
-    assert found is not None
-    assert (found == 255).all()
+    frame = read_frame(io.BytesIO(planes(2, 2, 255, 128, 128)), header)
+    assert frame is not None
+    assert (frame == 255).all()
     out = io.BytesIO()
     write_header(out, header)
     assert b"XCOLORRANGE=FULL" in out.getvalue()

@@ -34,17 +34,17 @@ def covariance(values: Array) -> NDArray[np.float64]:
 @pytest.mark.parametrize("match", [luminance_of, match_affine, match_histogram])
 def test_a_picture_matched_to_itself_stays(match: Any) -> None:
     for values in (colored(0), CONTENT / np.float32(255)):
-        found = match(values, values)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, values, atol=2e-3)
+        matched = match(values, values)
+        assert matched.dtype == np.float32
+        np.testing.assert_allclose(matched, values, atol=2e-3)
 
 
 def test_luminance_is_the_pictures_and_chroma_the_contents() -> None:
     values, content = colored(1), colored(2)
-    found = luminance_of(values, content)
-    np.testing.assert_allclose(found @ LUMA, values @ LUMA, atol=2e-6)
+    shown = luminance_of(values, content)
+    np.testing.assert_allclose(shown @ LUMA, values @ LUMA, atol=2e-6)
     chroma = content - (content @ LUMA)[..., None]
-    np.testing.assert_allclose(found - (found @ LUMA)[..., None], chroma, atol=1e-6)
+    np.testing.assert_allclose(shown - (shown @ LUMA)[..., None], chroma, atol=1e-6)
 
 
 @given(st.integers(0, 10_000))
@@ -53,11 +53,11 @@ def test_luminance_is_kept_where_colours_leave_the_range(seed: int) -> None:
     """Saturation gives way: chroma keeps its direction and shrinks."""
     rng = np.random.default_rng(seed)
     values, content = rng.random((2, 8, 8, 3), np.float32).round(1)
-    found = luminance_of(values, content)
-    assert 0 <= found.min() <= found.max() <= 1
-    np.testing.assert_allclose(found @ LUMA, values @ LUMA, atol=1e-5)
+    shown = luminance_of(values, content)
+    assert 0 <= shown.min() <= shown.max() <= 1
+    np.testing.assert_allclose(shown @ LUMA, values @ LUMA, atol=1e-5)
     before = content - (content @ LUMA)[..., None]
-    after = found - (found @ LUMA)[..., None]
+    after = shown - (shown @ LUMA)[..., None]
     np.testing.assert_allclose(np.cross(before, after), 0, atol=1e-5)
     assert ((before * after).sum(-1) >= -1e-6).all()
     assert (np.linalg.norm(after, axis=-1) <= np.linalg.norm(before, axis=-1) + 1e-5).all()
@@ -67,22 +67,22 @@ def test_luminance_is_kept_where_colours_leave_the_range(seed: int) -> None:
 @settings(deadline=None, max_examples=30)
 def test_the_affine_map_gives_mean_and_covariance(seed: int) -> None:
     values, like = colored(seed), colored(seed + 1)
-    found = match_affine(values, like)
-    if found.min() > 0 and found.max() < 1:
-        np.testing.assert_allclose(found.mean((0, 1)), like.mean((0, 1)), atol=1e-4)
+    matched = match_affine(values, like)
+    if matched.min() > 0 and matched.max() < 1:
+        np.testing.assert_allclose(matched.mean((0, 1)), like.mean((0, 1)), atol=1e-4)
         scale = np.abs(covariance(like)).max()
         # Directions that hardly vary (see _LEAST_VARIANCE) are the exception.
         if np.linalg.eigvalsh(covariance(values)).min() > 2e-6:
-            np.testing.assert_allclose(covariance(found), covariance(like), atol=1e-3 * scale)
+            np.testing.assert_allclose(covariance(matched), covariance(like), atol=1e-3 * scale)
 
 
 def test_the_affine_map_moves_colours_less_than_choleskys() -> None:
     values, like = colored(3), colored(4)
-    found = match_affine(values, like)
+    matched = match_affine(values, like)
     ours, theirs = (np.linalg.cholesky(covariance(v)) for v in (values, like))
     flat = values.reshape(-1, 3) - values.mean((0, 1))
     cholesky = flat @ (theirs @ np.linalg.inv(ours)).T + like.mean((0, 1))
-    moved = [((v.reshape(-1, 3) - values.reshape(-1, 3)) ** 2).sum() for v in (found, cholesky)]
+    moved = [((v.reshape(-1, 3) - values.reshape(-1, 3)) ** 2).sum() for v in (matched, cholesky)]
     assert moved[0] < moved[1]
 
 
@@ -90,26 +90,26 @@ def test_flat_and_gray_pictures_have_no_covariance_to_match() -> None:
     like = colored(5)
     flat = np.full((40, 100, 3), 0.3, np.float32)
     for match in (match_affine, match_histogram):
-        found = match(flat, like)
-        assert np.ptp(found.reshape(-1, 3), axis=0).max() < 1e-6  # one colour still
+        matched = match(flat, like)
+        assert np.ptp(matched.reshape(-1, 3), axis=0).max() < 1e-6  # one colour still
     np.testing.assert_allclose(match_affine(flat, like)[0, 0], like.mean((0, 1)), atol=1e-4)
     np.testing.assert_allclose(match_affine(like, flat), flat, atol=1e-5)
     gray = colored(6)[..., :1].repeat(3, axis=2)
     noisy = gray + np.random.default_rng(0).uniform(-1e-4, 1e-4, gray.shape).astype(np.float32)
-    found = match_affine(noisy, like)  # rounding noise is not blown up to colours
-    left = found - found.mean((0, 1))
+    matched = match_affine(noisy, like)  # rounding noise is not blown up to colours
+    left = matched - matched.mean((0, 1))
     assert np.linalg.svd(left.reshape(-1, 3), compute_uv=False)[1] < 0.05
 
 
 def test_histograms_agree_and_stay_in_range() -> None:
     values, like = ((v / 255).astype(np.float32) for v in (STYLE, CONTENT))
-    found = match_histogram(values, like)
+    matched = match_histogram(values, like)
     for channel in range(3):
         quantiles = np.linspace(0, 1, 101)
-        ours = np.quantile(found[..., channel], quantiles)
+        ours = np.quantile(matched[..., channel], quantiles)
         np.testing.assert_allclose(ours, np.quantile(like[..., channel], quantiles), atol=0.02)
-        assert like[..., channel].min() <= found[..., channel].min()
-        assert found[..., channel].max() <= like[..., channel].max()
+        assert like[..., channel].min() <= matched[..., channel].min()
+        assert matched[..., channel].max() <= like[..., channel].max()
 
 
 QUICK: dict[str, Any] = {"size": 48, "iterations": 12, "smallest_size": None}
@@ -119,8 +119,8 @@ def test_every_way_brings_the_contents_colours() -> None:
     distance = {}
     for colors in ("style", "content-luminance", "content-histogram", "style-matched"):
         result = ortist.transfer(CONTENT, STYLE, colors=colors, snapshots=(12,), **QUICK)
-        found, content = result.painting.values, CONTENT / np.float32(255)
-        chroma = [v - (v @ LUMA)[..., None] for v in (found, content)]
+        painted, content = result.painting.values, CONTENT / np.float32(255)
+        chroma = [v - (v @ LUMA)[..., None] for v in (painted, content)]
         distance[colors] = np.abs(chroma[0].mean((0, 1)) - chroma[1].mean((0, 1))).max()
         np.testing.assert_array_equal(result.snapshots[12].pixels, result.pixels)
     assert distance["content-luminance"] < distance["style"] / 4

@@ -20,8 +20,8 @@ from tests.engine.pictures.test_reading import LIMIT, gradient_image
 def test_saving_and_reading_back(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"picture{suffix}"
     save_picture(Painting.of(gradient_image()), path, depth=8)
-    found = load_picture(path, LIMIT).pixels.astype(int)
-    assert np.abs(found - np.asarray(gradient_image(), int)).max() <= (
+    pixels = load_picture(path, LIMIT).pixels.astype(int)
+    assert np.abs(pixels - np.asarray(gradient_image(), int)).max() <= (
         12 if suffix == ".jpg" else 0
     )
 

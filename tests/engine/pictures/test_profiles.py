@@ -68,10 +68,10 @@ def test_floats_agree_with_littlecms(name: str) -> None:
     image = Image.fromarray(levels)
     expected = convert(image, data)
     assert expected is not image
-    found = to_srgb(levels.astype(np.float32) / np.float32(255), data)
-    assert found is not None
+    converted = to_srgb(levels.astype(np.float32) / np.float32(255), data)
+    assert converted is not None
     # LittleCMS's 8-bit arithmetic rounds more than once, which shows where curves are steep.
-    difference = np.abs(found * 255 - np.asarray(expected))
+    difference = np.abs(converted * 255 - np.asarray(expected))
     assert difference.mean() < 0.3
     assert difference.max() < 1.5
 
@@ -80,11 +80,11 @@ def test_floats_agree_with_littlecms(name: str) -> None:
 def test_grey_is_the_same_as_equal_colours(name: str) -> None:
     """LittleCMS's own grey is off by up to ten levels in the shadows."""
     gray = np.linspace(0, 1, 300, dtype=np.float32).reshape(10, 30, 1)
-    found = to_srgb(gray.copy(), profile(CURVES[name], gray=True))
+    converted = to_srgb(gray.copy(), profile(CURVES[name], gray=True))
     colors = to_srgb(gray.repeat(3, axis=2), profile(CURVES[name]))
-    assert found is not None
+    assert converted is not None
     assert colors is not None
-    np.testing.assert_allclose(np.broadcast_to(found, colors.shape), colors, atol=2e-3)
+    np.testing.assert_allclose(np.broadcast_to(converted, colors.shape), colors, atol=2e-3)
 
 
 def test_the_constants_of_the_parametric_curves() -> None:
@@ -95,18 +95,18 @@ def test_the_constants_of_the_parametric_curves() -> None:
     np.testing.assert_allclose(zero, 1.055 * 0.25 ** (1 / 2.4) - 0.055, atol=2e-3)
     fixed = [1 << 16, 1 << 16, 0, 0, 1 << 15, 0, 1 << 14]
     bent = profile(b"para\0\0\0\0" + struct.pack(">HH7i", 4, 0, *fixed))
-    found = to_srgb(np.full((1, 1, 3), 0.25, np.float32), bent)
-    assert found is not None
-    np.testing.assert_allclose(found, 1.055 * 0.25 ** (1 / 2.4) - 0.055, atol=2e-3)
+    converted = to_srgb(np.full((1, 1, 3), 0.25, np.float32), bent)
+    assert converted is not None
+    np.testing.assert_allclose(converted, 1.055 * 0.25 ** (1 / 2.4) - 0.055, atol=2e-3)
 
 
 def test_srgb_itself_changes_nothing() -> None:
     values = np.random.default_rng(0).random((9, 9, 3), np.float32)
     np.testing.assert_array_equal(to_srgb(values.copy(), srgb_profile()), values)
     other = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    found = to_srgb(values.copy(), other)
-    assert found is not None
-    np.testing.assert_allclose(found, values, atol=1e-4)
+    converted = to_srgb(values.copy(), other)
+    assert converted is not None
+    np.testing.assert_allclose(converted, values, atol=1e-4)
 
 
 def test_ours_is_a_profile_and_always_the_same() -> None:
@@ -135,11 +135,11 @@ def test_damaged_profiles_do_no_harm() -> None:
         attacks.append(bytes(changed))
     computed = 0
     for attack in attacks:
-        found = to_srgb(values.copy(), attack)
-        if found is not None:
+        converted = to_srgb(values.copy(), attack)
+        if converted is not None:
             computed += 1
-            assert np.isfinite(found).all()
-            assert 0 <= found.min() <= found.max() <= 1
+            assert np.isfinite(converted).all()
+            assert 0 <= converted.min() <= converted.max() <= 1
     assert 20 < computed < len(attacks)
 
 
@@ -151,9 +151,9 @@ def test_a_picture_of_16_bits_is_converted_in_16(tmp_path: Path) -> None:
     icc = b"Adobe\0\0" + zlib.compress(profile(CURVES["gamma"]))
     path = tmp_path / "adobe.png"
     path.write_bytes(png(np.ascontiguousarray(values), (b"iCCP", icc)))
-    found = load_picture(path, 10**6).pixels
+    pixels = load_picture(path, 10**6).pixels
     expected = to_srgb((values / 65535).astype(np.float32), profile(CURVES["gamma"]))
     assert expected is not None
-    np.testing.assert_allclose(found, expected * 65535, atol=0.6)
-    assert len(np.unique(found[..., 0])) == 60
-    assert not np.array_equal(found, values)
+    np.testing.assert_allclose(pixels, expected * 65535, atol=0.6)
+    assert len(np.unique(pixels[..., 0])) == 60
+    assert not np.array_equal(pixels, values)

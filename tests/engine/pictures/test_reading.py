@@ -55,25 +55,25 @@ def test_resizing_follows_the_assignment(width: int, height: int, side: int) -> 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK", "YCbCr", "HSV", "LAB"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
-    found = load_picture(gradient_image(mode), LIMIT)
-    assert found.pixels.shape == (30, 40, 3)
-    assert found.pixels.dtype == np.uint8
-    assert found.alpha is None
+    raster = load_picture(gradient_image(mode), LIMIT)
+    assert raster.pixels.shape == (30, 40, 3)
+    assert raster.pixels.dtype == np.uint8
+    assert raster.alpha is None
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
 def test_transparency_is_laid_over_white(mode: str) -> None:
     clear = Image.new("RGBA", (5, 4), (10, 20, 30, 0)).convert(mode)
-    found = load_picture(clear, LIMIT)
-    assert found.pixels.min() == 255
-    assert found.alpha is not None
-    assert found.alpha.max() == 0
+    raster = load_picture(clear, LIMIT)
+    assert raster.pixels.min() == 255
+    assert raster.alpha is not None
+    assert raster.alpha.max() == 0
 
 
 def test_sixteen_bits_keep_their_tones() -> None:
     levels = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
-    found = load_picture(Image.fromarray(levels), LIMIT).pixels
-    np.testing.assert_array_equal(found, levels[..., None].repeat(3, axis=2))
+    pixels = load_picture(Image.fromarray(levels), LIMIT).pixels
+    np.testing.assert_array_equal(pixels, levels[..., None].repeat(3, axis=2))
 
 
 def test_orientation_is_applied(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_profiles_are_converted_and_broken_ones_passed_over(tmp_path: Path) -> N
     image = gradient_image()
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image.save(tmp_path / "srgb.png", icc_profile=srgb)
-    found = load_picture(tmp_path / "srgb.png", LIMIT).pixels.astype(int)
-    assert np.abs(found - np.asarray(image, int)).max() <= 1
+    pixels = load_picture(tmp_path / "srgb.png", LIMIT).pixels.astype(int)
+    assert np.abs(pixels - np.asarray(image, int)).max() <= 1
     image.save(tmp_path / "broken.png", icc_profile=b"no profile at all")
     np.testing.assert_array_equal(load_picture(tmp_path / "broken.png", LIMIT).pixels, image)
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()

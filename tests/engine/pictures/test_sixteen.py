@@ -52,11 +52,11 @@ def png(values: Samples, *chunks: tuple[bytes, bytes]) -> bytes:
         lines += bytes([y % 5]) + ((row - predicted) % 256).astype(np.uint8).tobytes()
     header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
     parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
-    found = b"\x89PNG\r\n\x1a\n"
+    encoded = b"\x89PNG\r\n\x1a\n"
     for name, data in parts:
         check = struct.pack(">I", zlib.crc32(name + data))
-        found += struct.pack(">I", len(data)) + name + data + check
-    return found
+        encoded += struct.pack(">I", len(data)) + name + data + check
+    return encoded
 
 
 def tiff(values: Samples, order: str = "<", planes: bool = False) -> bytes:
@@ -103,21 +103,21 @@ def written(data: bytes, tmp_path: Path, name: str = "picture.png") -> Path:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_opaque_pngs_are_read_exactly(channels: int, tmp_path: Path) -> None:
     values = samples(channels)
-    found = load_picture(written(png(values), tmp_path), LIMIT)
-    np.testing.assert_array_equal(found.pixels, np.broadcast_to(values, (7, 9, 3)))
-    assert found.pixels.dtype == np.uint16
-    assert found.alpha is None
+    raster = load_picture(written(png(values), tmp_path), LIMIT)
+    np.testing.assert_array_equal(raster.pixels, np.broadcast_to(values, (7, 9, 3)))
+    assert raster.pixels.dtype == np.uint16
+    assert raster.alpha is None
 
 
 @pytest.mark.parametrize("channels", [2, 4])
 def test_alpha_of_16_bits_is_kept_and_laid_over_white(channels: int, tmp_path: Path) -> None:
     values = samples(channels)
-    found = load_picture(written(png(values), tmp_path), LIMIT)
-    assert found.alpha is not None
-    np.testing.assert_array_equal(found.alpha, values[..., -1])
+    raster = load_picture(written(png(values), tmp_path), LIMIT)
+    assert raster.alpha is not None
+    np.testing.assert_array_equal(raster.alpha, values[..., -1])
     colors, alpha = values[..., :-1].astype(float), values[..., -1:] / 65535
     expected = np.broadcast_to(65535 - (65535 - colors) * alpha, (7, 9, 3))
-    np.testing.assert_allclose(found.pixels, expected, atol=0.51)
+    np.testing.assert_allclose(raster.pixels, expected, atol=0.51)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -128,10 +128,10 @@ def test_a_clear_colour_is_found_by_all_its_bits(channels: int, tmp_path: Path) 
     values[0, 0] = 5 * 256
     values[0, 1] = 5 * 256 + 1  # the same in 8 bits
     key = struct.pack(">H", 5 * 256) * channels
-    found = load_picture(written(png(values, (b"tRNS", key)), tmp_path), LIMIT)
-    assert found.alpha is not None
-    assert (found.alpha == 0).sum() == 1
-    assert found.alpha[0, 0] == 0
+    raster = load_picture(written(png(values, (b"tRNS", key)), tmp_path), LIMIT)
+    assert raster.alpha is not None
+    assert (raster.alpha == 0).sum() == 1
+    assert raster.alpha[0, 0] == 0
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -141,9 +141,9 @@ def test_tiffs_of_either_byte_order_are_read_exactly(
 ) -> None:
     values = samples(channels)
     values[..., 3:] = 65535
-    found = load_picture(written(tiff(values, order), tmp_path, "a.tif"), LIMIT)
-    np.testing.assert_array_equal(found.pixels, values[..., :3])
-    assert found.alpha is None
+    raster = load_picture(written(tiff(values, order), tmp_path, "a.tif"), LIMIT)
+    np.testing.assert_array_equal(raster.pixels, values[..., :3])
+    assert raster.alpha is None
 
 
 def test_planes_that_pillow_misreads_are_refused(tmp_path: Path) -> None:
@@ -157,8 +157,8 @@ def test_orientation_turns_both_bytes(tmp_path: Path) -> None:
     exif[0x0112] = 6
     values = samples(3)
     data = png(values, (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
-    found = load_picture(written(data, tmp_path), LIMIT)
-    np.testing.assert_array_equal(found.pixels, np.rot90(values, -1))
+    raster = load_picture(written(data, tmp_path), LIMIT)
+    np.testing.assert_array_equal(raster.pixels, np.rot90(values, -1))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -182,10 +182,10 @@ def test_alpha_is_written_too(suffix: str, tmp_path: Path) -> None:
     painting = Painting((1 - (1 - values[..., :3]) * alpha[..., None]), alpha)
     path = tmp_path / f"picture{suffix}"
     save_picture(painting, path, 16)
-    found = load_picture(path, LIMIT)
-    np.testing.assert_allclose(found.pixels, painting.values * 65535, atol=2)
-    assert found.alpha is not None
-    np.testing.assert_allclose(found.alpha, alpha * 65535, atol=0.51)
+    raster = load_picture(path, LIMIT)
+    np.testing.assert_allclose(raster.pixels, painting.values * 65535, atol=2)
+    assert raster.alpha is not None
+    np.testing.assert_allclose(raster.alpha, alpha * 65535, atol=0.51)
 
 
 def test_no_step_in_between_has_8_bits() -> None:
@@ -216,11 +216,11 @@ def attacks() -> dict[str, bytes]:
     whole = samples(3, (24, 18))
     buffer = io.BytesIO()
     deflated = Painting((whole / 65535).astype(np.float32))
-    found: dict[str, Any] = {"png": png(whole), "tiff": tiff(whole), "big": tiff(whole, ">")}
+    files: dict[str, Any] = {"png": png(whole), "tiff": tiff(whole), "big": tiff(whole, ">")}
     from ortist.pictures.sixteen import write_tiff
 
     write_tiff(deflated.levels(16), buffer, Image.Exif())
-    return {**found, "deflated": buffer.getvalue(), "gray-alpha": png(samples(2, (24, 18)))}
+    return {**files, "deflated": buffer.getvalue(), "gray-alpha": png(samples(2, (24, 18)))}
 
 
 @pytest.mark.parametrize("name", attacks())

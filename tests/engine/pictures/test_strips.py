@@ -80,13 +80,13 @@ def same(path: Path, folder: Path) -> NDArray[Any]:
     with Image.open(path) as image:
         assert strips_of(image, path) is not None
     assert read_header(path, LIMIT).spooling > 0
-    found, whole = spooled(path, folder), load_picture(path, LIMIT)
-    assert isinstance(found.pixels, Rows)
-    assert found.source == whole.source
-    pixels: NDArray[Any] = found.pixels[slice(None)]
+    raster, whole = spooled(path, folder), load_picture(path, LIMIT)
+    assert isinstance(raster.pixels, Rows)
+    assert raster.source == whole.source
+    pixels: NDArray[Any] = raster.pixels[slice(None)]
     np.testing.assert_array_equal(pixels, whole.pixels)
     assert pixels.dtype == whole.pixels.dtype
-    np.testing.assert_array_equal(found.pixels[slice(17, 40)], whole.pixels[17:40])
+    np.testing.assert_array_equal(raster.pixels[slice(17, 40)], whole.pixels[17:40])
     return pixels
 
 
@@ -130,8 +130,8 @@ def test_the_others_are_decoded_whole(mode: str, more: dict[str, Any], tmp_path:
     Image.fromarray(PIXELS).convert(mode).save(path, **more)
     with Image.open(path) as image:
         assert strips_of(image, path) is None
-    found = spooled(path, tmp_path)
-    np.testing.assert_array_equal(found.pixels[slice(None)], load_picture(path, LIMIT).pixels)
+    raster = spooled(path, tmp_path)
+    np.testing.assert_array_equal(raster.pixels[slice(None)], load_picture(path, LIMIT).pixels)
 
 
 def test_a_file_cut_short_is_said(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def made(sides: tuple[int, ...] = (16, 32), **changed: Any) -> ExtractedStyle:
     values = np.random.default_rng(0).random((len(sides), numbers), np.float32)
     thumbnail = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
     painted = (Painted("a.jpg", "00", 64, 48), Painted("", "", 10, 20))
-    found = ExtractedStyle("m", "0" * 64, SMALL, sides, False, painted, values, thumbnail)
-    return dataclasses.replace(found, **changed)
+    style = ExtractedStyle("m", "0" * 64, SMALL, sides, False, painted, values, thumbnail)
+    return dataclasses.replace(style, **changed)
 
 
 def packed(header: Any, inflated: bytes) -> bytes:
@@ -69,15 +69,15 @@ def refused(path: Path, data: bytes, said: str) -> None:
 def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     style = made()
     style.save(tmp_path / "a.ostyle")
-    found = ortist.read_style(tmp_path / "a.ostyle")
+    read = ortist.read_style(tmp_path / "a.ostyle")
     for field in dataclasses.fields(ExtractedStyle):
         if field.name != "source":
-            np.testing.assert_array_equal(getattr(found, field.name), getattr(style, field.name))
-    assert found.encoded() == style.encoded() == (tmp_path / "a.ostyle").read_bytes()
-    assert found.sha256 == style.sha256
-    assert found.source is not None
-    assert found.source.sha256 == hashlib.sha256(whole()).hexdigest()
-    assert found.image.size == (3, 2)
+            np.testing.assert_array_equal(getattr(read, field.name), getattr(style, field.name))
+    assert read.encoded() == style.encoded() == (tmp_path / "a.ostyle").read_bytes()
+    assert read.sha256 == style.sha256
+    assert read.source is not None
+    assert read.source.sha256 == hashlib.sha256(whole()).hexdigest()
+    assert read.image.size == (3, 2)
     assert os.listdir(tmp_path) == ["a.ostyle"]
 
 

@@ -38,7 +38,7 @@ def test_cells_are_means_around_the_middle_of_what_a_feature_sees(
 ) -> None:
     """Against a picture enlarged twice, on which cells have whole pixels."""
     mask = np.random.default_rng(seed).random((1, height, width), np.float32)
-    found = Guides(mask).over(tap, slice(first, first + 3), slice(0, 4))[0]
+    guide = Guides(mask).over(tap, slice(first, first + 3), slice(0, 4))[0]
     margin = 100
     double = np.pad(mask[0], margin, mode="edge").repeat(2, 0).repeat(2, 1)
     middle = 2 * tap.receptive_start + tap.receptive_field  # of feature 0, in half pixels
@@ -48,7 +48,7 @@ def test_cells_are_means_around_the_middle_of_what_a_feature_sees(
                 2 * margin + middle + 2 * tap.stride * k - tap.stride for k in (first + i, j)
             )
             cell = double[down : down + 2 * tap.stride, right : right + 2 * tap.stride]
-            assert found[i, j] == pytest.approx(cell.mean(), abs=1e-5)
+            assert guide[i, j] == pytest.approx(cell.mean(), abs=1e-5)
 
 
 def test_a_guide_moves_with_its_mask(procedural: Model) -> None:
@@ -67,10 +67,10 @@ def test_masks_are_gray_and_resized_by_area() -> None:
     pixels = np.zeros((300, 400), np.uint8)
     pixels[150, 200] = 255
     mask = load_mask(pixels, (800, 600), 10**6, "content mask")
-    found = mask_values(mask, (40, 30))
-    assert found.shape == (30, 40)
-    assert found.min() == 0
-    assert found.sum() == pytest.approx(0.01, rel=0.1)  # one pixel of a hundred
+    values = mask_values(mask, (40, 30))
+    assert values.shape == (30, 40)
+    assert values.min() == 0
+    assert values.sum() == pytest.approx(0.01, rel=0.1)  # one pixel of a hundred
     half = mask_values(Image.new("L", (40, 30), 128), (400, 300))
     np.testing.assert_allclose(half, 128 / 255, rtol=1e-6)
 
@@ -82,16 +82,16 @@ def test_what_is_clear_in_a_mask_does_not_count(dtype: Any) -> None:
     top = int(np.iinfo(dtype).max)
     layer: Any = np.full((64, 256, 4), top, dtype)
     layer[..., 3] = levels.astype(dtype) * (top // 255)
-    found = np.asarray(load_mask(layer, (256, 64), 10**6, "content mask"))
-    np.testing.assert_array_equal(found, np.tile(levels, (64, 1)))
+    loaded = np.asarray(load_mask(layer, (256, 64), 10**6, "content mask"))
+    np.testing.assert_array_equal(loaded, np.tile(levels, (64, 1)))
     layer[..., :3] = 0
     with pytest.raises(PictureError, match="is all black; paint white"):
         load_mask(layer, (256, 64), 10**6, "content mask")
 
 
 def test_a_mask_may_be_an_array_of_bool() -> None:
-    found = load_mask(np.eye(32, dtype=bool), (32, 32), 10**6, "content mask")
-    np.testing.assert_array_equal(np.asarray(found), 255 * np.eye(32))
+    loaded = load_mask(np.eye(32, dtype=bool), (32, 32), 10**6, "content mask")
+    np.testing.assert_array_equal(np.asarray(loaded), 255 * np.eye(32))
 
 
 def test_masks_that_do_not_fit_are_refused() -> None:

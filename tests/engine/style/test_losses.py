@@ -17,15 +17,15 @@ NAMES = sorted(STYLE_LOSSES)
 
 
 def statistics(features: Matrix) -> Statistics:
-    """Of a C x N matrix."""
+    """The statistics of features, a C x N matrix."""
     return Statistics(features @ features.T / features.shape[1], features.mean(1))
 
 
 def pixel_gradient(loss: StyleLoss, features: Matrix) -> Matrix:
     """dL/dF = (2 dL/dQ F + dL/dmu) / N."""
     _, d_second, d_mean = loss(statistics(features))
-    found: Matrix = (2 * d_second @ features + d_mean[:, None]) / features.shape[1]
-    return found
+    gradient: Matrix = (2 * d_second @ features + d_mean[:, None]) / features.shape[1]
+    return gradient
 
 
 def ordinary(rng: np.random.Generator, positions: int) -> Matrix:
@@ -124,6 +124,6 @@ def test_energy_is_the_size_of_the_target() -> None:
         np.square(target.second / 8).sum()
     )
     for name in ("meanstd", "w2"):
-        found = energy(STYLE_LOSSES[name](target), 8)
-        assert found == pytest.approx(np.trace(target.second) / 8, rel=0.1)
-        assert energy(scaled(STYLE_LOSSES[name](target), 3.0), 8) == pytest.approx(3 * found)
+        size = energy(STYLE_LOSSES[name](target), 8)
+        assert size == pytest.approx(np.trace(target.second) / 8, rel=0.1)
+        assert energy(scaled(STYLE_LOSSES[name](target), 3.0), 8) == pytest.approx(3 * size)

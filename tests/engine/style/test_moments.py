@@ -13,11 +13,11 @@ def test_moments_are_what_they_say() -> None:
     guide = RNG.random((120, 130), np.float32)
     matrix = features.reshape(5, -1).astype(np.float64)
     for weights in (None, guide):
-        found = sum_moments(features, weights)
+        moments = sum_moments(features, weights)
         t = np.ones(matrix.shape[1]) if weights is None else weights.reshape(-1).astype(np.float64)
-        np.testing.assert_allclose(found.second, (matrix * t) @ matrix.T, rtol=1e-5, atol=1e-2)
-        np.testing.assert_allclose(found.first, matrix @ t, rtol=1e-5, atol=1e-2)
-        np.testing.assert_allclose(found.mass, t.sum())
+        np.testing.assert_allclose(moments.second, (matrix * t) @ matrix.T, rtol=1e-5, atol=1e-2)
+        np.testing.assert_allclose(moments.first, matrix @ t, rtol=1e-5, atol=1e-2)
+        np.testing.assert_allclose(moments.mass, t.sum())
 
 
 def test_parts_add_up_to_the_whole() -> None:
@@ -42,19 +42,19 @@ def test_a_blend_is_the_statistics_of_the_mixture() -> None:
 
 def test_one_to_nothing_is_exactly_the_one() -> None:
     parts = [Statistics(RNG.random((3, 3)), RNG.random(3)) for _ in range(2)]
-    found = blend([(0.3, parts[0]), (0.0, parts[1])])
-    np.testing.assert_array_equal(found.second, parts[0].second)
-    np.testing.assert_array_equal(found.mean, parts[0].mean)
+    blended = blend([(0.3, parts[0]), (0.0, parts[1])])
+    np.testing.assert_array_equal(blended.second, parts[0].second)
+    np.testing.assert_array_equal(blended.mean, parts[0].mean)
 
 
 def test_packing_loses_nothing_but_the_digits_beyond_float32() -> None:
-    found = sum_moments(RNG.standard_normal((1, 7, 9, 9), np.float32)).statistics()
-    packed = pack(found)
+    statistics = sum_moments(RNG.standard_normal((1, 7, 9, 9), np.float32)).statistics()
+    packed = pack(statistics)
     assert packed.shape == (packed_size(7),)
     assert packed.dtype == np.float32
     again = unpack(packed, 7)
-    np.testing.assert_allclose(again.second, found.second, rtol=1e-7)
+    np.testing.assert_allclose(again.second, statistics.second, rtol=1e-7)
     np.testing.assert_array_equal(again.second, again.second.T)
-    np.testing.assert_array_equal(again.mean, found.mean.astype(np.float32))
+    np.testing.assert_array_equal(again.mean, statistics.mean.astype(np.float32))
     np.testing.assert_array_equal(pack(again), packed)
     np.testing.assert_array_equal(rounded(again).second, again.second)
