@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,16 +19,18 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from ortist_models import FEATURES, MANIFEST, OBJECTIVE, PULLBACK
+from ortist_models import MANIFEST
 from PIL import Image
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from .backbones import BACKBONES, Pooling, Taps
-from .bundle import NORMALIZATION
+from .bundle import NORMALIZATION, read_program
 from .errors import ExportError
-from .one_band import run_one_band
+from .one_piece import all_switches, run_one_piece
 from .phases import PHASES
+from .program import Program
+from .terms import Part
 from .weights import Weights, load_weights
 
 __all__ = [
@@ -45,40 +46,44 @@ TOLERANCE = 1e-5
 """Of the largest component (features, gradient) or of the value (losses)."""
 
 Array = NDArray[np.float32]
+_PLACES = ("with_shifts", "with_guides", "with_inside")
 
 
 @dataclass(frozen=True)
 class Deviation:
     """Worst relative errors of one image.
 
-    ``features`` and ``losses`` are against float64. So is ``gradient``, of autograd that is given
-    the decisions of the graph itself: which ReLUs are active, and which value of a window is the
-    maximum, are read off the activations that the graph computed (``_Decided``), since rounding may
-    decide between two all but equal values, and then correct programs differ. ``pullback`` is the
-    same for the pullback's graph, and ``bands`` of gradient and losses for the segments for bands
-    of rows, if the bundle has them, with the picture as one band. For the record: ``float32`` and
-    ``float64`` are the largest errors of the gradient against autograd with decisions of its own,
-    ``autograd`` that of autograd's float32, and ``undecided`` counts the components where its
-    float32 and float64 differ by more than the tolerance.
+    ``features`` and ``sums`` (moments, errors, total variation) are against float64. So are
+    ``gradient``, of a program with plain style and content terms, and ``guided``, of one that has
+    regions, shifts and positions that do not count besides; of autograd that is given the decisions
+    of the graph itself: which ReLUs are active, and which value of a window is the maximum, are
+    read off the activations that the graph computed (``_Decided``), since rounding may decide
+    between two all but equal values, and then correct programs differ. For the record: ``float32``
+    and ``float64`` are the largest errors of the plain gradient against autograd with decisions of
+    its own, ``autograd`` that of autograd's float32, and ``undecided`` counts the components where
+    its float32 and float64 differ by more than the tolerance.
     """
 
     image: str
     size: tuple[int, int]
     features: float
-    losses: float
+    sums: float
     gradient: float
-    pullback: float
-    bands: float
+    guided: float
     undecided: int
     float32: float
     float64: float
     autograd: float
 
     @property
+    def worst(self) -> float:
+        """The largest of the errors that are held against the tolerance; NaN where one is."""
+        return float(np.max([self.features, self.sums, self.gradient, self.guided]))
+
+    @property
     def passed(self) -> bool:
-        # Not max(...) <= TOLERANCE: Python's max passes over NaN.
-        errors = (self.features, self.losses, self.gradient, self.pullback, self.bands)
-        return all(error <= TOLERANCE for error in errors)
+        """Whether all of those are within it; NaN is not."""
+        return self.worst <= TOLERANCE
 
 
 def check_images(extra: Mapping[str, Array], smallest_side: int = 1) -> Iterator[tuple[str, Array]]:
@@ -142,10 +147,7 @@ def check_bundle(
     Without it, the weights are read back from the bundle's own graph, which then checks the graph
     and not the weights. Raises ExportError for a bundle that cannot be read.
     """
-    manifest, files = _read(folder)
-    taps = tuple(int(tap["index"]) for tap in manifest["taps"])
-    segments = manifest.get("bands", {}).get("segments", [])
-    bands = [onnx.load_model_from_string(files[file]) for file in segments]
+    manifest, program = _read(folder)
     features = _build(manifest)
     if weights is not None:
         given = Weights(weights, "", "")
@@ -153,33 +155,35 @@ def check_bundle(
         if given.sha256 != manifest["weights"]["sha256"]:
             raise ExportError(f"{str(weights)!r} is not the file that {folder.name} came from.")
     else:
-        _weights_from_graph(features, files[FEATURES])
-    module = Taps(features, taps).eval()
+        _weights_from_program(features, program)
+    module = Taps(features, tuple(program.taps)).eval()
     for name, image in check_images(extra, manifest["smallest_side"]):
-        yield _compare(name, image, taps, module, files, bands)
+        yield _compare(name, image, module, program)
 
 
 def bundled_module(folder: Path, taps: tuple[int, ...]) -> Taps:
     """The backbone of the bundle in ``folder`` as a torch module, weights read from its graph."""
-    manifest, files = _read(folder)
+    manifest, program = _read(folder)
     features = _build(manifest)
-    _weights_from_graph(features, files[FEATURES])
+    _weights_from_program(features, program)
     return Taps(features, taps).eval()
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _read(folder: Path) -> tuple[dict[str, Any], Program]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        names = [FEATURES, OBJECTIVE, PULLBACK, *manifest.get("bands", {}).get("segments", [])]
-        files = {file: (folder / file).read_bytes() for file in names}
-        for file, data in files.items():
-            if hashlib.sha256(data).hexdigest() != manifest["files"][file]["sha256"]:
-                raise ExportError(f"{folder / file} is damaged: its sha256 is not the manifest's.")
+        for segment in manifest["program"]["segments"]:
+            data = (folder / segment["file"]).read_bytes()
+            if hashlib.sha256(data).hexdigest() != manifest["files"][segment["file"]]["sha256"]:
+                raise ExportError(
+                    f"{folder / segment['file']} is damaged: its sha256 is not the manifest's."
+                )
+        program = read_program(folder, manifest)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{str(folder)!r} holds no readable model ({error}).") from error
     if manifest.get("backbone") not in BACKBONES:
         raise ExportError(f"{folder.name} is of no backbone that can be checked here.")
-    return manifest, files
+    return manifest, program
 
 
 def _build(manifest: Mapping[str, Any]) -> torch.nn.Sequential:
@@ -189,9 +193,13 @@ def _build(manifest: Mapping[str, Any]) -> torch.nn.Sequential:
     return BACKBONES[manifest["backbone"]].build(pooling)
 
 
-def _weights_from_graph(features: torch.nn.Sequential, data: bytes) -> None:
-    graph = onnx.load_model_from_string(data).graph
-    stored = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+def _weights_from_program(features: torch.nn.Sequential, program: Program) -> None:
+    stored = {
+        tensor.name: onnx.numpy_helper.to_array(tensor)
+        for segment in program.segments
+        for tensor in segment.graph.initializer
+        if tensor.name.startswith("features.")
+    }
     state = {
         key: torch.from_numpy(stored[f"features.{key}"].copy())
         for key in features.state_dict()
@@ -200,111 +208,177 @@ def _weights_from_graph(features: torch.nn.Sequential, data: bytes) -> None:
     features.load_state_dict(state, strict=False)
 
 
-def _compare(
-    name: str,
-    image: Array,
-    taps: tuple[int, ...],
-    module: Taps,
-    files: Mapping[str, bytes],
-    bands: Sequence[onnx.ModelProto],
-) -> Deviation:
-    size = (image.shape[2], image.shape[3])
+def _compare(name: str, image: Array, module: Taps, program: Program) -> Deviation:
     with torch.no_grad():
-        targets = module(torch.from_numpy(_natural(*size, seed=1)))
-        grams = [_gram(f) for f in module(torch.from_numpy(_natural(*size, seed=2)))]
-    weights = {tap: 10.0 ** (3 - i) for i, tap in enumerate(taps)}
-    feed: dict[str, Any] = {"image": image, "tv_weight": np.array(0.02, np.float32)}
-    for tap, target, gram in zip(taps, targets, grams, strict=True):
-        feed[f"gram_{tap}"] = gram.numpy()
-        feed[f"style_weight_{tap}"] = np.array(weights[tap], np.float32)
-        feed[f"features_{tap}"] = target.numpy()
-        feed[f"content_weight_{tap}"] = np.array(0.05, np.float32)
-    names = ["gradient", "tv_loss"]
-    names += [f"{term}_loss_{tap}" for tap in taps for term in ("style", "content")]
-    (gradient, *losses), activations = _observe(files[OBJECTIVE], names, feed)
-    maps = _run(files[FEATURES], [f"tap_{tap}" for tap in taps], {"image": image})
-
-    def differentiated(dtype: torch.dtype) -> Reference:
-        return reference(module, image, targets, grams, weights, dtype)
-
-    single, double = differentiated(torch.float32), differentiated(torch.float64)
-    with _Decided(activations):
-        decided = differentiated(torch.float64)
-    in_bands = 0.0
-    if bands:
-        (found, *own), activations = _observe_bands(bands, names, feed)
-        with _Decided(activations):
-            in_bands = _error(found, differentiated(torch.float64)[0])
-        in_bands = float(np.max([in_bands, _worst(own, double[1])]))  # NaN stays NaN
-    autograd = np.abs(single[0] - double[0]) / np.abs(double[0]).max()
+        maps = module(torch.from_numpy(image))
+        contents = module(torch.from_numpy(_natural(image.shape[2], image.shape[3], seed=1)))
+    plain = _Given.plain(maps, contents, module.taps)
+    guided = _Given.guided(maps, contents, module.taps, image.shape)
+    both = [_both(module, program, given, image) for given in (plain, guided)]
+    found, expected = [own for own, _ in both], [other for _, other in both]
+    single = _reference(module, image, plain, torch.float32)
+    double = _reference(module, image, plain, torch.float64)
+    features = _worst(found[0].features, double.features)
+    autograd = np.abs(single.gradient - double.gradient) / np.abs(double.gradient).max()
     return Deviation(
         image=name,
-        size=size,
-        features=_worst(maps, double[2]),
-        losses=_worst(losses, double[1]),
-        gradient=_error(gradient, decided[0]),
-        pullback=_compare_pullback(image, module, files[PULLBACK], double[2], targets),
-        bands=in_bands,
+        size=(image.shape[2], image.shape[3]),
+        features=features,
+        sums=max(_worst(f.sums, e.sums) for f, e in zip(found, expected, strict=True)),
+        gradient=_error(found[0].gradient, expected[0].gradient),
+        guided=_error(found[1].gradient, expected[1].gradient),
         undecided=int((autograd > TOLERANCE).sum()),
-        float32=_error(gradient, single[0]),
-        float64=_error(gradient, double[0]),
+        float32=_error(found[0].gradient, single.gradient),
+        float64=_error(found[0].gradient, double.gradient),
         autograd=float(autograd.max()),
     )
 
 
-def _compare_pullback(
-    image: Array,
-    module: Taps,
-    pullback: bytes,
-    maps: list[NDArray[Any]],
-    targets: tuple[Tensor, ...],
-) -> float:
-    """The worst component: in turn one region everywhere, two guided ones, two without shifts.
+@dataclass(frozen=True)
+class _TapGiven:
+    """One tap's M [R, C, C], v [R, C] or None, guides [R, h, w] or None, P [1, C, h, w] and w.
 
-    Or of the features, which this graph computes for itself and has no losses to show for.
+    ``own`` are the rows and columns that count.
     """
-    rng = np.random.default_rng(0)
-    feed: dict[str, Any] = {"image": image}
-    for index, (tap, features, target) in enumerate(zip(module.taps, maps, targets, strict=True)):
-        _, channels, *space = features.shape
-        regions, shifted = (1, 2, 2)[index % 3], (1, 2, 0)[index % 3]
-        energy = float(np.square(features).mean()) or 1.0  # of order 1 for every tap
-        mixing = rng.standard_normal((regions, channels, channels)) / channels / energy
-        shift = rng.standard_normal((shifted, channels, 1)) / np.sqrt(channels * energy)
-        per_position = 1 / np.prod(space)
-        feed[f"mixing_{tap}"] = np.float32((mixing + mixing.transpose(0, 2, 1)) * per_position)
-        feed[f"shift_{tap}"] = np.float32(shift * per_position)
-        feed[f"guides_{tap}"] = rng.random((2 if regions == 2 else 0, 1, *space), np.float32)
-        feed[f"features_{tap}"] = target.numpy()
-        weight = 0.1 * per_position / channels / energy
-        feed[f"content_weight_{tap}"] = np.array(weight, np.float32)
-        feed[f"counted_{tap}"] = rng.integers(0, 2, (1, 1, *space)).astype(np.float32)
-    names = ["gradient", *(f"content_error_{tap}" for tap in module.taps)]
-    (gradient, *errors), activations = _observe(pullback, names, feed)
-    x = torch.from_numpy(image).double().requires_grad_()
-    loss = torch.zeros((), dtype=torch.float64)
-    with _Decided(activations):
-        found = module.double()(x)
-    expected_errors = []
-    for tap, features in zip(module.taps, found, strict=True):
-        given = {
-            key: torch.from_numpy(np.asarray(feed[f"{key}_{tap}"])).double()
-            for key in ("mixing", "shift", "guides", "features", "content_weight", "counted")
-        }
-        matrix = features.flatten(2)  # [1, C, N]
-        guides = given["guides"].flatten(2) if given["guides"].numel() else 1.0
-        loss = loss + 0.5 * (matrix * guides * (given["mixing"] @ matrix)).sum()
-        if given["shift"].numel():
-            loss = loss + (guides * given["shift"] * matrix).sum()
-        squares = (features - given["features"]).square()
-        loss = loss + given["content_weight"] * squares.sum()
-        expected_errors.append((given["counted"] * squares).sum().detach().numpy())
-    loss.backward()  # type: ignore[no-untyped-call]
-    module.float()
-    assert x.grad is not None
-    forward = _worst([features.detach().numpy() for features in found], maps)
-    sums = _worst(errors, expected_errors)
-    return max(_error(gradient, x.grad.numpy()), forward, sums)
+
+    mixing: Array
+    shift: Array | None
+    guides: Array | None
+    content: Array
+    weight: float
+    own: tuple[slice, slice] = (slice(None), slice(None))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a program is asked for: by tap, and of the pixels."""
+
+    taps: Mapping[int, _TapGiven]
+    tv_weight: float
+    own: tuple[slice, slice] = (slice(None), slice(None))
+
+    @staticmethod
+    def plain(maps: Sequence[Tensor], contents: Sequence[Tensor], taps: Sequence[int]) -> _Given:
+        """One region everywhere, no shifts."""
+        rng = np.random.default_rng(0)
+        given = {t: _tap(rng, m, c, 1) for t, m, c in zip(taps, maps, contents, strict=True)}
+        return _Given(given, 0.02 / maps[0][0, 0].numel())
+
+    @staticmethod
+    def guided(
+        maps: Sequence[Tensor],
+        contents: Sequence[Tensor],
+        taps: Sequence[int],
+        shape: Sequence[int],
+    ) -> _Given:
+        """In turn one, two and three regions with guides; the inner positions count."""
+        rng = np.random.default_rng(1)
+        given = {}
+        for index, (tap, features, content) in enumerate(zip(taps, maps, contents, strict=True)):
+            plain = _tap(rng, features, content, 1 + index % 3)
+            channels, *space = features.shape[1:]
+            scale = np.sqrt(channels) * float(features.square().mean().sqrt()) or 1.0
+            regions = len(plain.mixing)
+            shift = rng.standard_normal((regions, channels)) / scale / np.prod(space)
+            own = tuple(_inner(length) for length in space)
+            given[tap] = replace(
+                plain,
+                shift=shift.astype(np.float32),
+                guides=rng.random((regions, *space), np.float32),
+                own=(own[0], own[1]),
+            )
+        return _Given(given, 0.02 / np.prod(shape[2:]), (_inner(shape[2]), _inner(shape[3])))
+
+
+def _inner(length: int) -> slice:
+    return slice(length // 4, length - length // 5)
+
+
+def _tap(rng: np.random.Generator, features: Tensor, content: Tensor, regions: int) -> _TapGiven:
+    """M and w for which every tap has about one say in the gradient."""
+    _, channels, *space = features.shape
+    energy = float(features.square().mean()) or 1.0
+    per_position = 1 / np.prod(space)
+    mixing = rng.standard_normal((regions, channels, channels)) / channels / energy
+    mixing = (mixing + mixing.transpose(0, 2, 1)) * per_position
+    weight = float(0.1 * per_position / channels / energy)
+    return _TapGiven(mixing.astype(np.float32), None, None, content.numpy(), weight)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Of a program or of autograd: gradient, sums and features, all in one order."""
+
+    gradient: NDArray[Any]
+    sums: list[Any]
+    features: list[NDArray[Any]]
+
+
+def _both(module: Taps, program: Program, given: _Given, image: Array) -> tuple[_Found, _Found]:
+    """What the program finds, and autograd in float64 with the program's own decisions."""
+    nodes = [node for segment in program.segments for node in segment.graph.node]
+    relus = [node.output[0] for node in nodes if node.op_type == "Relu"]
+    values = run_one_piece(program, *_fed(program, given, image), observed=relus)
+    sums: list[Any] = [values["variation"]]
+    features = []
+    for tap, own in given.taps.items():
+        sums += [values[f"moments_{tap}"], values[f"content_error_{tap}"]]
+        sums += [] if own.shift is None else [values[f"sums_{tap}"]]
+        features.append(_whole(program, tap, values))
+    found = _Found(values["gradient"], sums, features)
+    with _Decided(_activations({name: values[name] for name in relus if name in values})):
+        return found, _reference(module, image, given, torch.float64)
+
+
+def _fed(program: Program, given: _Given, image: Array) -> tuple[dict[str, Any], set[str]]:
+    """The program's inputs, and the switches that are on."""
+    feed: dict[str, Any] = {"image": image, "tv_weight": np.array(given.tv_weight, np.float32)}
+    on = {name for name in all_switches(program) if not name.endswith(_PLACES)}
+    height, width = image.shape[2:]
+    _bound(feed, "pixels", given.own, (height, width), Part(""))
+    for tap, own in given.taps.items():
+        channels = own.mixing.shape[1]
+        feed[f"mixing_{tap}"] = np.ascontiguousarray(
+            own.mixing.transpose(1, 0, 2).reshape(channels, -1)
+        )
+        feed[f"content_weight_{tap}"] = np.array(own.weight, np.float32)
+        if own.shift is not None and own.guides is not None:
+            on |= {*_PLACES}
+            feed[f"shift_{tap}"] = np.ascontiguousarray(own.shift.T)
+        for index, part in enumerate(program.taps[tap]):
+            (down, right), step = part.phase, part.step
+            name = f"{tap}_{index}"
+            feed[f"content_{name}"] = np.ascontiguousarray(
+                own.content[..., down::step, right::step]
+            )
+            if own.guides is not None:
+                guides = own.guides[:, None, down::step, right::step]
+                feed[f"guides_{name}"] = np.ascontiguousarray(guides)
+            _bound(feed, name, own.own, own.content.shape[2:], part)
+    return feed, on
+
+
+def _bound(
+    feed: dict[str, Any],
+    name: str,
+    own: tuple[slice, slice],
+    shape: Sequence[int],
+    part: Part,
+) -> None:
+    """Where the positions that count begin and end in a part of a map of that shape."""
+    bounds = []
+    for positions, length, phase in zip(own, shape, part.phase, strict=True):
+        counted = range(length)[positions]
+        bounds.append([-(-max(0, b - phase) // part.step) for b in (counted.start, counted.stop)])
+    feed[f"first_{name}"], feed[f"end_{name}"] = np.array(bounds, np.int64).T.copy()
+
+
+def _whole(program: Program, tap: int, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """A tap's map, put together from its parts."""
+    parts = program.taps[tap]
+    if len(parts) == 1:
+        return values[parts[0].value]
+    return _joined(dict(zip(PHASES, (values[part.value] for part in parts), strict=True)))
 
 
 class _Decided(TorchFunctionMode):
@@ -328,30 +402,6 @@ class _Decided(TorchFunctionMode):
         return passed + (values - passed).detach()
 
 
-def _observe(
-    model: bytes, outputs: list[str], feed: Mapping[str, Any]
-) -> tuple[list[NDArray[Any]], list[Array]]:
-    """The outputs, and what the ReLUs of the graph gave on the way, put together from phases."""
-    observed = onnx.load_model_from_string(model)
-    names = [node.output[0] for node in observed.graph.node if node.op_type == "Relu"]
-    known = {value.name for value in observed.graph.output}
-    extra = [onnx.ValueInfoProto(name=name) for name in names if name not in known]
-    observed.graph.output.extend(extra)
-    found = _run(observed.SerializeToString(), [*outputs, *names], feed)
-    values = dict(zip(names, found[len(outputs) :], strict=True))
-    return found[: len(outputs)], _activations(values)
-
-
-def _observe_bands(
-    bands: Sequence[onnx.ModelProto], outputs: list[str], feed: Mapping[str, Any]
-) -> tuple[list[NDArray[Any]], list[Array]]:
-    """The same of a picture that is one band."""
-    nodes = [node for segment in bands for node in segment.graph.node]
-    names = [node.output[0] for node in nodes if node.op_type == "Relu"]
-    found = run_one_band(bands, feed, names)
-    return [found[name] for name in outputs], _activations({name: found[name] for name in names})
-
-
 def _activations(values: Mapping[str, Array]) -> list[Array]:
     """ReLUs' outputs in the order of the network, phases put together."""
     found: dict[str, Any] = {}
@@ -373,44 +423,53 @@ def _joined(phases: Mapping[str, Array]) -> Array:
     return whole
 
 
-Reference = tuple[NDArray[Any], list[float], list[NDArray[Any]]]
-
-
-def reference(
-    module: Taps,
-    image: Array,
-    targets: tuple[Tensor, ...],
-    grams: list[Tensor],
-    weights: Mapping[int, float],
-    dtype: torch.dtype,
-) -> Reference:
-    """Gradient, losses (TV, then style and content tap by tap) and features, by autograd."""
+def _reference(module: Taps, image: Array, given: _Given, dtype: torch.dtype) -> _Found:
+    """By autograd, of 1/2 <M, S> + <v, m> over all positions, content and total variation."""
     module = module.to(dtype)
     x = torch.from_numpy(image).to(dtype).requires_grad_()
     vertical, horizontal = x[:, :, 1:] - x[:, :, :-1], x[..., 1:] - x[..., :-1]
-    losses = [0.02 * (vertical.square().sum() + horizontal.square().sum())]
+    loss = given.tv_weight * (vertical.square().sum() + horizontal.square().sum())
     maps = module(x)
-    for tap, features, target, gram in zip(module.taps, maps, targets, grams, strict=True):
-        losses.append(weights[tap] * (_gram(features) - gram.to(dtype)).square().sum())
-        losses.append(0.05 * (features - target.to(dtype)).square().sum())
-    torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+    sums: list[Any] = [_variation(image.astype(np.float64)[0], given.own)]
+    for own, features in zip(given.taps.values(), maps, strict=True):
+        mixing = torch.from_numpy(own.mixing).to(dtype)
+        guides = torch.ones(1, *features.shape[2:], dtype=dtype)
+        if own.guides is not None:
+            guides = torch.from_numpy(own.guides).to(dtype)
+        second, first = _moments(features, guides)
+        loss = loss + 0.5 * (mixing * second).sum()
+        if own.shift is not None:
+            loss = loss + (torch.from_numpy(own.shift).to(dtype) * first).sum()
+        difference = features - torch.from_numpy(own.content).to(dtype)
+        loss = loss + own.weight * difference.square().sum()
+        with torch.no_grad():
+            counted = (..., *own.own)
+            second, first = _moments(features[counted], guides[counted])
+            sums += [second.flatten(0, 1).numpy(), difference[counted].square().sum().numpy()]
+            sums += [] if own.shift is None else [first.numpy()]
+    loss.backward()  # type: ignore[no-untyped-call]
     module.to(torch.float32)
     assert x.grad is not None
-    return x.grad.numpy(), [loss.item() for loss in losses], [m.detach().numpy() for m in maps]
+    return _Found(x.grad.numpy(), sums, [m.detach().numpy() for m in maps])
 
 
-def _gram(features: Tensor) -> Tensor:
-    matrix = features.reshape(features.shape[1], -1)
-    return matrix @ matrix.T / matrix.numel()
+def _moments(features: Tensor, guides: Tensor) -> tuple[Tensor, Tensor]:
+    """S [R, C, C] and m [R, C] of features [1, C, h, w] with guides [R, h, w]."""
+    matrix, weights = features.flatten(2)[0], guides.flatten(1)
+    return torch.einsum("rn,cn,dn->rcd", weights, matrix, matrix), weights @ matrix.T
 
 
-def _run(model: bytes, outputs: list[str], feed: Mapping[str, Any]) -> list[NDArray[Any]]:
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import, or it is sent
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    results: list[NDArray[Any]] = session.run(outputs, dict(feed))
-    return results
+def _variation(image: NDArray[np.float64], own: tuple[slice, slice]) -> float:
+    """The sum over counted pixels x_i of x_i times its differences from its neighbours."""
+    slope = np.zeros_like(image)
+    for axis in (1, 2):
+        difference = np.diff(image, axis=axis)
+        widths = [(0, 0)] * 3
+        widths[axis] = (1, 0)
+        slope += np.pad(difference, widths)
+        widths[axis] = (0, 1)
+        slope -= np.pad(difference, widths)
+    return float((image * slope)[(slice(None), *own)].sum())
 
 
 def _worst(found: Sequence[Any], expected: Sequence[Any]) -> float:

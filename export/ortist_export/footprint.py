@@ -37,12 +37,11 @@ def _run(program: Program, observed: list[str]) -> Values:
     on = {name for name in all_switches(program) if not name.startswith(_LEFT_OUT)}
     for name in ("tv_weight", *(f"content_weight_{tap}" for tap in program.taps)):
         feed[name] = np.zeros((), np.float32)
-
-    def decide(sums: Values) -> Values:
-        sizes = {tap: len(sums[f"moments_{tap}"]) for tap in program.taps}
-        return {f"mixing_{tap}": np.eye(size, dtype=np.float32) for tap, size in sizes.items()}
-
-    return run_one_piece(program, feed, on, decide, observed)
+    for value in (value for segment in program.segments for value in segment.graph.input):
+        if value.name.startswith("mixing_"):
+            channels = value.type.tensor_type.shape.dim[0].dim_value
+            feed[value.name] = np.eye(channels, dtype=np.float32)
+    return run_one_piece(program, feed, on, observed)
 
 
 def _peak_between(program: Program, values: Values) -> int:

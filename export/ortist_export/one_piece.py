@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from .program import Program, switches
 __all__ = ["all_switches", "run_one_piece"]
 
 Values = dict[str, NDArray[Any]]
-Decide = Callable[[Values], Mapping[str, NDArray[Any]]]
 
 
 def all_switches(program: Program) -> set[str]:
@@ -28,14 +27,12 @@ def run_one_piece(
     program: Program,
     feed: Mapping[str, Any],
     on: Collection[str],
-    decide: Decide | None = None,
     observed: Sequence[str] = (),
 ) -> Values:
     """All that the segments give for ``feed``, with the switches ``on`` and the others off.
 
-    ``rows`` are made of ``image``, and inputs that are not given are empty. Once the sums of all
-    taps are there, ``decide`` is called with all values so far and returns inputs of the segments
-    after that. The values ``observed`` are returned too, in the order in which they are made.
+    ``rows`` are made of ``image``, and inputs that are not given are empty. The values ``observed``
+    are returned too, in the order in which they are made.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import, or it is sent
     import onnxruntime
@@ -43,7 +40,6 @@ def run_one_piece(
     rows = np.pad(feed["image"], ((0, 0), (0, 0), (1, 1), (0, 0)), "edge")
     values: Values = {"rows": rows, **feed}
     halos = {exchange.halo: exchange for exchange in program.exchanges}
-    decided = False
     for given_segment in program.segments:
         segment = onnx.ModelProto()
         segment.CopyFrom(given_segment)
@@ -58,9 +54,6 @@ def run_one_piece(
             segment.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         wanted = [value.name for value in session.get_inputs()]
-        if decide and not decided and any(name.startswith("mixing_") for name in wanted):
-            values |= decide(values)
-            decided = True
         for value in graph.input:
             if value.name in halos:
                 exchange = halos[value.name]

@@ -122,7 +122,7 @@ class TapTerm(_Term):
     def append_sums(self) -> None:
         """Appends the outputs; after the forward graph, before its gradient."""
         tap, channels = self._tap, self._channels
-        indices = range(len(self.parts))
+        indices, self._guided = range(len(self.parts)), self._has_guides(0)
         self._own = [self._counted(self._matrices[i], self.parts[i].value, i) for i in indices]
         (moments,) = self.switched(
             f"with_moments_{tap}",
@@ -164,12 +164,19 @@ class TapTerm(_Term):
             0
         ]
 
-    def _by_guides(self, guided: Callable[[], str], plain: Callable[[], str]) -> str:
+    def _has_guides(self, index: int) -> str:
+        """Whether a part's guides are not empty.
+
+        To be asked for outside of all branches: ONNX Runtime 1.32 crashes where a branch that is
+        decided when a session is opened holds what decides one within it.
+        """
+        size = self.builder.op("Size", f"guides_{self._tap}_{index}", name="size")
+        return self.builder.op("Greater", size, self.builder.integers(0), name="has_guides")
+
+    def _by_guides(self, given: str, guided: Callable[[], str], plain: Callable[[], str]) -> str:
         """Where guides are given; some pieces may have none, as they lie in one region."""
 
         def either() -> list[str]:
-            size = self.builder.op("Size", f"guides_{self._tap}_0", name="size")
-            given = self.builder.op("Greater", size, self.builder.integers(0), name="has_guides")
             return self.builder.branch(
                 given, lambda: [guided()], lambda: [plain()], ["either_guided"]
             )
@@ -196,7 +203,7 @@ class TapTerm(_Term):
                 total = [self.builder.op("Gemm", left, matrix, *total, transB=1, name="guided_s")]
             return total[0]
 
-        return self._by_guides(guided, self._plain_moments)
+        return self._by_guides(self._guided, guided, self._plain_moments)
 
     def _plain_moments(self) -> str:
         """F F^T, of many channels by blocks, of which those below the diagonal are mirrored."""
@@ -240,7 +247,7 @@ class TapTerm(_Term):
             first = self.builder.integers([0])
             return op("Unsqueeze", chain(self.builder, "Add", sums), first, name="m_row")
 
-        return self._by_guides(guided, plain)
+        return self._by_guides(self._guided, guided, plain)
 
     def _error(self) -> str:
         op, axes = self.builder.op, self.builder.integers([1])
@@ -269,7 +276,7 @@ class TapTerm(_Term):
     def _total(self, index: int, deeper: str | None) -> str:
         """sum_r T_r o (M_r F + v_r 1^T) + 2 w (F - P) + ``deeper`` of one part, [C, N]."""
         builder, tap, matrix = self.builder, self._tap, self._matrices[index]
-        op = builder.op
+        op, has_guides = builder.op, self._has_guides(index)
         # What a Gemm adds may be one number for all.
         base = deeper or builder.constant(np.zeros((1, 1)), name="nothing")
 
@@ -304,7 +311,7 @@ class TapTerm(_Term):
                 )
                 return mixed(add, guided)[0]
 
-            return [self._by_guides(lambda: one(True), lambda: one(False))]
+            return [self._by_guides(has_guides, lambda: one(True), lambda: one(False))]
 
         def plain() -> list[str]:
             if deeper is not None:

@@ -1,4 +1,4 @@
-"""Command-line options made from the fields of ``Options``: names, defaults and help texts.
+"""Command-line options made from the fields of ``Options``, by what each declares of itself.
 
 A function decorated with ``takes_options`` gets ``given``: the options that the user wrote, by
 field name; and ``request``, a Request, if it has such a parameter. What was not written stays with
@@ -11,13 +11,15 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Collection
-from typing import Annotated, Any, Literal, Optional, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Optional, get_type_hints
 
 import typer
 
 from ..errors import OptionError
+from ..options.declaring import declaration
 from ..options.fields import Options
-from ..options.parsing import LayerWeights
+from ..options.kinds import FLAG
+from ..options.parsing import shown
 from .request import Request
 
 __all__ = ["takes_options"]
@@ -30,7 +32,6 @@ def takes_options(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         fields = [field for field in dataclasses.fields(Options) if field.name not in without]
-        types = get_type_hints(Options)
         signature = inspect.signature(command, eval_str=True)
         asked = {}
         if "request" in signature.parameters:
@@ -45,7 +46,7 @@ def takes_options(
             for field in dataclasses.fields(Request)
             if field.name in asked
         ]
-        extra += [_parameter(field, types[field.name]) for field in fields]
+        extra += [_parameter(field) for field in fields]
         built = ("request", "given")
         own = [value for value in signature.parameters.values() if value.name not in built]
 
@@ -54,10 +55,9 @@ def takes_options(
             given = {f.name: values.pop(f.name) for f in fields}
             if asked:
                 values["request"] = Request(**{name: values.pop(name) for name in asked})
-            kinds = {field: _plain(types[field.name]) for field in fields}
             written = {
-                field.name: _read(field, kind, given[field.name])
-                for field, kind in kinds.items()
+                field.name: _read(field, given[field.name])
+                for field in fields
                 if given[field.name] is not None
             }
             command(**values, given=written)
@@ -69,59 +69,41 @@ def takes_options(
     return decorate
 
 
-def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
-    name = "--" + field.name.replace("_", "-")
-    kind = _plain(hint)
-    if kind is bool:
+def _parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
+    declared = declaration(field)
+    name, help = _flag(field), declared.help
+    if declared.kind is FLAG:
         name += f"/--no-{name[2:]}"
+    elif field.default is not None and field.default != ():
+        help += f" [default: {field.default}]"
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
         annotation=Annotated[
-            Optional[bool if kind is bool else str],  # noqa: UP045 - built at run time
-            typer.Option(name, help=_help(field, hint), metavar=_metavar(field, kind)),
+            Optional[bool if declared.kind is FLAG else str],  # noqa: UP045 - built at run time
+            typer.Option(
+                name, help=help, metavar=declared.metavar, rich_help_panel=declared.heading
+            ),
         ],
     )
 
 
-def _read(field: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
+def _read(field: dataclasses.Field[Any], value: Any) -> Any:
     """Numbers from the command line's text; what is made of other text, Options knows itself."""
-    words = field.name in ("time_limit", "max_memory")
-    if kind not in (int, float) or value == field.metadata["unset"] or words:
+    declared = declaration(field)
+    literal, unset = declared.kind.literal, declared.unset
+    if literal is None or value == unset:
         return value
     try:
-        return kind(value)
+        return literal(value)
     except ValueError:
-        name = "--" + field.name.replace("_", "-")
-        what = "whole number" if kind is int else "number"
-        unset = field.metadata["unset"]
+        what = "whole number" if literal is int else "number"
         other = f" or {unset}" if unset else ""
-        raise OptionError(f"{name} should be a {what}{other}, not {value!r}.") from None
+        raise OptionError(
+            f"{_flag(field)} should be a {what}{other}, not {shown(value)}."
+        ) from None
 
 
-def _plain(hint: Any) -> Any:
-    """``X`` of ``X | None``."""
-    parts = [part for part in get_args(hint) if part is not type(None)]
-    return parts[0] if type(None) in get_args(hint) else hint
-
-
-def _metavar(field: dataclasses.Field[Any], kind: Any) -> str | None:
-    """What may be written, the word for None included."""
-    listed = {"snapshots": "N,N,…", "time_limit": "TIME", "model": "MODEL"}
-    listed |= {"init": "content|noise|gray|style|FILE"}
-    listed |= {"style_weights": "W,W,…", "tile": "N|auto|off"}
-    listed |= {"max_memory": "SIZE", "scratch": "FOLDER"}
-    words = {int: "N", float: "X", bool: None, LayerWeights: "LAYERS"}
-    found = listed.get(field.name, words.get(kind))
-    if get_origin(kind) is Literal:
-        found = "|".join(get_args(kind))
-    unset = field.metadata["unset"]
-    return f"{found}|{unset}" if unset else found
-
-
-def _help(field: dataclasses.Field[Any], hint: Any) -> str:
-    text = str(field.metadata["help"])
-    if field.default is None or field.default == () or hint is bool:
-        return text
-    return f"{text} [default: {field.default}]"
+def _flag(field: dataclasses.Field[Any]) -> str:
+    return "--" + field.name.replace("_", "-")

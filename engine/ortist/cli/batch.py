@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..options.declaring import Heading
 from ..options.fields import Options
-from ..options.presets import PRESETS
 from .arguments import takes_options
 from .bar import progress_bar
 from .follow import losses_as_json
+from .request import PRESET
 
 if TYPE_CHECKING:
     from ..jobs.batch import Outcome
@@ -34,20 +35,45 @@ def batch(
     ],
     style: Annotated[
         list[str],
-        typer.Option(help="A painting or style file, a folder or pattern of them; repeatable."),
+        typer.Option(
+            help="A painting or style file, a folder or pattern of them; repeatable.",
+            metavar="STYLE",
+            rich_help_panel=Heading.FIRST,
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The folder to paint into, made if need be.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The folder to paint into, made if need be.",
+            metavar="FOLDER",
+            rich_help_panel=Heading.FIRST,
+        ),
     ],
-    suffix: Annotated[str, typer.Option(help="Suffix of the paintings.")] = ".png",
+    suffix: Annotated[
+        str,
+        typer.Option(
+            help="Suffix of the paintings.", metavar="SUFFIX", rich_help_panel=Heading.OUTPUT
+        ),
+    ] = ".png",
     jobs: Annotated[
-        int, typer.Option(help="Processes, among which --threads are divided.", min=1)
+        int,
+        typer.Option(
+            help="Processes, among which --threads are divided.",
+            metavar="N",
+            min=1,
+            rich_help_panel=Heading.MEMORY,
+        ),
     ] = 1,
-    preset: Annotated[
-        str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")
-    ] = None,
+    preset: Annotated[str | None, PRESET] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a picture on stdout.")
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON object a picture on stdout.",
+            rich_help_panel=Heading.OUTPUT,
+        ),
     ] = False,
     *,
     given: dict[str, Any],

@@ -17,6 +17,7 @@ import typer
 from .._version import __version__
 from ..errors import OptionError, OrtistError
 from . import batch, models, paint, style, system, video
+from .headings import HeadedCommand
 
 __all__ = ["app", "main"]
 
@@ -28,10 +29,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("transfer", cls=paint.TransferCommand)(paint.transfer)
-app.command("invert")(paint.invert)
-app.command("texture")(paint.texture)
-app.command("batch")(batch.batch)
-app.command("video")(video.video)
+app.command("invert", cls=HeadedCommand)(paint.invert)
+app.command("texture", cls=HeadedCommand)(paint.texture)
+app.command("batch", cls=HeadedCommand)(batch.batch)
+app.command("video", cls=HeadedCommand)(video.video)
 app.add_typer(style.app, name="style")
 app.add_typer(models.app, name="models")
 app.command("doctor")(system.doctor)

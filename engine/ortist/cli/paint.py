@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from typer.core import TyperCommand
 
 from ..errors import DivergedError, OptionError
 from ..options.choice import layered_options
+from ..options.declaring import Heading
 from ..options.fields import STARTS, Options
 from ..options.presets import CS231N_MODEL
 from .arguments import takes_options
 from .follow import Listener, every, follow, losses_as_json, traced
+from .headings import HeadedCommand
 from .named import Named, note, recorded_settings
 from .request import Request
 
@@ -42,6 +43,7 @@ _Masks = Annotated[
         help="Two pictures, white where the content takes the style and where the style is taken "
         "from (a - for all of the style). Give it several times, for one style, or once for each "
         "style.",
+        rich_help_panel=Heading.FIRST,
     ),
 ]
 _PLAN = {"size", "smallest_size", "iterations", "time_limit", "seamless", "optimizer"}
@@ -73,12 +75,18 @@ def transfer(
     _paint(Named("transfer", content, style or [], pairs), request, given)
 
 
-class TransferCommand(TyperCommand):
-    """``--mask`` takes two values each time: typer itself knows pairs and lists, not both."""
+class TransferCommand(HeadedCommand):
+    """``--mask`` takes two values each time: typer itself knows pairs and lists, not both.
+
+    In the help it stands behind what everybody needs.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        next(p for p in self.params if p.name == "mask").nargs = 2
+        mask = next(p for p in self.params if p.name == "mask")
+        mask.nargs = 2
+        self.params.remove(mask)
+        self.params.append(mask)
 
 
 @takes_options(without=(*_STYLE_OPTIONS, "strength", "colors", "seamless"))

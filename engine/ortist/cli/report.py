@@ -18,6 +18,7 @@ from itertools import groupby
 from PIL import Image
 
 from .._version import __version__
+from ..options.declaring import declaration
 from ..options.fields import Options
 from ..run.result import Result
 from ..run.state import Progress
@@ -197,9 +198,10 @@ def _options(options: Options) -> str:
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         kind = "" if value == field.default else ' class="changed"'
-        text = field.metadata["unset"] if value is None else str(value)
+        declared = declaration(field)
+        text = str(declared.unset if value is None else value)
         rows.append(
             f"<tr{kind}><th>{escape(field.name)}</th><td>{escape(text)}</td>"
-            f"<td>{escape(field.metadata['help'])}</td></tr>"
+            f"<td>{escape(declared.help)}</td></tr>"
         )
     return "".join(rows)

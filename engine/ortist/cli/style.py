@@ -12,9 +12,11 @@ import typer
 
 from ..errors import ModelError, OptionError
 from ..options.choice import layered_options
+from ..options.declaring import Heading
 from ..options.fields import Options
-from ..options.presets import PRESETS
 from .arguments import takes_options
+from .headings import HeadedCommand
+from .request import PRESET
 
 if TYPE_CHECKING:
     from ..style.files import ExtractedStyle
@@ -30,20 +32,30 @@ _SIZES = ("size", "smallest_size", "style_size", "style_scale")
 _TAKEN = (*_SIZES, "style_weights", "model", "provider", "threads", "tile", "max_pixels")
 
 
-@app.command("extract")
+@app.command("extract", cls=HeadedCommand)
 @takes_options(without=[f.name for f in dataclasses.fields(Options) if f.name not in _TAKEN])
 def extract(
     paintings: Annotated[
         list[str], typer.Argument(help="The painting, or several to blend.", metavar="STYLE...")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The style file to write, FILE.ostyle.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The style file to write.",
+            metavar="FILE.ostyle",
+            rich_help_panel=Heading.FIRST,
+        ),
     ],
-    preset: Annotated[
-        str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")
-    ] = None,
+    preset: Annotated[str | None, PRESET] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Options from a TOML file, as a run takes them.")
+        Path | None,
+        typer.Option(
+            help="Options from a TOML file, as a run takes them.",
+            metavar="FILE",
+            rich_help_panel=Heading.RECIPE,
+        ),
     ] = None,
     *,
     given: dict[str, Any],

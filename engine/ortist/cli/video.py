@@ -12,9 +12,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from ..errors import InputError, OptionError
+from ..options.declaring import Heading
 from ..options.fields import Options
-from ..options.presets import PRESETS
 from .arguments import takes_options
+from .request import PRESET
 
 if TYPE_CHECKING:
     from ..jobs.video import Frame
@@ -29,26 +30,54 @@ def video(
     source: Annotated[
         str, typer.Argument(help="A video file, or - for Y4M on stdin.", metavar="VIDEO")
     ],
-    style: Annotated[str, typer.Option(help="The painting or style file.")],
+    style: Annotated[
+        str,
+        typer.Option(
+            help="The painting or style file.", metavar="STYLE", rich_help_panel=Heading.FIRST
+        ),
+    ],
     output: Annotated[
-        str, typer.Option("--output", "-o", help="The file to write, or - for Y4M on stdout.")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file to write, or - for Y4M on stdout.",
+            metavar="FILE",
+            rich_help_panel=Heading.FIRST,
+        ),
     ],
     frame_iterations: Annotated[
         int,
-        typer.Option(help="Steps of a frame that follows another; --iterations is the first's."),
+        typer.Option(
+            help="Steps of a frame that follows another; --iterations is the first's.",
+            metavar="N",
+            rich_help_panel=Heading.FIRST,
+        ),
     ] = 20,
     blend: Annotated[
         float,
-        typer.Option(help="How much of the last painting is kept where the film stands still."),
+        typer.Option(
+            help="How much of the last painting is kept where the film stands still.",
+            metavar="X",
+            rich_help_panel=Heading.PICTURE,
+        ),
     ] = 0.5,
     chroma: Annotated[
-        str, typer.Option(help="Of Y4M that is written: input, or 444.", metavar="input|444")
+        str,
+        typer.Option(
+            help="Chroma of the Y4M that is written: as in the input, or 4:4:4.",
+            metavar="input|444",
+            rich_help_panel=Heading.OUTPUT,
+        ),
     ] = "input",
-    preset: Annotated[
-        str | None, typer.Option(help=f"A named set of options: {', '.join(PRESETS)}.")
-    ] = None,
+    preset: Annotated[str | None, PRESET] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
+        bool,
+        typer.Option(
+            "--json",
+            help="Print the result as one JSON object on stdout.",
+            rich_help_panel=Heading.OUTPUT,
+        ),
     ] = False,
     *,
     given: dict[str, Any],

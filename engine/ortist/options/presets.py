@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import OptionError
+from .parsing import shown
 
 __all__ = ["CS231N_MODEL", "PRESETS", "preset_options"]
 
@@ -74,8 +75,7 @@ def preset_options(name: str | None) -> Mapping[str, Any]:
     """
     if name is None:
         return {}
-    if name not in PRESETS:
-        raise OptionError(
-            f"there is no preset {name!r}; choose one of {', '.join(sorted(PRESETS))}."
-        )
+    if not isinstance(name, str) or name not in PRESETS:
+        known = ", ".join(sorted(PRESETS))
+        raise OptionError(f"there is no preset {shown(name)}; choose one of {known}.")
     return PRESETS[name]

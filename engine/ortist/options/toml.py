@@ -14,7 +14,9 @@ import tomllib
 from typing import Any
 
 from ..errors import OptionError
+from .declaring import declaration
 from .fields import Options
+from .parsing import shown
 
 __all__ = ["read_config", "to_toml"]
 
@@ -26,9 +28,12 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The options that the file gives, by name, each one checked.
 
     Raises OptionError, which names the file and the key, for a file that is not there or no TOML,
-    for an unknown key, and for a value that the option cannot take.
+    for an unknown key, and for a value that the option cannot take; also for what is no path.
     """
-    file = os.fspath(path)
+    try:
+        file = os.fspath(path)
+    except TypeError:
+        raise OptionError(f"config should be the path of a file, not {shown(path)}.") from None
     if not os.path.isfile(file):
         why = "is not a regular file" if os.path.exists(file) else "does not exist"
         raise OptionError(f"the configuration {file!r} {why}; --print-config writes one.")
@@ -58,9 +63,10 @@ def to_toml(options: Options) -> str:
     """Every option with its help text; ``read_config`` gives the same options back."""
     parts = []
     for field in dataclasses.fields(options):
-        lines = textwrap.wrap(field.metadata["help"], 96)
+        declared = declaration(field)
+        lines = textwrap.wrap(declared.help, 96)
         value = getattr(options, field.name)
-        written = f'"{field.metadata["unset"]}"' if value is None else _written(value)
+        written = f'"{declared.unset}"' if value is None else _written(value)
         parts.append("".join(f"# {line}\n" for line in lines) + f"{field.name} = {written}\n")
     return "\n".join(parts)
 

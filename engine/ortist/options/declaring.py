@@ -1,0 +1,80 @@
+"""How an option is declared, and the one check that every declaration is held to.
+
+An option is a dataclass field made by ``option``. Whatever shows or reads options, on the command
+line or in files, asks the field's ``declaration`` and knows no option by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any
+
+from ..errors import OptionError
+from .kinds import Kind
+
+__all__ = ["Declaration", "Heading", "declaration", "option"]
+
+
+class Heading(enum.StrEnum):
+    """The groups that ``--help`` shows options in, in their order."""
+
+    FIRST = "The ones to know"
+    PICTURE = "Picture"
+    STYLE = "Style"
+    RECIPE = "Recipe"
+    MEMORY = "Memory and machine"
+    OUTPUT = "Output"
+
+
+@dataclasses.dataclass(frozen=True)
+class Declaration:
+    """What an option is, but for its name and its default.
+
+    ``unset`` is the word for None on the command line and in files; where it is None, the option
+    cannot be None.
+    """
+
+    help: str
+    heading: Heading
+    kind: Kind
+    unset: str | None = None
+
+    @property
+    def metavar(self) -> str | None:
+        """What may be written, the word for None included; None for a flag."""
+        own = self.kind.metavar
+        return own if self.unset is None else f"{own}|{self.unset}"
+
+    def check(self, name: str, value: Any) -> Any:
+        """The form in which ``value`` is kept as the option called ``name``.
+
+        Raises OptionError, which names the option, for what it cannot be.
+        """
+        if self._stands_for_none(value):
+            return None
+        try:
+            kept = self.kind.read(value, name)
+        except OptionError as error:
+            said = str(error)
+            if name in said:
+                raise
+            raise OptionError(f"{said.removesuffix('.')} ({name}).") from None
+        # Path("auto") is kept as the word, which must mean the same when it is given again.
+        return None if self._stands_for_none(kept) else kept
+
+    def _stands_for_none(self, value: Any) -> bool:
+        word = value.strip() if isinstance(value, str) else None
+        return self.unset is not None and (value is None or word == self.unset)
+
+
+def option(default: Any, help: str, heading: Heading, kind: Kind, unset: str | None = None) -> Any:
+    """A field of Options; its metadata are those of its Declaration, by name."""
+    return dataclasses.field(
+        default=default, metadata=vars(Declaration(help, heading, kind, unset))
+    )
+
+
+def declaration(field: dataclasses.Field[Any]) -> Declaration:
+    """What ``option`` was told when it made the field."""
+    return Declaration(**field.metadata)
