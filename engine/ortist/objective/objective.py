@@ -109,7 +109,7 @@ class Objective:
         for tile, own in self._tiles(content.pixels.shape, chosen, observing=False):
             pixels = _pixels(tile, content.pixels)
             known = content.over(tile, pixels, self._workers, chosen)
-            part = self._sweeper.energies(known, Piece(pixels, own))
+            part = self._sweeper.energies(Piece(pixels, own, content=known))
             for tap, energy in part.items():
                 total[tap] += energy
         return total
@@ -138,7 +138,11 @@ class Objective:
             if self._manner.normalize:
                 scale /= variation_norm(image, form, wraps) or 1.0
             variation = add_variation(image, gradient, form, scale, wraps)
-        return Losses(decider.content, decider.style, weights.tv * variation), gradient
+        # Which tap is decided first is chance.
+        style, content_by_layer = (
+            dict(sorted(d.items())) for d in (decider.style, decider.content)
+        )
+        return Losses(content_by_layer, style, weights.tv * variation), gradient
 
     @property
     def _tv_in_graph(self) -> bool:

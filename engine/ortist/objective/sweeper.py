@@ -119,7 +119,7 @@ class Sweeper:
             found[tap] = np.concatenate([_joined(band, parts) for band in bands], axis=2)
         return found
 
-    def energies(self, content: Content, piece: Piece) -> dict[int, float]:
+    def energies(self, piece: Piece) -> dict[int, float]:
         """||P||^2 of the content's features P over the piece's own positions, by tap."""
         features = self._with_features(piece).content.features
         own = piece.own or {}
