@@ -189,48 +189,76 @@ class TapTerm(_Term):
         rows = self.builder.op("Flatten", guides, axis=2, name="guide_rows")
         return self._counted(rows, guides, index) if own else rows
 
+    def _columns(self, rows: str) -> str:
+        """Guides [R, n] as weights [R, 1, n] of the columns of a matrix."""
+        return self.builder.op("Unsqueeze", rows, self.builder.integers([1]), name="columns")
+
     def _stacked(self, matrix: str, rows: str) -> str:
         """The features times each guide, one below the other, [R C, n]."""
         op = self.builder.op
-        columns = op("Unsqueeze", rows, self.builder.integers([1]), name="guide_columns")
-        return op("Flatten", op("Mul", columns, matrix, name="guided"), axis=2, name="stacked")
+        guided = op("Mul", self._columns(rows), matrix, name="guided")
+        return op("Flatten", guided, axis=2, name="stacked")
 
     def _moments(self) -> str:
         def guided() -> str:
-            total: list[str] = []
-            for index, matrix in enumerate(self._own):
-                left = self._stacked(matrix, self._guide_rows(index, own=True))
-                total = [self.builder.op("Gemm", left, matrix, *total, transB=1, name="guided_s")]
-            return total[0]
+            """sqrt(T) F (sqrt(T) F)^T, in which again one of two blocks is the other's mirror."""
+            op = self.builder.op
+            roots = [
+                op("Sqrt", self._guide_rows(index, own=True), name="roots")
+                for index in range(len(self.parts))
+            ]
+            stacks = [
+                op("Mul", self._columns(rows), matrix, name="rooted")
+                for rows, matrix in zip(roots, self._own, strict=True)
+            ]
+            shape = self.builder.integers([-1, self._channels])
+            return op("Reshape", self._squared(stacks, axis=1), shape, name="s_stacked")
 
-        return self._by_guides(self._guided, guided, self._plain_moments)
+        return self._by_guides(self._guided, guided, lambda: self._squared(self._own, axis=0))
 
-    def _plain_moments(self) -> str:
-        """F F^T, of many channels by blocks, of which those below the diagonal are mirrored."""
-        op, count = self.builder.op, max(1, self._channels // _BLOCK)
-        if self._channels % count:
-            count = 1
+    def _squared(self, matrices: Sequence[str], axis: int) -> str:
+        """The sum of X X^T over matrices X whose channels are that axis, [C, C] or [R, C, C].
+
+        Many channels are cut into blocks, and the products below the diagonal are mirrors.
+        """
+        op, count = self.builder.op, self._blocks
         total: dict[tuple[int, int], str] = {}
-        for matrix in self._own:
+        for matrix in matrices:
             blocks = [matrix]
             if count > 1:
                 sizes = self.builder.integers([self._channels // count] * count)
                 names = ["block"] * count
-                blocks = self.builder.ops("Split", matrix, sizes, names=names, axis=0)
+                blocks = self.builder.ops("Split", matrix, sizes, names=names, axis=axis)
             for i, above in enumerate(blocks):
                 for j in range(i, count):
-                    before = [total[i, j]] if (i, j) in total else []
-                    total[i, j] = op("Gemm", above, blocks[j], *before, transB=1, name="s")
+                    before = total.get((i, j))
+                    total[i, j] = self._product(above, blocks[j], before, batched=axis > 0)
         if count == 1:
             return total[0, 0]
+        turned = [*range(axis), axis + 1, axis]
         for i in range(count):
             for j in range(i):
-                total[i, j] = op("Transpose", total[j, i], perm=[1, 0], name="mirrored")
+                total[i, j] = op("Transpose", total[j, i], perm=turned, name="mirrored")
         rows = [
-            op("Concat", *(total[i, j] for j in range(count)), axis=1, name="s_rows")
+            op("Concat", *(total[i, j] for j in range(count)), axis=axis + 1, name="s_rows")
             for i in range(count)
         ]
-        return op("Concat", *rows, axis=0, name="s_whole")
+        return op("Concat", *rows, axis=axis, name="s_whole")
+
+    def _product(self, left: str, right: str, before: str | None, batched: bool) -> str:
+        """left right^T, of each region where there are several, and what was ``before``."""
+        op, add = self.builder.op, [] if before is None else [before]
+        if not batched:
+            return op("Gemm", left, right, *add, transB=1, name="s")
+        turned = op("Transpose", right, perm=[0, 2, 1], name="turned")
+        product = op("MatMul", left, turned, name="s")
+        return op("Add", before, product, name="s") if before else product
+
+    @property
+    def _blocks(self) -> int:
+        """Into how many blocks the channels are cut."""
+        count = max(1, self._channels // _BLOCK)
+        return 1 if self._channels % count else count
 
     def _sums(self) -> str:
         op, axis = self.builder.op, self.builder.integers([1])
