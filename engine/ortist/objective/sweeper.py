@@ -17,9 +17,10 @@ from ..network.bundle import Model
 from ..network.sessions import available_cpus
 from ..options.fields import Provider
 from .bands import Buffers, Features
+from .inputs import Shape
 from .opened import OpenProgram
 from .piece import Content, Piece, Pull, Sums, Terms
-from .sweep import Decide, Shape, Sweep
+from .sweep import Decide, Sweep
 
 __all__ = ["Sweeper"]
 
@@ -93,7 +94,7 @@ class Sweeper:
         gradient = np.empty(piece.pixels.shape, np.float32)
         with self._swept(piece, on, tv_weight) as sweep:
             for tap, pull in pulls.items():
-                sweep.set_pull(tap, pull)
+                sweep.inputs.set_pull(tap, pull)
             sweep.run(piece.pixels, gradient, self._pool)
             sums = sweep.sums(sorted(content))
             sums.variation = sweep.variation()
@@ -174,7 +175,7 @@ class Sweeper:
                     args = (self.model, self._program, shape, self._threads)
                     self._sweep = shape, Sweep(*args, self._buffers, self._layouts)
                 sweep = self._sweep[1]
-                sweep.set_piece(piece, tv_weight)
+                sweep.inputs.set_piece(piece, tv_weight)
                 yield sweep
             except Exception as error:
                 self._sweep = None

@@ -1,0 +1,109 @@
+"""The least time of a step on this machine: its products' operations over the rate of a product.
+
+Operations are counted from the model's own graph, for the picture's size: two for each
+multiplication and addition of its convolutions and matrix products, as the program has them. The
+rate is measured beside the race, by ONNX Runtime on one large product with all threads. What a step
+takes beyond that floor is data movement, and kernels that are slower than the product.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+__all__ = ["operations", "product_rate"]
+
+_SIDE, _PRODUCTS = 1024, 15
+
+
+def product_rate(threads: int) -> float:
+    """Operations a second of ONNX Runtime's product of two square float32 matrices."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    square = ["n", "n"]
+    node = helper.make_node("MatMul", ["a", "b"], ["c"])
+    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, square) for name in "abc"]
+    graph = helper.make_graph([node], "product", values[:2], values[2:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    matrices = np.random.default_rng(0).random((2, _SIDE, _SIDE), dtype=np.float32)
+    feed = dict(zip("ab", matrices, strict=True))
+    seconds = []
+    for _ in range(_PRODUCTS):
+        began = time.perf_counter()
+        session.run(None, feed)
+        seconds.append(time.perf_counter() - began)
+    return float(2 * _SIDE**3 / statistics.median(seconds[3:]))
+
+
+def operations(
+    folder: Path, height: int, width: int, style: Collection[int], content: Collection[int]
+) -> int:
+    """How many a step on a picture of that size takes, with Gram losses of the ``style`` taps."""
+    from ortist_export.bundle import read_program
+    from ortist_export.one_piece import run_one_piece
+
+    program = read_program(folder, json.loads((folder / "manifest.json").read_text()))
+    on = {f"with_{term}_{tap}" for term in ("moments", "style") for tap in style}
+    for segment in program.segments:
+        nodes = list(_inlined(segment.graph.node, on))
+        del segment.graph.node[:]
+        segment.graph.node.extend(nodes)
+        stored = [tensor for tensor in segment.graph.initializer if tensor.HasField("raw_data")]
+        del segment.graph.initializer[:]
+        segment.graph.initializer.extend(stored)
+    nodes = [node for segment in program.segments for node in segment.graph.node]
+    zero = np.zeros((), np.float32)
+    feed: dict[str, Any] = {"image": np.zeros((1, 3, height, width), np.float32)}
+    feed |= {"tv_weight": zero, **{f"content_weight_{tap}": zero for tap in program.taps}}
+    for value in (value for segment in program.segments for value in segment.graph.input):
+        if value.name.startswith("mixing_"):
+            channels = value.type.tensor_type.shape.dim[0].dim_value
+            feed[value.name] = np.zeros((channels, channels), np.float32)
+    values = {**feed, **run_one_piece(program, feed, (), [o for n in nodes for o in n.output])}
+    for segment in program.segments:
+        for tensor in segment.graph.initializer:
+            values[tensor.name] = numpy_helper.to_array(tensor)
+    # (The content's terms hold no products.)
+    return sum(_operations_of(node, values) for node in nodes)
+
+
+def _inlined(nodes: Iterable[onnx.NodeProto], on: Collection[str]) -> Iterator[onnx.NodeProto]:
+    """The nodes, and in the place of those that a switch decides those that it leaves."""
+    for node in nodes:
+        if node.op_type != "If" or not node.input[0].startswith("with_"):
+            yield node
+            continue
+        branches = {attribute.name: attribute.g for attribute in node.attribute}
+        branch = branches["then_branch" if node.input[0] in on else "else_branch"]
+        yield from _inlined(branch.node, on)
+        for inner, outer in zip(branch.output, node.output, strict=True):
+            yield helper.make_node("Identity", [inner.name], [outer], f"{outer}.chosen")
+
+
+def _operations_of(node: onnx.NodeProto, values: dict[str, Any]) -> int:
+    if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        return 0
+    first, second = (values[name] for name in node.input[:2])
+    if node.op_type == "Conv":
+        return 2 * int(values[node.output[0]].size) * int(np.prod(second.shape[1:]))
+    if node.op_type == "ConvTranspose":
+        return 2 * int(first.size) * int(np.prod(second.shape[1:]))
+    # M x K times K x N: the length that the inputs share counts beside the output's.
+    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    inner = first.shape[-2 if given.get("transA") else -1]
+    return 2 * int(values[node.output[0]].size) * int(inner)
