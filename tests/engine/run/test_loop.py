@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +20,10 @@ from ortist.objective.objective import Objective
 from ortist.objective.targets import Targets, gram_matrix
 from ortist.objective.weights import Weights
 from ortist.options.fields import Options
-from ortist.run.loop import Run
 from ortist.run.optimizers import AdamState, Point
 from ortist.run.scene import Scene
 from ortist.run.stages import Stage, plan_stages
+from ortist.run.stepping import Stepper
 from ortist.run.tuning import Tuning, tuned
 from ortist.run.view import View
 from PIL import Image
@@ -434,13 +435,13 @@ def test_a_run_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_that_diverges_later_keeps_its_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    step = Run._evaluate
+    evaluate, count = Stepper.evaluate, itertools.count(1)
 
-    def broken(self: Run, view: View, values: Array) -> Point:
-        point = step(self, view, values)
-        return point._replace(loss=float("inf")) if self.iteration == 3 else point
+    def broken(self: Stepper, view: View, values: Array) -> Point:
+        point = evaluate(self, view, values)
+        return point._replace(loss=float("inf")) if next(count) == 4 else point
 
-    monkeypatch.setattr(Run, "_evaluate", broken)
+    monkeypatch.setattr(Stepper, "evaluate", broken)
     with pytest.raises(ortist.DivergedError, match="became inf at iteration 4; lower") as caught:
         ortist.transfer(CONTENT, STYLE, **QUICK)
     found = caught.value.result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from ortist.run.time_budget import _CLOSING, _ENLARGING, _ENTRY, Pace
+from ortist.run.time_budget import _CLOSING, _ENLARGING, _ENTRY, TimeBudget
 
 PIXELS = [128 * 170, 181 * 241, 256 * 341, 362 * 482, 512 * 682]
 COUNTS = [100, 50, 50, 50, 50]
@@ -15,19 +15,19 @@ def simulated(limit: float, speed: float, noise: list[float]) -> tuple[list[int]
 
     ``speed`` is in seconds a pixel; each step takes that, times one of ``noise``.
     """
-    pace, done, elapsed = Pace(PIXELS, COUNTS, limit), [0] * 5, PIXELS[0] * speed
-    pace.took(0, elapsed, False)
+    budget, done, elapsed = TimeBudget(PIXELS, COUNTS, limit), [0] * 5, PIXELS[0] * speed
+    budget.took(0, elapsed, False)
     stage, longest = 0, 0.0
     while True:
         wanted = stage + 1 if done[stage] >= COUNTS[stage] else stage
         if wanted == 5:
             break
-        found = pace.stage_of_next(stage, wanted, elapsed)
+        found = budget.scale_of_next(stage, wanted, elapsed)
         if found is None:
             break
         evaluations = 1 + (_ENTRY if found > stage else 0)
         seconds = evaluations * PIXELS[found] * speed * noise[sum(done) % len(noise)]
-        pace.took(found, seconds, found > stage)
+        budget.took(found, seconds, found > stage)
         stage, elapsed, longest = found, elapsed + seconds, max(longest, seconds)
         done[stage] += 1
     closing = _CLOSING * PIXELS[stage] + (_ENLARGING * PIXELS[-1] if stage < 4 else 0)
