@@ -31,6 +31,7 @@ from .starts import start_values
 from .state import Progress, State, picture_of
 from .stepping import Stepper, diverged
 from .time_budget import TimeBudget
+from .turns import Turns
 from .view import View
 
 __all__ = ["Run"]
@@ -40,10 +41,14 @@ class Run(Iterator[Progress]):
     """A run that has been set up: iterate over it, look at ``pixels()``, stop whenever you like.
 
     The first Progress (iteration 0) is of the picture as it starts. ``result()`` can be asked at
-    any time after that one; leaving the loop early is how a run is cancelled, or, from another
-    thread, ``cancel()``. ``state`` is None
+    any time after that one, also from another thread, where it comes between two steps; leaving the
+    loop early is how a run is cancelled, or, from another thread, ``cancel()``. ``state`` is None
     before the first Progress. It is replaced as a whole by every step, so that an interruption
     leaves the last one, and ``save_checkpoint`` and ``resume`` can carry it to another process.
+    ``inputs`` are the pictures as they were read, by role ("content", "style", "style 2", "content
+    mask 1", "style mask 1", "init").
+
+    Runs that share an objective share ``turns``: one of them computes at a time.
     """
 
     def __init__(
@@ -52,12 +57,14 @@ class Run(Iterator[Progress]):
         options: Options,
         inputs: Mapping[str, Raster | ExtractedStyle],
         start: Field | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.options = options
+        self.inputs = inputs
         self.state: State | None = None
+        self._turns = Turns() if turns is None else turns
         self._began = time.perf_counter()
         self._scene = scene
-        self._inputs = inputs
         self._schedule = _schedule(scene, options)
         self._view = scene.at(self._schedule.scales[0].side)
         self._start = start_values(scene, self._view) if start is None else start
@@ -103,6 +110,10 @@ class Run(Iterator[Progress]):
         self._cancelled = True
 
     def __next__(self) -> Progress:
+        with self._turns:
+            return self._next()
+
+    def _next(self) -> Progress:
         began = time.perf_counter()
         before = self.state
         if self._cancelled:
@@ -174,10 +185,11 @@ class Run(Iterator[Progress]):
 
     def save_checkpoint(self, path: str | PathLike[str]) -> None:
         """Writes the state whole or not at all; raises OptionError before the first iteration."""
-        if self.state is None:
-            raise OptionError("the run has no state to save before its first iteration.")
-        snapshots = {n: painting.values for n, painting in self._snapshots_so_far().items()}
-        saved = Saved(self.state, list(self.steps), snapshots)
+        with self._turns:
+            if self.state is None:
+                raise OptionError("the run has no state to save before its first iteration.")
+            snapshots = {n: painting.values for n, painting in self._snapshots_so_far().items()}
+            saved = Saved(self.state, list(self.steps), snapshots)
         write_checkpoint(Path(path), saved, self._identity)
 
     def resume(self, path: str | PathLike[str]) -> None:
@@ -190,7 +202,8 @@ class Run(Iterator[Progress]):
         """
         arrays = self._scene.arrays
         state, steps, snapshots = read_checkpoint(Path(path), self._identity, arrays)
-        view = self._scene.at(self._schedule.scales[state.stage].side)
+        with self._turns:
+            view = self._scene.at(self._schedule.scales[state.stage].side)
         if state.point.values.shape[:1:-1] != view.canvas:
             raise CheckpointError(
                 f"the checkpoint {str(path)!r} is not one that this Ortist wrote (its picture has "
@@ -211,11 +224,15 @@ class Run(Iterator[Progress]):
 
     def result(self) -> Result:
         """What has been reached so far; raises OptionError before the first evaluation."""
+        with self._turns:
+            return self._result()
+
+    def _result(self) -> Result:
         state = self.state
         if state is None:
             raise OptionError("the run has no result before its first iteration.")
         initial, final = self._losses(state)
-        inputs = self._inputs
+        inputs = self.inputs
         content = inputs.get("content")
         return Result(
             painting=self.painting(),

@@ -131,6 +131,27 @@ def test_another_thread_cancels_within_a_step() -> None:
     assert list(run) == []
 
 
+@pytest.mark.parametrize("options", [{}, {"style_loss": "w2", "optimizer": "lbfgs"}])
+def test_a_result_from_another_thread_comes_between_two_steps(options: dict[str, Any]) -> None:
+    """It is that of some iteration, with its losses; and the run goes on as if nothing had been."""
+    given: dict[str, Any] = {"size": 40, "smallest_size": 24, "iterations": 24, **options}
+    run, alone = (ortist.iterate(CONTENT, STYLE, **given) for _ in range(2))
+    whole = {p.iteration: alone.result() for p in alone if p.iteration % 2 == 0 or alone.finished}
+    next(run)
+    with ThreadPoolExecutor(1) as executor:
+        painter = executor.submit(lambda: list(run))
+        found = [run.result()]
+        while not painter.done():
+            found.append(run.result())
+        painter.result(60)
+    assert len({result.iterations for result in found}) > 3
+    for result in found:
+        if (expected := whole.get(result.iterations)) is not None:
+            assert (result.initial, result.final) == (expected.initial, expected.final)
+            np.testing.assert_array_equal(result.pixels, expected.pixels)
+    assert run.result().history == alone.result().history
+
+
 def test_lbfgs_needs_fewer_steps() -> None:
     plain: dict[str, Any] = {"size": 48, "iterations": 25, "jitter": 1, "averaging": 0}
     adam = ortist.transfer(CONTENT, STYLE, **plain)
