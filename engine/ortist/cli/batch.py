@@ -19,7 +19,7 @@ from .bar import progress_bar
 from .follow import losses_as_json
 
 if TYPE_CHECKING:
-    from ..jobs.batch import Outcome
+    from ..jobs.painting import Outcome
 
 __all__ = ["batch"]
 

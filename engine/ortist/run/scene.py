@@ -18,7 +18,7 @@ from ..pictures.values import alpha_at, fill, normalize, normalize_planes, short
 from ..style.files import ExtractedStyle
 from ..style.guides import mask_values
 from ..style.moments import Statistics
-from ..style.styles import Styles
+from ..style.styles import Observer, Styles
 from .fingerprints import pixels_sha256
 from .stages import plan_stages
 from .tuning import tuned
@@ -28,7 +28,12 @@ __all__ = ["Scene"]
 
 
 class Scene:
-    """Content and styles, or one of them, and the objective that looks at them."""
+    """Content and styles, or one of them, and the objective that looks at them.
+
+    ``arrays`` is where the state is, in memory without it; ``observer`` looks at the styles in the
+    objective's place, so that what it finds can be kept for other runs. Raises OptionError for what
+    such pictures cannot be asked for.
+    """
 
     def __init__(
         self,
@@ -39,6 +44,7 @@ class Scene:
         init: Raster | None = None,
         arrays: Arrays | None = None,
         kept_bytes: int = KEPT_BYTES,
+        observer: Observer | None = None,
     ) -> None:
         if content is None and not styles.images:
             raise OptionError("there is neither a content image nor a style image.")
@@ -62,6 +68,7 @@ class Scene:
         self.options = options
         self.tuning = tuned(options, objective.model.recipe)
         self.styles = styles
+        self._observer: Observer = objective if observer is None else observer
         self._init = init
         self.arrays = Arrays() if arrays is None else arrays
         self._shared = Shared(
@@ -132,7 +139,7 @@ class Scene:
             del photo
         masks = self._masks(canvas) if self.styles.regions else None
         self.objective.release()
-        style = self.styles.statistics(self.objective, self._style_taps, side, like)
+        style = self.styles.statistics(self._observer, self._style_taps, side, like)
         self.objective.release()
         return View(self._shared, canvas, content, self._content_taps, style, masks)
 

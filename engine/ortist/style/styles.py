@@ -20,7 +20,7 @@ from .files import ExtractedStyle, Style
 from .guides import Guides, load_mask, mask_values
 from .moments import Moments, Statistics, blend, rounded, sum_moments
 
-__all__ = ["Mask", "Region", "Styles", "as_list", "load_regions"]
+__all__ = ["Mask", "Observer", "Region", "Styles", "as_list", "load_regions"]
 
 Mask = tuple[Picture, Picture | None]
 """A mask of the content and one of the style (None: all of it)."""
@@ -81,7 +81,7 @@ def load_regions(
     return regions
 
 
-class _Observer(Protocol):
+class Observer(Protocol):
     """What the styles need of an objective."""
 
     @property
@@ -161,7 +161,7 @@ class Styles:
         return (own, own) if isinstance(image, ExtractedStyle) else size_at(image.size, own)
 
     def statistics(
-        self, observer: _Observer, taps: Iterable[int], side: int, like: Any = None
+        self, observer: Observer, taps: Iterable[int], side: int, like: Any = None
     ) -> dict[int, list[Statistics]]:
         """By tap, the statistics that each region shall have; without regions those of the blend.
 
@@ -207,7 +207,7 @@ class Styles:
         return rounded(blend([(weight, found) for weight, found in parts if found is not None]))
 
     def _statistics(
-        self, observer: _Observer, taps: list[int], side: int, index: int, like: Any
+        self, observer: Observer, taps: list[int], side: int, index: int, like: Any
     ) -> dict[int, list[Statistics]]:
         """The statistics of one style, for each of its regions (or, without any, as a whole).
 
