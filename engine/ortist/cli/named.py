@@ -66,7 +66,10 @@ class Named:
 
 
 def recorded_settings(command: str, request: Request, given: dict[str, Any]) -> Settings | None:
-    """Those in the picture of ``--from``, if any; raises OptionError for another command's."""
+    """The settings in the picture of ``--from``, if any.
+
+    Raises OptionError for another command's, and PictureError for a picture without settings.
+    """
     source = request.source
     if source is None:
         return None

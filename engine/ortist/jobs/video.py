@@ -139,7 +139,7 @@ class Painter:
         )
 
     def _following(self, options: Options) -> Options:
-        """Those of a frame that follows another: no pyramid, few and smaller steps."""
+        """The options of a frame that follows another: no pyramid, few and smaller steps."""
         rate = tuned(options, self._engine.model.recipe).learning_rate
         return dataclasses.replace(
             options,
