@@ -168,6 +168,26 @@ def test_runs_may_be_stepped_by_two_threads(engine: Engine, alone: list[ortist.R
             same(run.result(), expected)
 
 
+def test_a_start_stands_in_for_the_first_picture(engine: Engine) -> None:
+    """In normalised values, at the first scale, as a video's next frame has it."""
+    options = Options(**QUICK)
+    plain, again, other = (
+        engine.set_up(CONTENT, STYLE, options, start=start)
+        for start in (None, *(engine_start(engine, options) + step for step in (0, 0.1)))
+    )
+    for run in (plain, again, other):
+        list(run)
+    same(again.result(), plain.result())
+    assert other.result().history != plain.result().history
+
+
+def engine_start(engine: Engine, options: Options) -> Any:
+    run = engine.set_up(CONTENT, STYLE, options)
+    next(run)
+    assert run.state is not None
+    return run.state.point.values
+
+
 def test_a_closed_engine_says_so_and_its_runs_go_on(alone: list[ortist.Result]) -> None:
     engine = Engine()
     runs = pair(engine)
