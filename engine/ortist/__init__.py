@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .api import invert, iterate, texture, transfer
+    from .api import extract_style, invert, iterate, texture, transfer
+    from .engine import Engine
     from .errors import (
         CheckpointError,
         DivergedError,
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
         ResourceError,
         StyleFileError,
     )
-    from .jobs.batch import Outcome, batch
+    from .jobs.batch import batch
+    from .jobs.painting import Outcome
     from .jobs.video import Frame, Painter, video
     from .objective.targets import Losses
     from .options.fields import Options
     from .options.presets import PRESETS
-    from .run.extraction import extract_style
     from .run.loop import Run
     from .run.result import Result
     from .run.state import Progress
@@ -45,6 +46,7 @@ __all__ = [
     "PRESETS",
     "CheckpointError",
     "DivergedError",
+    "Engine",
     "ExtractedStyle",
     "Frame",
     "InputError",
@@ -75,9 +77,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    "api": ("invert", "iterate", "texture", "transfer"),
-    "jobs.batch": ("Outcome", "batch"),
-    "run.extraction": ("extract_style",),
+    "api": ("extract_style", "invert", "iterate", "texture", "transfer"),
+    "engine": ("Engine",),
+    "jobs.batch": ("batch",),
+    "jobs.painting": ("Outcome",),
     "objective.targets": ("Losses",),
     "options.fields": ("Options",),
     "options.presets": ("PRESETS",),

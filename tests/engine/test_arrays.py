@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ortist.api import prepare
 from ortist.arrays import Arrays, Derived, Rows, Stored, chunks, crop, row_slices
+from ortist.engine import Engine
 from ortist.errors import OutputError
-from ortist.network.bundle import Model
-from ortist.objective.general import GeneralObjective
 from ortist.options.fields import Options
 from ortist.pictures.reading import load_picture
 from ortist.run.plan import Plan
@@ -166,7 +164,7 @@ MASK = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
     ],
 )
 def test_a_run_in_files_paints_what_one_in_memory_does(
-    given: dict[str, Any], tmp_path: Path, procedural: Model, monkeypatch: pytest.MonkeyPatch
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To the same bytes, its checkpoint too."""
     monkeypatch.setattr("ortist.arrays._SLICE_BYTES", 5000)
@@ -174,17 +172,17 @@ def test_a_run_in_files_paints_what_one_in_memory_does(
     masks = [(MASK, None), (255 - MASK, None)] if given.pop("masks", False) else []
     content: Any = np.dstack([CONTENT, MASK]) if given.pop("alpha", False) else CONTENT
     options = Options(provider="cpu", tile=32, **given)
-    objective = GeneralObjective(procedural, "cpu", None, 32, options.normalize_gradients)
+    engine = Engine(provider="cpu")
     outcomes = []
     for name, place in (("memory", None), ("files", tmp_path)):
         style = [STYLE, STYLE[::-1]] if masks else STYLE
-        run = prepare(objective, content, style, options, masks, plan=Plan(32, place))
+        run = engine.set_up(content, style, options, masks, plan=Plan(32, place))
         for progress in run:
             if progress.iteration == 2:
                 break
         checkpoint = tmp_path / name
         run.save_checkpoint(checkpoint)
-        again = prepare(objective, content, style, options, masks, plan=Plan(32, place))
+        again = engine.set_up(content, style, options, masks, plan=Plan(32, place))
         again.resume(checkpoint)
         for _ in again:
             pass

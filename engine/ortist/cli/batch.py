@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,10 +16,12 @@ from ..options.fields import Options
 from .arguments import takes_options
 from .bar import progress_bar
 from .follow import losses_as_json
+from .named import note
 from .request import PRESET
 
 if TYPE_CHECKING:
-    from ..jobs.batch import Outcome
+    from ..jobs.batch import Batch
+    from ..jobs.painting import Outcome
 
 __all__ = ["batch"]
 
@@ -106,26 +107,37 @@ def batch(
                 show(counts.total(), f"{len(failures)} failed" if failures else None)
     except KeyboardInterrupt:
         interrupted = True
-    for note in notes:
-        print(f"ortist: {note}", file=sys.stderr)
-    for outcome in failures:
-        place = os.path.relpath(outcome.output, output)
-        print(f"ortist: {place}: {outcome.error}", file=sys.stderr)
-    if not interrupted and (failures or counts["kept"]):
-        said = ", ".join(f"{counts[s]} {s}" for s in ("painted", "kept", "failed", "skipped"))
-        print(f"ortist: of {len(plan.tasks)} pictures {said}.", file=sys.stderr)
-    if counts["skipped"]:
-        print("ortist: make room, then start again for the rest.", file=sys.stderr)
+    _say(plan, counts, failures, list(notes), interrupted)
     if interrupted:
-        done = counts["painted"] + counts["kept"]
-        print(
-            f"ortist: interrupted with {done} of {len(plan.tasks)} pictures there; start again for "
-            "the rest.",
-            file=sys.stderr,
-        )
         raise typer.Exit(130)
     if failures:
         raise typer.Exit(1)
+
+
+def _say(
+    plan: Batch,
+    counts: Counter[str],
+    failures: list[Outcome],
+    notes: list[str],
+    interrupted: bool,
+) -> None:
+    """Says on stderr what was left out, and why; nothing where all went well."""
+    said = list(notes)
+    for outcome in failures:
+        said.append(f"{os.path.relpath(outcome.output, plan.folder)}: {outcome.error}")
+    if not interrupted and (failures or counts["kept"]):
+        each = ", ".join(f"{counts[s]} {s}" for s in ("painted", "kept", "failed", "skipped"))
+        said.append(f"of {len(plan.tasks)} pictures {each}.")
+    if counts["skipped"]:
+        said.append("make room, then start again for the rest.")
+    if interrupted:
+        done = counts["painted"] + counts["kept"]
+        said.append(
+            f"interrupted with {done} of {len(plan.tasks)} pictures there; start again for the "
+            "rest."
+        )
+    for line in said:
+        note(line)
 
 
 def _report(outcome: Outcome) -> dict[str, Any]:

@@ -29,6 +29,16 @@ class Named:
     styles: list[str]
     masks: Sequence[tuple[str, str]] = ()
 
+    @property
+    def sources(self) -> list[str]:
+        """Content and styles, those that there are."""
+        return [*([] if self.content is None else [self.content]), *self.styles]
+
+    @property
+    def pairs(self) -> list[tuple[str, str | None]]:
+        """The masks as the engine takes them."""
+        return [(mask, None if part == "-" else part) for mask, part in self.masks]
+
     def checked(self) -> Named:
         """Raises OptionError where one is missing."""
         for role, there in (("content", self.content), ("style", self.styles)):
@@ -56,7 +66,10 @@ class Named:
 
 
 def recorded_settings(command: str, request: Request, given: dict[str, Any]) -> Settings | None:
-    """Those in the picture of ``--from``, if any; raises OptionError for another command's."""
+    """The settings in the picture of ``--from``, if any.
+
+    Raises OptionError for another command's, and PictureError for a picture without settings.
+    """
     source = request.source
     if source is None:
         return None

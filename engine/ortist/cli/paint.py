@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -16,17 +14,21 @@ import typer
 from ..errors import DivergedError, OptionError
 from ..options.choice import layered_options
 from ..options.declaring import Heading
-from ..options.fields import STARTS, Options
+from ..options.fields import Options
 from ..options.presets import CS231N_MODEL
 from .arguments import takes_options
-from .follow import Listener, every, follow, losses_as_json, traced
+from .follow import Listener, every, follow, traced
 from .headings import HeadedCommand
 from .named import Named, note, recorded_settings
+from .places import Places, check_request
 from .request import Request
+from .writing import write_result
 
 if TYPE_CHECKING:
+    from ..engine import Engine
     from ..run.loop import Run
-    from ..run.result import Result
+    from ..run.plan import Plan
+    from ..run.settings import Settings
 
 __all__ = ["TransferCommand", "invert", "texture", "transfer"]
 
@@ -103,10 +105,7 @@ def texture(style: _Styles = None, *, request: Request, given: dict[str, Any]) -
 
 def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     settings = recorded_settings(named.command, request, given)
-    recorded = dict(settings.options) if settings else {}
-    if settings and "init" in settings.inputs and "init" not in given:
-        recorded["init"] = settings.find_input("init")
-    options = layered_options(request.preset, request.config, **{**recorded, **given})
+    options = _chosen(request, given, settings)
     if request.print_config:
         from ..options.toml import to_toml
 
@@ -115,146 +114,49 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     if settings is None:
         named.checked()
     # The pictures on the way are files only where they were asked for, not just for a sheet.
-    files = options.snapshots
-    output, sheet, report = request.output, request.sheet, request.report
-    if (sheet or report) and not files:
+    places = Places.of(request, options.snapshots)
+    shown = request.sheet is not None or request.report is not None
+    if shown and not options.snapshots:
         middle, last = options.iterations // 2, options.iterations
         options = dataclasses.replace(options, snapshots=(0, middle, last))
-    wanted = output or sheet or report or request.json or request.plan
-    if not wanted and options.iterations > 0:
-        raise OptionError("there is no place for the picture; name one with -o FILE.")
-    preview = request.preview or output
-    if request.preview_every and not preview:
-        raise OptionError("there is no place for the preview; name one with --preview FILE.")
-    if request.preview and not request.preview_every:
-        raise OptionError("--preview FILE needs --preview-every N, which says how often.")
-    if request.checkpoint_every and not request.checkpoint:
-        raise OptionError("there is no place for the checkpoint; name one with --checkpoint FILE.")
-    # Here, not above: these take half a second that the checks before need not wait for.
-    from ..api import make_plan, prepare
-    from ..arrays import Arrays
-    from ..files import atomic_writer, check_writable
-    from ..network.bundle import find_model
-    from ..objective.opening import open_objective
-    from ..pictures.outputs import holds_alpha, output_depth, save_picture, takes_rows
-    from ..pictures.raster import Painting
-    from ..pictures.reading import spool_picture
-    from ..run.checkpoint import remove_checkpoint
-    from ..style.files import load_style
+    check_request(request, options)
+    # Here, not above: this takes half a second that the checks before need not wait for.
+    from ..engine import Engine
 
-    snapshots = {} if output is None else _snapshot_paths(output, files)
-    painted = [p for p in (output, request.preview, *snapshots.values()) if p is not None]
-    others = [p for p in (report, request.trace, request.checkpoint) if p is not None]
-    pictures = [*painted, *([sheet] if sheet else [])]
-    for path in pictures:
-        output_depth(path, options.depth if path in painted else 8)
-    for path in (*pictures, *others):
-        check_writable(path)
-    _check_distinct([*pictures, *others])
-    if settings and "model" not in given:
-        settings.check_model()
+    places.check_writable(options)
     if settings:
+        if "model" not in given:
+            settings.check_model()
         named = named.filled(settings)
-    sources = [*([] if named.content is None else [named.content]), *named.styles]
-    needed = [*sources, *(path for pair in named.masks for path in pair if path != "-")]
-    needed += [] if options.init is None or options.init in STARTS else [options.init]
-    early = [preview] if request.preview_every else []
-    early += [output] if request.checkpoint else []
-    _check_inputs(needed, [*others, *(path for path in early if path is not None)])
-    pairs = [(mask, None if part == "-" else part) for mask, part in named.masks]
-    if output and options.scratch is None:
-        options = dataclasses.replace(options, scratch=str(output.parent))
-    model = find_model(options.model)
-    by_rows = all(takes_rows(path) for path in painted)
-    plan = make_plan(model, named.content, named.styles or None, options, pairs, by_rows)
-    for picture in painted:
-        output_depth(picture, options.depth, plan.size)
-    if request.plan:
-        print(json.dumps(plan.as_json()) if request.json else plan)
-        return
-    if plan.folder and (sheet or report):
-        raise OptionError(
-            "--sheet and --report hold pictures in memory, where this one has no room; leave them "
-            "out, or give more by --max-memory."
-        )
-    options = plan.applied(options)
-    objective = open_objective(model, options, masked=len(pairs) > 0)
-    photo = None
-    if named.content is not None:
-        where = Arrays(plan.folder)
-        photo = spool_picture(named.content, options.max_pixels, where, "content image")
-    paintings = [load_style(path, options.max_pixels) for path in named.styles]
+    places.check_inputs(named, options)
+    if request.output and options.scratch is None:
+        options = dataclasses.replace(options, scratch=str(request.output.parent))
+    with Engine(options.model, options.provider, options.threads) as engine:
+        plan = _planned(engine, named, places, options)
+        if request.plan:
+            print(json.dumps(plan.as_json()) if request.json else plan)
+            return
+        if plan.folder and shown:
+            raise OptionError(
+                "--sheet and --report hold pictures in memory, where this one has no room; leave "
+                "them out, or give more by --max-memory."
+            )
+        run = engine.set_up(named.content, named.styles or None, options, named.pairs, plan=plan)
     inputs = {}
-    if sheet or report:
-        inputs = {} if photo is None else {"content": photo.image}
-        for number, painting in enumerate(paintings, 1):
-            inputs["style" if len(paintings) == 1 else f"style {number}"] = painting.image
-    has_alpha = photo is not None and photo.alpha is not None
-    run = prepare(objective, photo, paintings or None, options, pairs, plan=plan)
-    del photo, paintings
+    if shown:  # content and styles
+        roles = [role for role in run.inputs if role != "init" and "mask" not in role]
+        inputs = {role: run.inputs[role].image for role in roles}
     end = None
     if settings and not (settings.schedule and _PLAN & set(given)):
         end = settings.iteration
         if settings.schedule:
             run.reschedule(settings.schedule)
-    if request.preset and run.model.name != CS231N_MODEL:
-        note(
-            f"the preset {request.preset} was made for the model {CS231N_MODEL}; with "
-            f"{run.model.name}, the default options give a better picture."
-        )
-    for remark in run.notes:
-        note(remark)
-    if has_alpha and output and not holds_alpha(output):
-        note(f"{output.suffix} holds no transparency; {str(output)!r} is laid over white.")
-    checkpoint = request.checkpoint
-    if checkpoint and checkpoint.exists():
-        run.resume(checkpoint)
-        note(f"going on from iteration {run.iteration} of the checkpoint {str(checkpoint)!r}.")
-    diverged: DivergedError | None = None
-    interrupted = False
-    with ExitStack() as stack:
-        listeners: list[Listener] = []
-        if request.trace:
-            listeners.append(stack.enter_context(traced(request.trace, run.steps)))
-        if request.preview_every and preview:
-            place = preview
-            show = functools.partial(_save_preview, run, place)
-            listeners.append(every(request.preview_every, show))
-        if checkpoint:
-            save = functools.partial(run.save_checkpoint, checkpoint)
-            listeners.append(every(request.checkpoint_every or _CHECKPOINT_EVERY, save))
-        try:
-            interrupted = follow(run, listeners, end)
-        except DivergedError as error:
-            if run.iteration < 0:
-                raise
-            diverged = error
+    _remark(run, request)
+    _resume(run, request.checkpoint)
+    diverged, interrupted = _followed(run, places, end)
     result = run.result()
-    if output:
-        result.save(output)
-    snapshots = {n: path for n, path in snapshots.items() if n in result.snapshots}
-    for iteration, path in snapshots.items():
-        result.save(path, snapshot=iteration)
-    if sheet:
-        from .sheet import contact_sheet
-
-        save_picture(Painting.of(contact_sheet(result, inputs)), sheet, depth=8)
-    if report:
-        from .report import html_report
-
-        captions = zip(
-            (f"{name}: {path}" for name, path in zip(inputs, sources, strict=True)),
-            inputs.values(),
-            strict=True,
-        )
-        with atomic_writer(report) as stream:
-            stream.write(html_report(result, dict(captions)).encode(errors="replace"))
-    if request.json:
-        print(json.dumps(_summary(result, request, snapshots)))
-    if checkpoint and run.finished:
-        remove_checkpoint(checkpoint)
-    elif checkpoint and diverged is None:
-        run.save_checkpoint(checkpoint)
+    write_result(result, places, inputs, named.sources)
+    _keep_checkpoint(run, request.checkpoint, diverged)
     if diverged is not None:
         raise DivergedError(f"{diverged} What is written is of iteration {result.iterations}.")
     if interrupted:
@@ -262,55 +164,81 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
         raise typer.Exit(130)
 
 
+def _chosen(request: Request, given: dict[str, Any], settings: Settings | None) -> Options:
+    """The options that were given, over those of a preset, a file, or the picture of --from."""
+    recorded = dict(settings.options) if settings else {}
+    if settings and "init" in settings.inputs and "init" not in given:
+        recorded["init"] = settings.find_input("init")
+    return layered_options(request.preset, request.config, **{**recorded, **given})
+
+
+def _planned(engine: Engine, named: Named, places: Places, options: Options) -> Plan:
+    """How the picture will fit into the memory, and into the files that it goes to."""
+    from ..pictures.outputs import output_depth, takes_rows
+
+    by_rows = all(takes_rows(path) for path in places.painted)
+    styles = named.styles or None
+    plan = engine.plan(named.content, styles, options, named.pairs, by_rows=by_rows)
+    for path in places.painted:
+        output_depth(path, options.depth, plan.size)
+    return plan
+
+
+def _remark(run: Run, request: Request) -> None:
+    """Says on stderr what the run does in another way than might be thought."""
+    from ..pictures.outputs import holds_alpha
+
+    if request.preset and run.model.name != CS231N_MODEL:
+        note(
+            f"the preset {request.preset} was made for the model {CS231N_MODEL}; with "
+            f"{run.model.name}, the default options give a better picture."
+        )
+    for remark in run.notes:
+        note(remark)
+    content, output = run.inputs.get("content"), request.output
+    has_alpha = getattr(content, "alpha", None) is not None
+    if has_alpha and output and not holds_alpha(output):
+        note(f"{output.suffix} holds no transparency; {str(output)!r} is laid over white.")
+
+
+def _resume(run: Run, checkpoint: Path | None) -> None:
+    if checkpoint and checkpoint.exists():
+        run.resume(checkpoint)
+        note(f"going on from iteration {run.iteration} of the checkpoint {str(checkpoint)!r}.")
+
+
+def _followed(run: Run, places: Places, end: int | None) -> tuple[DivergedError | None, bool]:
+    """Runs to ``end``, or to the run's own; what it diverged with, and whether Ctrl-C ended it."""
+    request = places.request
+    with ExitStack() as stack:
+        listeners: list[Listener] = []
+        if request.trace:
+            listeners.append(stack.enter_context(traced(request.trace, run.steps)))
+        if request.preview_every and places.preview:
+            show = functools.partial(_save_preview, run, places.preview)
+            listeners.append(every(request.preview_every, show))
+        if request.checkpoint:
+            save = functools.partial(run.save_checkpoint, request.checkpoint)
+            listeners.append(every(request.checkpoint_every or _CHECKPOINT_EVERY, save))
+        try:
+            return None, follow(run, listeners, end)
+        except DivergedError as error:
+            if run.iteration < 0:
+                raise
+            return error, False
+
+
+def _keep_checkpoint(run: Run, checkpoint: Path | None, diverged: DivergedError | None) -> None:
+    """Writes what the same command can go on from; removes it where there is nothing left to do."""
+    from ..run.checkpoint import remove_checkpoint
+
+    if checkpoint and run.finished:
+        remove_checkpoint(checkpoint)
+    elif checkpoint and diverged is None:
+        run.save_checkpoint(checkpoint)
+
+
 def _save_preview(run: Run, path: Path) -> None:
     from ..pictures.outputs import save_picture
 
     save_picture(run.painting(), path, run.options.depth)
-
-
-def _check_distinct(outputs: list[Path]) -> None:
-    """Raises OptionError where two outputs would be one file."""
-    seen: set[str] = set()
-    for path in outputs:
-        resolved = os.path.realpath(path)
-        if resolved in seen:
-            raise OptionError(f"two outputs would both be written to {str(path)!r}; rename one.")
-        seen.add(resolved)
-
-
-def _check_inputs(sources: list[str], outputs: list[Path]) -> None:
-    """Raises OptionError where a picture would be replaced that the run, gone on with, needs.
-
-    (A result may replace the content: it is written when that is no longer needed.)
-    """
-    inputs = {os.path.realpath(source) for source in sources}
-    for path in outputs:
-        if os.path.realpath(path) in inputs:
-            raise OptionError(f"{str(path)!r} is a picture that the run needs; name another file.")
-
-
-def _snapshot_paths(output: Path, iterations: Sequence[int]) -> dict[int, Path]:
-    """out.png -> out-0100.png."""
-    return {n: output.with_name(f"{output.stem}-{n:04}{output.suffix}") for n in iterations}
-
-
-def _summary(result: Result, request: Request, snapshots: dict[int, Path]) -> dict[str, Any]:
-    width, height = result.painting.size
-    return {
-        "output": None if request.output is None else str(request.output),
-        "size": [width, height],
-        "iterations": result.iterations,
-        "stopped": result.stopped,
-        "seconds": round(result.seconds, 3),
-        "provider": result.provider,
-        "model": {"name": result.model.name, "sha256": result.model.sha256},
-        "weights": {
-            "content": dict(result.weights.content),
-            "style": dict(result.weights.style),
-            "tv": result.weights.tv,
-        },
-        "initial": losses_as_json(result.initial),
-        "final": losses_as_json(result.final),
-        "snapshots": {str(n): str(path) for n, path in snapshots.items()},
-        "sheet": None if request.sheet is None else str(request.sheet),
-    }

@@ -67,8 +67,8 @@ def extract(
     of another size mixes the two sizes next to its own, and says so where it goes beyond them.
     """
     options = layered_options(preset, config, **given)
+    from ..api import extract_style
     from ..files import check_writable
-    from ..run.extraction import extract_style
     from ..style.files import SUFFIX
 
     if output.suffix.lower() != SUFFIX:

@@ -15,6 +15,7 @@ from ..errors import InputError, OptionError
 from ..options.declaring import Heading
 from ..options.fields import Options
 from .arguments import takes_options
+from .named import note
 from .request import PRESET
 
 if TYPE_CHECKING:
@@ -120,10 +121,10 @@ def video(
         seconds = round(time.monotonic() - began, 3)
         report = {"output": output, "frames": len(frames), "seconds": seconds}
         print(json.dumps({**report, "iterations": sum(frames)}))
+    if isinstance(stopped, KeyboardInterrupt):
+        note(f"interrupted after {len(frames)} frames.")
+        raise typer.Exit(130)
     if stopped is not None:
-        if isinstance(stopped, KeyboardInterrupt):
-            print(f"ortist: interrupted after {len(frames)} frames.", file=sys.stderr)
-            raise typer.Exit(130)
         raise stopped
 
 
@@ -172,8 +173,8 @@ def _counter(frames: list[int]) -> Any:
 
     def show(frame: Frame) -> None:
         if not frames:
-            for note in frame.notes:
-                print(f"ortist: {note}", file=sys.stderr)
+            for remark in frame.notes:
+                note(remark)
         frames.append(frame.iterations)
         if sys.stderr.isatty():
             print(

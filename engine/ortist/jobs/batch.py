@@ -1,10 +1,8 @@
 """Many pictures: contents x styles, painted by the processes of any executor.
 
-(The module is not called batch, which is the name of the function in the package.)
-
 What a worker gets is small: two paths in, one out, the options, and the hashes of style and model.
-Each process (each thread, if the executor has threads) keeps its session and the Gram matrices of
-its styles from one picture to the next. Only the caller writes the ledger.
+Each process (each thread, if the executor has threads) keeps its engine, and with it the sessions
+and what is known of the styles, from one picture to the next. Only the caller writes the ledger.
 """
 
 from __future__ import annotations
@@ -12,106 +10,33 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import hashlib
-import json
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ..api import load_init, make_plan, prepare
-from ..errors import ModelError, OptionError, OrtistError, OutputError, PictureError, ResourceError
-from ..network.bundle import Model, find_model
+from ..errors import OptionError, OutputError
+from ..network.bundle import find_model
 from ..network.machine import available_memory
 from ..network.sessions import available_cpus
-from ..objective.opening import Evaluator, open_objective
-from ..objective.targets import Losses
 from ..options.choice import choose_options
 from ..options.fields import Options
-from ..pictures.outputs import output_depth, picture_format, takes_rows
-from ..pictures.raster import Source
-from ..run.result import Result
+from ..pictures.outputs import picture_format
+from ..run.setup import load_init
 from ..style.files import SUFFIX, ExtractedStyle, load_style
 from ..style.styles import Styles
 from .finding import Found, find_pictures
 from .ledger import Ledger, file_sha256
+from .painting import Outcome, Task, failed
+from .workers import Outcomes, outcomes_of, processes
 
-__all__ = ["Batch", "Outcome", "Task", "batch", "paint", "plan_batch"]
-
-_NO_SETTINGS = ("threads", "max_pixels", "max_memory", "scratch")
-"""Options that do not make another picture (beyond rounding), so that it need not be made again."""
+__all__ = ["Batch", "batch", "plan_batch"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What fails for one picture of a folder and will fail for all."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One picture to paint; paths are absolute, and so is that of an init image.
-
-    ``names`` are those of content, style and init image, if there is one, as they were given,
-    which the picture keeps.
-    """
-
-    content: str
-    style: str
-    output: str
-    options: Options
-    style_sha256: str
-    model_sha256: str
-    names: tuple[str, ...]
-    init_sha256: str = ""
-
-    @property
-    def settings(self) -> str:
-        """A hash of all that makes the picture, besides content and style."""
-        values = dataclasses.asdict(self.options)
-        kept = {name: value for name, value in values.items() if name not in _NO_SETTINGS}
-        if self.init_sha256:
-            kept["init"] = self.init_sha256
-        text = json.dumps([kept, self.model_sha256], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def made_from(self, content_sha256: str) -> dict[str, str]:
-        """What the ledger says of it."""
-        return {
-            "settings": self.settings,
-            "content": content_sha256,
-            "style": self.style_sha256,
-        }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a task.
-
-    "painted"; "kept", which was there already, made with the same settings from the same files;
-    "failed", with the ``error`` in a sentence; or "skipped", as the disk was full before its turn.
-    ``notes`` are the run's; ``sha256`` and ``content_sha256`` are of the files.
-    """
-
-    content: str
-    style: str
-    output: str
-    status: Literal["painted", "kept", "failed", "skipped"]
-    seconds: float = 0.0
-    iterations: int = 0
-    final: Losses | None = None
-    error: str | None = None
-    errno: int | None = dataclasses.field(default=None, repr=False)
-    notes: tuple[str, ...] = ()
-    sha256: str = dataclasses.field(default="", repr=False)
-    content_sha256: str = dataclasses.field(default="", repr=False)
-
-
-Outcomes = Generator[Outcome, None, None]
 
 
 @dataclass(frozen=True)
@@ -147,9 +72,9 @@ class Batch:
                     )
                     missing[task.output] = dataclasses.replace(task, options=options)
             if executor is None and jobs > 1 and missing:
-                executor = stack.enter_context(_processes(min(jobs, len(missing))))
+                executor = stack.enter_context(processes(min(jobs, len(missing))))
             outcomes = stack.enter_context(
-                contextlib.closing(_outcomes(list(missing.values()), executor))
+                contextlib.closing(outcomes_of(list(missing.values()), executor))
             )
             for outcome in outcomes:
                 task = missing.pop(outcome.output)
@@ -184,7 +109,7 @@ def plan_batch(
 ) -> Batch:
     """Every content in every style, each to ``output``/its place-style``suffix``.
 
-    Contents and styles are files, folders and glob patterns (gather.py). Refuses what cannot end
+    Contents and styles are files, folders and glob patterns (finding.py). Refuses what cannot end
     well before anything is painted: raises OptionError where two pictures would have one name or
     an output would replace an input, PictureError or StyleFileError for a style that cannot be
     used, and as ``find_pictures``, ``find_model`` and ``Styles`` do. A content that cannot be read
@@ -296,165 +221,9 @@ def batch(
     return outcomes
 
 
-def paint(task: Task) -> Outcome:
-    """One picture, wherever this runs. What goes wrong with it is in the outcome, not raised."""
-    content_sha256 = file_sha256(task.content)
-    try:
-        model = _model(task)
-        plan = make_plan(
-            model, task.content, task.style, task.options, by_rows=takes_rows(Path(task.output))
-        )
-        output_depth(Path(task.output), task.options.depth, plan.size)
-        options = plan.applied(task.options)
-        objective = _objective(model, options)
-        if file_sha256(task.style) != task.style_sha256:
-            raise PictureError(f"the style image {task.style!r} changed since the batch began.")
-        if task.init_sha256 and file_sha256(str(task.options.init)) != task.init_sha256:
-            raise PictureError(f"the init image {task.options.init!r} changed since then.")
-        run = prepare(objective, task.content, task.style, options, plan=plan)
-        for _ in run:
-            pass
-        result = run.result()
-        _as_given(result, task).save(task.output)
-    except Exception as error:
-        return _failed(task, error)
-    return Outcome(
-        task.content,
-        task.style,
-        task.output,
-        "painted",
-        round(result.seconds, 3),
-        result.iterations,
-        result.final,
-        notes=tuple(run.notes),
-        sha256=file_sha256(task.output),
-        content_sha256=content_sha256,
-    )
-
-
-def _as_given(result: Result, task: Task) -> Result:
-    """Without what is the worker's own: its paths of the inputs, its share of the threads."""
-    names = dict(zip(("content", "style", "init"), task.names, strict=False))
-    inputs = {
-        role: None if source is None else Source(names[role], source.sha256)
-        for role, source in result.inputs.items()
-    }
-    options = dataclasses.replace(result.options, threads=None)
-    return dataclasses.replace(result, inputs=inputs, options=options)
-
-
-_kept = threading.local()
-"""The objective that this thread used last: one is not for two runs at a time."""
-
-
-def _objective(model: Model, options: Options) -> Evaluator:
-    key = (dataclasses.replace(options, scratch=None), model.sha256)
-    if getattr(_kept, "key", None) != key:
-        _kept.__dict__.clear()  # before its successor comes
-        _kept.objective = open_objective(model, options, masked=False)
-        _kept.key = key
-    found: Evaluator = _kept.objective
-    return found
-
-
-def _model(task: Task) -> Model:
-    model = find_model(task.options.model)
-    if model.sha256 != task.model_sha256:
-        raise ModelError(
-            f"the model {model.name} is another one here than where the batch was started; "
-            "copy its folder here, or name one with --model."
-        )
-    return model
-
-
-def _failed(task: Task, error: BaseException) -> Outcome:
-    """A bug, too, fails one picture and not the night's work; its type then says that it is one."""
-    if isinstance(error, MemoryError):
-        message = "there is not enough memory; give a smaller --size."
-    elif isinstance(error, OrtistError):
-        message = str(error)
-    else:
-        message = f"unexpected {type(error).__name__}: {error}"
-    number = getattr(error.__cause__, "errno", None)
-    return Outcome(task.content, task.style, task.output, "failed", error=message, errno=number)
-
-
 def _recorded(ledger: Ledger, task: Task, outcome: Outcome) -> Outcome:
     try:
         ledger.record(task.output, outcome.sha256, task.made_from(outcome.content_sha256))
     except OutputError as error:
-        return _failed(task, error)
+        return failed(task, error)
     return outcome
-
-
-def _outcomes(tasks: Sequence[Task], executor: Executor | None) -> Outcomes:
-    if executor is None:
-        try:
-            yield from map(paint, tasks)
-        finally:
-            _kept.__dict__.clear()
-        return
-    futures: dict[Future[Outcome], Task] = {}
-    try:
-        with _interrupts_wait():
-            for task in tasks:
-                futures[executor.submit(paint, task)] = task
-        for future in as_completed(futures):
-            try:
-                yield future.result()
-            except BrokenExecutor as error:
-                raise ResourceError(
-                    "a process that painted was ended from outside, perhaps for want of memory; "
-                    "start again with fewer --jobs or a smaller --size: what is painted is kept."
-                ) from error
-            except Exception as error:  # the executor's own: a task could not be sent, say
-                yield _failed(futures[future], error)
-    finally:
-        for future in futures:
-            future.cancel()
-
-
-@contextlib.contextmanager
-def _processes(count: int) -> Iterator[Executor]:
-    """New processes on a leash: they end at once when the block is left by an exception.
-
-    And also when this process is killed, which no handler would see: the leash is a pipe whose
-    other end closes then. (An executor's processes would otherwise finish their picture, or wait
-    for the next one forever.)
-    """
-    context = multiprocessing.get_context("spawn")  # a fork would inherit ONNX Runtime's threads
-    theirs, ours = context.Pipe(duplex=False)
-    executor = ProcessPoolExecutor(count, context, initializer=_leashed, initargs=(theirs,))
-    try:
-        yield executor
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        executor.shutdown(cancel_futures=True)
-        ours.close()
-        theirs.close()
-
-
-def _leashed(leash: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
-
-    def wait() -> None:
-        with contextlib.suppress(EOFError, OSError):
-            leash.recv_bytes()
-        os._exit(130)  # files are whole or absent at any moment
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-@contextlib.contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block, and processes started in it do not see it at all."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -23,16 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..api import load_init, make_plan, prepare
 from ..arrays import Array
+from ..engine import Engine, finished
 from ..errors import InputError, OptionError
-from ..network.bundle import find_model
-from ..objective.opening import Evaluator, open_objective
 from ..objective.targets import Losses
 from ..options.choice import choose_options
 from ..options.fields import Options
 from ..pictures.raster import Painting
 from ..pictures.values import denormalize, normalize, size_at
+from ..run.plan import Plan
+from ..run.setup import load_init
 from ..run.tuning import tuned
 from ..style.files import Style, load_style
 from .y4m import read_frame, read_header, write_frame, write_header
@@ -94,19 +94,19 @@ class Painter:
         self._options, self._init = load_init(options)
         self._iterations = iterations
         self._blend = blend
-        self._model = find_model(options.model)
-        self._objective: Evaluator | None = None
+        self._engine = Engine(options.model, options.provider, options.threads)
+        self._planned = False
         self._content: Array | None = None
         self._painted: Array | None = None
 
     def __call__(self, frame: NDArray[np.uint8]) -> Frame:
-        """``frame`` is uint8 [H, W, 3]. Raises as ``prepare``."""
+        """``frame`` is uint8 [H, W, 3]. Raises as ``Engine.iterate``."""
         began = time.perf_counter()
         height, width = frame.shape[:2]
         size = frame_size(width, height, self._options)
         image = Image.fromarray(frame)
         image = image if image.size == size else image.resize(size, Image.Resampling.BOX)
-        model = self._model
+        model = self._engine.model
         content = normalize(Painting.of(image).values, model)
         # Rescaled by its own darkest and brightest value, each frame would be lit anew.
         options = dataclasses.replace(self._options, size=min(size), rescale=False)
@@ -117,16 +117,14 @@ class Painter:
                 options = self._following(options)
                 start = self._painted + (content - self._content)
                 still = np.exp(-np.square(change * (255 / _SAME)).sum(1, keepdims=True))
-        if self._objective is None:  # its memory is planned when the size is known
-            plan = make_plan(model, image, self._style, options, files=False)
-            self._options = plan.applied(self._options)
-            self._objective = open_objective(model, self._options, masked=False)
+        if not self._planned:  # the memory is planned when the size is known, for all frames
+            plan = self._engine.plan(image, self._style, options, files=False)
+            self._options, self._planned = plan.applied(self._options), True
             options = plan.applied(options)
-        pixels = np.asarray(image)
-        run = prepare(self._objective, pixels, self._style, options, start=start, init=self._init)
-        for _ in run:
-            pass
-        result = run.result()
+        run = self._engine.set_up(
+            np.asarray(image), self._style, options, start=start, init=self._init, plan=Plan()
+        )
+        result = finished(run)
         painted = normalize(result.painting.values, model)
         if still is not None and self._painted is not None:
             painted += np.float32(self._blend) * still * (self._painted - painted)
@@ -141,8 +139,8 @@ class Painter:
         )
 
     def _following(self, options: Options) -> Options:
-        """Those of a frame that follows another: no pyramid, few and smaller steps."""
-        rate = tuned(options, self._model.recipe).learning_rate
+        """The options of a frame that follows another: no pyramid, few and smaller steps."""
+        rate = tuned(options, self._engine.model.recipe).learning_rate
         return dataclasses.replace(
             options,
             iterations=self._iterations,

@@ -65,6 +65,11 @@ class Buffers:
         with self._lock:
             self._free += buffers
 
+    @property
+    def nbytes(self) -> int:
+        """What is free."""
+        return sum(len(buffer) for buffer in self._free)
+
     def leave(self) -> None:
         """Gives all that is free to the stock."""
         if self._stock is not None:

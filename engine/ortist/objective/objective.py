@@ -11,8 +11,6 @@ twice, and its gradient is that of the whole, to rounding.
 from __future__ import annotations
 
 import functools
-import hashlib
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,9 +33,6 @@ from .weights import Weights
 from .workers import Workers
 
 __all__ = ["Manner", "Objective"]
-
-_KEPT_MOMENTS = 32
-"""Pictures whose moments are kept: the scales of a few styles, some MiB at most."""
 
 
 @dataclass(frozen=True)
@@ -70,25 +65,12 @@ class Objective:
         self.provider: str = sweeper.provider
         self._sweeper, self._manner = sweeper, manner or Manner()
         self._workers = workers or Workers(sweeper)
-        self._moments: OrderedDict[tuple[object, ...], dict[int, list[Moments]]] = OrderedDict()
 
     def moments(
         self, image: Array, taps: Iterable[int], guides: Guides | None = None
     ) -> dict[int, list[Moments]]:
-        """The moments of the features of the taps, region by region, of a style's image.
-
-        Those of the last images without guides are kept, so that the second picture in a style
-        finds them made.
-        """
-        taps = tuple(taps)
-        key = (hashlib.blake2b(np.ascontiguousarray(image).data).digest(), image.shape, taps)
-        kept = self._moments.pop(key, None) if guides is None else None
-        moments = self._observed(image, taps, guides) if kept is None else kept
-        if guides is None:
-            self._moments[key] = moments
-            if len(self._moments) > _KEPT_MOMENTS:
-                self._moments.popitem(last=False)
-        return moments
+        """The moments of the features of the taps, region by region, of a style's image."""
+        return self._observed(image, tuple(taps), guides)
 
     def with_content(
         self, targets: Targets, pixels: Field, taps: Iterable[int], budget: ByteBudget

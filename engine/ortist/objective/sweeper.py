@@ -24,6 +24,9 @@ from .sweep import Decide, Sweep
 
 __all__ = ["Sweeper"]
 
+_LITTLE = 32 * 2**20
+"""Bytes that are worth less than the time of getting them again."""
+
 
 class Sweeper:
     """One model on one provider, with so many CPU ``threads`` (None: all that there are).
@@ -133,10 +136,14 @@ class Sweeper:
         return total
 
     def release(self) -> None:
-        """Gives back what memory the calls before have left, for calls with other sizes."""
+        """Gives back what memory the calls before have left, unless it is little.
+
+        For calls with other sizes, which would not find it of use.
+        """
         with self._lock:
             self._drop()
-            self._buffers = Buffers()
+            if self._buffers.nbytes > _LITTLE:
+                self._buffers = Buffers()
 
     def end_profiling(self) -> list[str]:
         """The paths of the records of the calls so far, where ``profile`` asked for them."""

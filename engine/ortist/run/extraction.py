@@ -5,50 +5,38 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from ..arrays import Array
 from ..errors import OptionError
-from ..network.bundle import find_model
-from ..objective.opening import open_objective
-from ..options.choice import choose_options
 from ..options.fields import Options
 from ..pictures.raster import Raster
 from ..style.files import ExtractedStyle, FileTap, Painted, Style, backbone_sha256, load_style
 from ..style.moments import pack
 from ..style.styles import Styles, as_list
+from .setup import Objectives
 from .stages import plan_stages
 
-__all__ = ["extract_style"]
+__all__ = ["take_style"]
 
 _THUMBNAIL = 192
 """Pixels on the longer side."""
 
 
-def extract_style(
-    paintings: Style | Sequence[Style],
-    options: Options | None = None,
-    *,
-    preset: str | None = None,
-    **overrides: Any,
+def take_style(
+    objectives: Objectives, paintings: Style | Sequence[Style], options: Options
 ) -> ExtractedStyle:
     """The statistics of the paintings' features, for the sizes that such options ask for.
 
-    >>> import ortist
-    >>> extract_style(["painting.jpg", "photo.jpg"], size=48).save("monet.ostyle")
-    >>> result = ortist.transfer("photo.jpg", "monet.ostyle", size=48, iterations=4)
-
-    A run with the same ``size``, ``smallest_size``, ``style_size``, ``style_scale`` and model has
-    the same bytes with the style as with the paintings themselves; several are blended as
-    ``style_weights`` say, else equally. Options and errors are those of ``iterate``.
+    Several paintings are blended as ``style_weights`` say, else equally. Raises OptionError,
+    PictureError, StyleFileError, ModelError or ProviderError.
     """
-    options = choose_options(options, preset, overrides)
+    model = objectives.model
     sources = [load_style(painting, options.max_pixels) for painting in as_list(paintings)]
     styles = Styles(sources, options)
-    model = find_model(options.model)
     for source in sources:
         if isinstance(source, ExtractedStyle):
             source.check(model)
@@ -57,17 +45,9 @@ def extract_style(
                 f"the style image has {source.size[0]} x {source.size[1]} pixels; {model.name} "
                 f"needs {model.smallest_side} each way, so give a larger one."
             )
-    objective = open_objective(model, options, masked=False)
-    taps = [tap.index for tap in model.taps]
+    with objectives.turns:
+        by_side = _statistics(objectives, styles, sources, options)
     largest = max(_largest(source) for source in sources)
-    by_side = {}
-    for stage in plan_stages(options):
-        side = min(styles.wanted(stage.side, model.smallest_side), largest)
-        if side not in by_side:
-            found = styles.statistics(objective, taps, stage.side)
-            colors = styles.colors(stage.side, model.smallest_side)
-            parts = [pack(colors), *(pack(found[tap][0]) for tap in taps)]
-            by_side[side] = np.concatenate(parts)
     return ExtractedStyle(
         model_name=model.name,
         model_sha256=backbone_sha256(model),
@@ -78,6 +58,27 @@ def extract_style(
         values=np.stack([by_side[side] for side in sorted(by_side)]),
         thumbnail=_thumbnail([source.image for source in sources]),
     )
+
+
+def _statistics(
+    objectives: Objectives,
+    styles: Styles,
+    sources: Sequence[Raster | ExtractedStyle],
+    options: Options,
+) -> dict[int, Array]:
+    """What a style file holds for each size, packed, by the size's shorter side in pixels."""
+    model = objectives.model
+    observer = objectives.opened(options).styles
+    taps = [tap.index for tap in model.taps]
+    largest = max(_largest(source) for source in sources)
+    by_side = {}
+    for scale in plan_stages(options):
+        side = min(styles.wanted(scale.side, model.smallest_side), largest)
+        if side not in by_side:
+            found = styles.statistics(observer, taps, scale.side)
+            colors = styles.colors(scale.side, model.smallest_side)
+            by_side[side] = np.concatenate([pack(colors), *(pack(found[tap][0]) for tap in taps)])
+    return by_side
 
 
 def _largest(source: Raster | ExtractedStyle) -> int:

@@ -10,7 +10,7 @@ from PIL import Image
 from ..arrays import Array, Arrays, Derived, Field, Rows, Stored, row_slices
 from ..errors import OptionError
 from ..network.bundle import Model
-from ..objective.opening import Evaluator
+from ..objective.objective import Objective
 from ..objective.weights import chosen_taps
 from ..options.fields import Options
 from ..pictures.raster import Raster, unit
@@ -18,7 +18,7 @@ from ..pictures.values import alpha_at, fill, normalize, normalize_planes, short
 from ..style.files import ExtractedStyle
 from ..style.guides import mask_values
 from ..style.moments import Statistics
-from ..style.styles import Styles
+from ..style.styles import Observer, Styles
 from .fingerprints import pixels_sha256
 from .stages import plan_stages
 from .tuning import tuned
@@ -28,17 +28,23 @@ __all__ = ["Scene"]
 
 
 class Scene:
-    """Content and styles, or one of them, and the objective that looks at them."""
+    """Content and styles, or one of them, and the objective that looks at them.
+
+    ``arrays`` is where the state is, in memory without it; ``observer`` looks at the styles in the
+    objective's place, so that what it finds can be kept for other runs. Raises OptionError for what
+    such pictures cannot be asked for.
+    """
 
     def __init__(
         self,
-        objective: Evaluator,
+        objective: Objective,
         content: Raster | None,
         styles: Styles,
         options: Options,
         init: Raster | None = None,
         arrays: Arrays | None = None,
         kept_bytes: int = KEPT_BYTES,
+        observer: Observer | None = None,
     ) -> None:
         if content is None and not styles.images:
             raise OptionError("there is neither a content image nor a style image.")
@@ -62,6 +68,7 @@ class Scene:
         self.options = options
         self.tuning = tuned(options, objective.model.recipe)
         self.styles = styles
+        self._observer: Observer = objective if observer is None else observer
         self._init = init
         self.arrays = Arrays() if arrays is None else arrays
         self._shared = Shared(
@@ -132,7 +139,7 @@ class Scene:
             del photo
         masks = self._masks(canvas) if self.styles.regions else None
         self.objective.release()
-        style = self.styles.statistics(self.objective, self._style_taps, side, like)
+        style = self.styles.statistics(self._observer, self._style_taps, side, like)
         self.objective.release()
         return View(self._shared, canvas, content, self._content_taps, style, masks)
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ..arrays import Arrays, Field
 from ..objective.targets import Losses
 from .lbfgs import LbfgsState
 from .optimizers import AdamState, Point, RunningAverage
 
-__all__ = ["Progress", "State"]
+__all__ = ["Progress", "State", "picture_of"]
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,14 @@ class Progress:
     scale: int
     losses: Losses
     seconds: float
+
+
+def picture_of(state: State, arrays: Arrays) -> Field:
+    """The running average where there is one, else the iterate, [1, 3, H, W] normalised."""
+    average = state.average
+    if average.total is None:
+        values: Field = state.point.values
+        return values
+    weight = np.float32(average.weight)
+    picture: Field = arrays.derived(lambda total: total / weight, average.total)
+    return picture

@@ -12,32 +12,32 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-__all__ = ["Pace"]
+__all__ = ["CLOSING", "ENLARGING", "ENTRY", "TimeBudget"]
 
-_ENTRY = 3
-"""Evaluations that entering a scale costs: style, content, the enlarged picture (loop.py)."""
-_CLOSING = 2
+ENTRY = 3
+"""Evaluations that entering a scale costs: style, content, the enlarged picture."""
+CLOSING = 2
 """Evaluations after the last step: the losses of the start and of the picture."""
-_ENLARGING = 0.3
+ENLARGING = 0.3
 """What enlarging a picture that ends at an early scale takes of one evaluation at the last one."""
 
 
-class Pace:
+class TimeBudget:
     """``pixels`` and ``iterations`` of each scale, and the limit in seconds since the set-up."""
 
     def __init__(self, pixels: Sequence[int], iterations: Sequence[int], limit: float) -> None:
         self._pixels, self._limit = pixels, limit
-        costs = [p * (n + _ENTRY) for p, n in zip(pixels, iterations, strict=True)]
-        costs[-1] -= pixels[-1] * (1 + _ENTRY)  # those come first
+        costs = [p * (n + ENTRY) for p, n in zip(pixels, iterations, strict=True)]
+        costs[-1] -= pixels[-1] * (1 + ENTRY)  # those come first
         self._shares = [sum(costs[: i + 1]) / (sum(costs) or 1) for i in range(len(costs))]
         self._recent: deque[float] = deque(maxlen=3)
 
-    def took(self, stage: int, seconds: float, entered: bool) -> None:
+    def took(self, scale: int, seconds: float, entered: bool) -> None:
         """A step at that scale was done in ``seconds``, and the scale entered with it or not."""
-        evaluations = 1 + (_ENTRY if entered else 0)
-        self._recent.append(seconds / evaluations / self._pixels[stage])
+        evaluations = 1 + (ENTRY if entered else 0)
+        self._recent.append(seconds / evaluations / self._pixels[scale])
 
-    def stage_of_next(self, now: int, wanted: int, elapsed: float) -> int | None:
+    def scale_of_next(self, now: int, wanted: int, elapsed: float) -> int | None:
         """The scale of the next step, ``wanted`` or a later one; None where there is no time.
 
         ``now`` is the present scale. A step is expected to take as long, pixel for pixel, as the
@@ -46,16 +46,16 @@ class Pace:
         pace = max(self._recent, default=0.0)
         last = len(self._pixels) - 1
 
-        def end(stage: int) -> float:
-            """When a step at ``stage``, and the result after it, would be there."""
-            evaluations = 1 + (_ENTRY if stage > now else 0) + _CLOSING
-            return elapsed + evaluations * pace * self._pixels[stage]
+        def end(scale: int) -> float:
+            """When a step at ``scale``, and the result after it, would be there."""
+            evaluations = 1 + (ENTRY if scale > now else 0) + CLOSING
+            return elapsed + evaluations * pace * self._pixels[scale]
 
         if end(last) > self._limit:
-            enlarging = _ENLARGING * pace * self._pixels[last] if now < last else 0.0
+            enlarging = ENLARGING * pace * self._pixels[last] if now < last else 0.0
             return wanted if wanted == now and end(now) + enlarging <= self._limit else None
-        reserve = (1 + _ENTRY + _CLOSING) * pace * self._pixels[last]
-        for stage in range(wanted, last):
-            if end(stage) <= self._shares[stage] * (self._limit - reserve):
-                return stage
+        reserve = (1 + ENTRY + CLOSING) * pace * self._pixels[last]
+        for scale in range(wanted, last):
+            if end(scale) <= self._shares[scale] * (self._limit - reserve):
+                return scale
         return last

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Arrays, Field, crop, row_slices
 from ..objective.content import ByteBudget
-from ..objective.opening import Evaluator
+from ..objective.objective import Objective
 from ..objective.targets import Losses, Targets
 from ..objective.weights import Weights, resolve_weights
 from ..options.fields import Options
@@ -33,7 +33,7 @@ class Shared:
     region's style loss is multiplied by.
     """
 
-    objective: Evaluator
+    objective: Objective
     options: Options
     tuning: Tuning
     arrays: Arrays

@@ -24,7 +24,7 @@ from .files import ExtractedStyle, Style
 from .guides import Guides, load_mask, mask_values
 from .moments import Moments, Statistics, blend, rounded, sum_moments
 
-__all__ = ["Mask", "Region", "Styles", "as_list", "load_regions"]
+__all__ = ["Mask", "Observer", "Region", "Styles", "as_list", "load_regions"]
 
 Mask = tuple[Picture, Picture | None]
 """A mask of the content, and one of the style (None: all of the style)."""
@@ -94,7 +94,7 @@ def load_regions(
     return regions
 
 
-class _Observer(Protocol):
+class Observer(Protocol):
     """What the styles need of an objective: the moments of an image, by tap and region."""
 
     @property
@@ -180,7 +180,7 @@ class Styles:
         return (own, own) if isinstance(image, ExtractedStyle) else size_at(image.size, own)
 
     def statistics(
-        self, observer: _Observer, taps: Iterable[int], side: int, like: Any = None
+        self, observer: Observer, taps: Iterable[int], side: int, like: Any = None
     ) -> dict[int, list[Statistics]]:
         """The statistics that each region shall have, by tap; without masks those of the blend.
 
@@ -232,7 +232,7 @@ class Styles:
         return rounded(blend([(weight, part) for weight, part in parts if part is not None]))
 
     def _statistics(
-        self, observer: _Observer, taps: list[int], side: int, index: int, like: Any
+        self, observer: Observer, taps: list[int], side: int, index: int, like: Any
     ) -> dict[int, list[Statistics]]:
         """The statistics of one style by tap, for each of its regions, or, without any, once.
 

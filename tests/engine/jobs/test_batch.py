@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import errno
 import json
 import multiprocessing
@@ -21,7 +23,10 @@ from ortist.errors import OptionError, OutputError, PictureError, ResourceError
 from ortist.jobs.batch import plan_batch
 from ortist.jobs.finding import find_pictures
 from ortist.jobs.ledger import LEDGER, Ledger
+from ortist.jobs.painting import Worker
+from ortist.network.bundle import Model
 from ortist.objective.objective import Objective
+from ortist.objective.opening import open_objective
 from ortist.options.fields import Options
 from ortist.run.settings import read_settings
 from PIL import Image
@@ -228,6 +233,27 @@ def test_the_style_is_looked_at_once(
     ortist.batch(photos, STYLE, tmp_path / "out", OPTIONS)
     assert sizes.count((48, 64)) == 1  # the style's; the two contents are 60 wide
     assert sizes.count((48, 60)) == 2
+
+
+def test_a_worker_keeps_its_engine_as_long_as_it_fits(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Options] = []
+
+    def counted(model: Model, options: Options, *more: Any) -> Any:
+        opened.append(options)
+        return open_objective(model, options, *more)
+
+    monkeypatch.setattr("ortist.run.setup.open_objective", counted)
+    tasks = plan_batch([photos / "a.png"], [STYLE, SAMPLES / "shards.jpg"], tmp_path, OPTIONS).tasks
+    other = [dataclasses.replace(t, options=dataclasses.replace(OPTIONS, threads=1)) for t in tasks]
+    with contextlib.closing(Worker()) as worker:
+        for asked, count in ((tasks, 1), (other, 2), (tasks, 3)):
+            assert {worker.paint(task).status for task in asked} == {"painted"}
+            assert len(opened) == count
+        foreign = worker.paint(dataclasses.replace(tasks[0], model_sha256="0" * 64))
+    assert foreign.status == "failed"
+    assert "is another one here than where the batch was started" in str(foreign.error)
 
 
 def test_a_worker_that_is_killed(photos: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import ortist
 import pytest
 from ortist.errors import CheckpointError, OptionError
 from ortist.run.loop import Run
+from ortist.run.stepping import Stepper
 
 from tests.conftest import small_pictures
 
@@ -78,13 +79,13 @@ def test_an_interruption_does_not_shift_the_window(monkeypatch: pytest.MonkeyPat
     """The random generator is part of the state: a step that is done again is the same step."""
     whole = started(ADAM, 99)
     run = started(ADAM, 3)
-    evaluate = Run._evaluate
+    evaluate = Stepper.evaluate
 
     def interrupted(*given: Any) -> Any:
         evaluate(*given)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, "_evaluate", interrupted)
+    monkeypatch.setattr(Stepper, "evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(run)
     monkeypatch.undo()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +20,10 @@ from ortist.objective.objective import Objective
 from ortist.objective.targets import Targets, gram_matrix
 from ortist.objective.weights import Weights
 from ortist.options.fields import Options
-from ortist.run.loop import Run
 from ortist.run.optimizers import AdamState, Point
 from ortist.run.scene import Scene
 from ortist.run.stages import Stage, plan_stages
+from ortist.run.stepping import Stepper
 from ortist.run.tuning import Tuning, tuned
 from ortist.run.view import View
 from PIL import Image
@@ -128,6 +129,27 @@ def test_another_thread_cancels_within_a_step() -> None:
     assert run.result().iterations - before in (0, 1)
     assert run.result().stopped == "cancelled"
     assert list(run) == []
+
+
+@pytest.mark.parametrize("options", [{}, {"style_loss": "w2", "optimizer": "lbfgs"}])
+def test_a_result_from_another_thread_comes_between_two_steps(options: dict[str, Any]) -> None:
+    """It is that of some iteration, with its losses; and the run goes on as if nothing had been."""
+    given: dict[str, Any] = {"size": 40, "smallest_size": 24, "iterations": 24, **options}
+    run, alone = (ortist.iterate(CONTENT, STYLE, **given) for _ in range(2))
+    whole = {p.iteration: alone.result() for p in alone if p.iteration % 2 == 0 or alone.finished}
+    next(run)
+    with ThreadPoolExecutor(1) as executor:
+        painter = executor.submit(lambda: list(run))
+        found = [run.result()]
+        while not painter.done():
+            found.append(run.result())
+        painter.result(60)
+    assert len({result.iterations for result in found}) > 3
+    for result in found:
+        if (expected := whole.get(result.iterations)) is not None:
+            assert (result.initial, result.final) == (expected.initial, expected.final)
+            np.testing.assert_array_equal(result.pixels, expected.pixels)
+    assert run.result().history == alone.result().history
 
 
 def test_lbfgs_needs_fewer_steps() -> None:
@@ -434,13 +456,13 @@ def test_a_run_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_that_diverges_later_keeps_its_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    step = Run._evaluate
+    evaluate, count = Stepper.evaluate, itertools.count(1)
 
-    def broken(self: Run, view: View, values: Array) -> Point:
-        point = step(self, view, values)
-        return point._replace(loss=float("inf")) if self.iteration == 3 else point
+    def broken(self: Stepper, view: View, values: Array) -> Point:
+        point = evaluate(self, view, values)
+        return point._replace(loss=float("inf")) if next(count) == 4 else point
 
-    monkeypatch.setattr(Run, "_evaluate", broken)
+    monkeypatch.setattr(Stepper, "evaluate", broken)
     with pytest.raises(ortist.DivergedError, match="became inf at iteration 4; lower") as caught:
         ortist.transfer(CONTENT, STYLE, **QUICK)
     found = caught.value.result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from ortist.run.time_budget import _CLOSING, _ENLARGING, _ENTRY, Pace
+from ortist.run.time_budget import CLOSING, ENLARGING, ENTRY, TimeBudget
 
 PIXELS = [128 * 170, 181 * 241, 256 * 341, 362 * 482, 512 * 682]
 COUNTS = [100, 50, 50, 50, 50]
@@ -15,33 +15,33 @@ def simulated(limit: float, speed: float, noise: list[float]) -> tuple[list[int]
 
     ``speed`` is in seconds a pixel; each step takes that, times one of ``noise``.
     """
-    pace, done, elapsed = Pace(PIXELS, COUNTS, limit), [0] * 5, PIXELS[0] * speed
-    pace.took(0, elapsed, False)
+    budget, done, elapsed = TimeBudget(PIXELS, COUNTS, limit), [0] * 5, PIXELS[0] * speed
+    budget.took(0, elapsed, False)
     stage, longest = 0, 0.0
     while True:
         wanted = stage + 1 if done[stage] >= COUNTS[stage] else stage
         if wanted == 5:
             break
-        found = pace.stage_of_next(stage, wanted, elapsed)
+        found = budget.scale_of_next(stage, wanted, elapsed)
         if found is None:
             break
-        evaluations = 1 + (_ENTRY if found > stage else 0)
+        evaluations = 1 + (ENTRY if found > stage else 0)
         seconds = evaluations * PIXELS[found] * speed * noise[sum(done) % len(noise)]
-        pace.took(found, seconds, found > stage)
+        budget.took(found, seconds, found > stage)
         stage, elapsed, longest = found, elapsed + seconds, max(longest, seconds)
         done[stage] += 1
-    closing = _CLOSING * PIXELS[stage] + (_ENLARGING * PIXELS[-1] if stage < 4 else 0)
+    closing = CLOSING * PIXELS[stage] + (ENLARGING * PIXELS[-1] if stage < 4 else 0)
     return done, elapsed + closing * speed, longest
 
 
 STEP = PIXELS[-1] * 1e-6
-WHOLE = sum(p * (n + _ENTRY) for p, n in zip(PIXELS, COUNTS, strict=True)) * 1e-6
+WHOLE = sum(p * (n + ENTRY) for p, n in zip(PIXELS, COUNTS, strict=True)) * 1e-6
 
 
 @given(st.floats(0.01, 500))
 def test_steady_steps_end_in_time_and_reach_the_last_scale(limit: float) -> None:
     done, seconds, _ = simulated(limit, 1e-6, [1.0])
-    if limit > PIXELS[0] * 4e-6 + _ENLARGING * STEP:  # there is time for the start at all
+    if limit > PIXELS[0] * 4e-6 + ENLARGING * STEP:  # there is time for the start at all
         assert seconds <= limit
     if limit > 9 * STEP:
         assert done[-1] > 0
@@ -60,7 +60,7 @@ def test_enough_time_changes_nothing() -> None:
 @given(st.floats(2, 100), st.lists(st.floats(0.5, 3), min_size=1, max_size=40))
 def test_the_overrun_is_at_most_a_step(limit: float, noise: list[float]) -> None:
     _, seconds, longest = simulated(limit, 1e-6, noise)
-    assert seconds - limit <= longest + _CLOSING * STEP
+    assert seconds - limit <= longest + CLOSING * STEP
 
 
 def test_without_time_for_the_last_scale_the_small_one_goes_on() -> None:

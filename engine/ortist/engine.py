@@ -1,0 +1,269 @@
+"""The Engine: one open model, with which many pictures are painted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image
+
+from .arrays import Array
+from .errors import DivergedError, OptionError
+from .network.bundle import Model, find_model
+from .options.choice import choose_options
+from .options.fields import Options, Provider
+from .pictures.raster import Picture, Raster
+from .run.extraction import take_style
+from .run.loop import Run
+from .run.plan import Plan
+from .run.result import Result
+from .run.setup import Objectives, plan_pictures, set_up
+from .run.state import Progress
+from .style.files import ExtractedStyle, Style
+from .style.styles import Mask
+
+__all__ = ["Engine", "finished", "init_picture"]
+
+_FIXED = ("model", "provider", "threads")
+"""Options that an engine has for all its pictures."""
+
+
+class Engine:
+    """One model on one provider with so many CPU threads, for programs that paint many pictures.
+
+    >>> with ortist.Engine(threads=2) as engine:  # doctest: +SKIP
+    ...     for photo in photos:
+    ...         engine.transfer(photo, "painting.jpg", size=512).save(f"painted/{photo.stem}.png")
+
+    The methods take what the functions of the package take and give the same bytes. The second
+    picture finds the model open, its styles looked at, and the memory there. ``model``,
+    ``provider`` and ``threads`` are the engine's: a method that is given another raises
+    OptionError; left at their defaults they are the engine's own.
+
+    An engine may be used by several threads. One of them computes at a time, in the order in which
+    they asked, a step at a time; pictures are read and written side by side. For pictures that are
+    painted side by side, take an engine for each thread, and divide the CPUs by ``threads``.
+
+    ``close`` lets go of what is shared; a method that is called later raises OptionError. Runs that
+    ``iterate`` made before go on, with what they have.
+
+    Raises ModelError where there is no such model and OptionError for what is no option. The model
+    is opened by the first picture, which is also where ProviderError is raised.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        provider: Provider = "auto",
+        threads: int | None = None,
+    ) -> None:
+        options = Options.of(model=model, provider=provider, threads=threads)
+        self._fixed = {name: getattr(options, name) for name in _FIXED}
+        self._objectives = Objectives(find_model(options.model))
+
+    @property
+    def model(self) -> Model:
+        return self._objectives.model
+
+    @property
+    def closed(self) -> bool:
+        return self._objectives.closed
+
+    def __enter__(self) -> Self:
+        self._objectives.check_open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of sessions, styles and memory, but of those that a run still has."""
+        self._objectives.close()
+
+    def transfer(
+        self,
+        content: Picture,
+        style: Style | Sequence[Style],
+        options: Options | None = None,
+        *,
+        masks: Sequence[Mask] = (),
+        preset: str | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        executor: Executor | None = None,
+        **overrides: Any,
+    ) -> Result:
+        """Paints ``content`` in the style of ``style``, as ``ortist.transfer`` does."""
+        run = self.iterate(
+            content, style, options, masks=masks, preset=preset, executor=executor, **overrides
+        )
+        return finished(run, on_progress)
+
+    def invert(
+        self,
+        content: Picture,
+        options: Options | None = None,
+        *,
+        preset: str | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        executor: Executor | None = None,
+        **overrides: Any,
+    ) -> Result:
+        """Finds a picture that has ``content``'s features, as ``ortist.invert`` does."""
+        run = self.iterate(content, None, options, preset=preset, executor=executor, **overrides)
+        return finished(run, on_progress)
+
+    def texture(
+        self,
+        style: Style | Sequence[Style],
+        options: Options | None = None,
+        *,
+        preset: str | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        executor: Executor | None = None,
+        **overrides: Any,
+    ) -> Result:
+        """Synthesises a square texture in the style of ``style``, as ``ortist.texture`` does."""
+        run = self.iterate(None, style, options, preset=preset, executor=executor, **overrides)
+        return finished(run, on_progress)
+
+    def iterate(
+        self,
+        content: Picture | None,
+        style: Style | Sequence[Style] | None,
+        options: Options | None = None,
+        *,
+        masks: Sequence[Mask] = (),
+        preset: str | None = None,
+        executor: Executor | None = None,
+        **overrides: Any,
+    ) -> Run:
+        """Sets a run up and returns it, as ``ortist.iterate`` does.
+
+        Runs of one engine may be stepped in any order, from any threads: they come to the same
+        bytes as one after the other.
+        """
+        init, given = init_picture(overrides)
+        chosen = choose_options(options, preset, given)
+        return self.set_up(content, style, chosen, masks, init=init, executor=executor)
+
+    def extract_style(
+        self,
+        paintings: Style | Sequence[Style],
+        options: Options | None = None,
+        *,
+        preset: str | None = None,
+        **overrides: Any,
+    ) -> ExtractedStyle:
+        """Takes a style from its paintings, as ``ortist.extract_style`` does."""
+        chosen = self._own(choose_options(options, preset, overrides))
+        return take_style(self._objectives, paintings, chosen)
+
+    def set_up(
+        self,
+        content: Picture | None,
+        style: Style | Sequence[Style] | None,
+        options: Options,
+        masks: Sequence[Mask] = (),
+        *,
+        init: Picture | None = None,
+        start: Array | None = None,
+        executor: Executor | None = None,
+        plan: Plan | None = None,
+    ) -> Run:
+        """Sets a run up whose options have been chosen, and its plan perhaps (run/setup.py).
+
+        ``init`` is the picture that the option calls "image"; ``start``, normalised values
+        [1, 3, H, W] of the first scale, stands in for it. Raises as ``iterate``.
+        """
+        own = self._own(options)
+        return set_up(
+            self._objectives,
+            content,
+            style,
+            own,
+            masks,
+            init=init,
+            start=start,
+            executor=executor,
+            plan=plan,
+        )
+
+    def plan(
+        self,
+        content: Picture | None,
+        style: Style | Sequence[Style] | None,
+        options: Options,
+        masks: Sequence[Mask] = (),
+        *,
+        by_rows: bool = True,
+        files: bool = True,
+    ) -> Plan:
+        """How such a run will fit into the memory (run/plan.py), from its pictures' headers.
+
+        ``by_rows`` says that the picture will be written in a format that takes it by rows,
+        ``files`` that the state may be in files. Raises OptionError, PictureError or ResourceError.
+        """
+        own = self._own(options)
+        return plan_pictures(self.model, content, style, own, masks, by_rows, files)
+
+    def fits(self, options: Options) -> bool:
+        """Whether an engine made with these options would be as this one is."""
+        fixed = {name: getattr(options, name) for name in _FIXED}
+        return fixed == self._fixed and self._is_own(options.model)
+
+    def _is_own(self, model: str | None) -> bool:
+        """Whether what that name or path stands for now is the engine's model, wherever it lies."""
+        return dataclasses.replace(find_model(model), folder=self.model.folder) == self.model
+
+    def _own(self, options: Options) -> Options:
+        """``options`` with what the engine fixes; raises OptionError where they say otherwise."""
+        self._objectives.check_open()
+        for name, own in self._fixed.items():
+            given = getattr(options, name)
+            if given in (own, getattr(Options, name)):
+                continue
+            if name == "model" and self._is_own(given):
+                continue
+            had = self.model.name if name == "model" else own
+            raise OptionError(
+                f"{name} is {given!r}, and this engine has "
+                f"{'all that there are' if had is None else repr(had)}; leave it out, or make "
+                f"another Engine with {name}={given!r}."
+            )
+        return dataclasses.replace(options, **self._fixed)
+
+
+def init_picture(overrides: dict[str, Any]) -> tuple[Picture | None, dict[str, Any]]:
+    """The picture, in memory, that a run shall start from, and the keywords that options hold.
+
+    These call it "image" (Options.init).
+    """
+    init = overrides.get("init")
+    if isinstance(init, (Image.Image, np.ndarray, Raster)):
+        return init, {**overrides, "init": "image"}
+    return None, overrides
+
+
+def finished(run: Run, on_progress: Callable[[Progress], object] | None = None) -> Result:
+    """The result of ``run`` at its end, or where ``on_progress`` returned what counts as False.
+
+    Raises DivergedError with the ``result`` before.
+    """
+    try:
+        for progress in run:
+            go_on = None if on_progress is None else on_progress(progress)
+            if go_on is not None and not go_on:
+                break
+    except DivergedError as error:
+        error.result = run.result() if run.iteration >= 0 else None
+        raise
+    return run.result()

@@ -1,0 +1,198 @@
+"""From one State to the next: the step of either optimiser, and the way to a larger scale.
+
+A step depends on the state, the view and the options, and on nothing that an interrupted step may
+have left: done again, it is the same step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from ..arrays import Array, Field, row_slices
+from ..errors import DivergedError
+from ..network.bundle import Model
+from ..options.fields import Options
+from .lbfgs import LbfgsState, lbfgs_init, lbfgs_step
+from .optimizers import AdamState, Point, RunningAverage, adam_step
+from .scene import Scene
+from .state import State, picture_of
+from .view import View
+
+__all__ = ["Stepper", "diverged"]
+
+Box = tuple[Array, Array]
+"""The lowest and the highest values of the pixels, broadcastable to [1, 3, H, W]."""
+
+
+class Stepper:
+    """Makes the first State of a run, and from each State the next.
+
+    Its methods raise DivergedError where float32 cannot hold what they come to. A loss that is not
+    finite is for the caller to see.
+    """
+
+    def __init__(self, scene: Scene, options: Options) -> None:
+        self._options, self._tuning, self._arrays = options, scene.tuning, scene.arrays
+        self._limits = _limits(options, scene.model)
+        self._shifts = np.random.default_rng([options.seed, 1])
+
+    def first(self, view: View, start: Field) -> State:
+        """The state of iteration 0: ``start``, evaluated whole and without a window."""
+        losses, gradient = view.evaluate(start)
+        adam = self._options.optimizer == "adam"
+        return State(
+            iteration=0,
+            stage=0,
+            began=0,
+            point=Point(start, losses.total, gradient, losses),
+            optimizer=self._adam_init(start) if adam else lbfgs_init(),
+            average=RunningAverage(self._tuning.averaging),
+            jitter=self._shifts.bit_generator.state,
+        )
+
+    def step(self, view: View, state: State) -> State:
+        """The state after one more iteration at the scale of ``view``."""
+        options, done = self._options, state.iteration
+        self._shifts.bit_generator.state = state.jitter
+        bounded = options.iterations - options.free_iterations
+        begin = state.point
+        if done == 0 and bounded > 0 and not self._inside(begin.values):
+            # Iteration 0 was of the picture as given; the first step starts from inside the box.
+            begin = self.evaluate(view, self._clipped(begin.values))
+        within = self._limits if options.free_iterations == 0 or done + 1 < bounded else None
+        converged = False
+        optimizer: AdamState | LbfgsState
+        if isinstance(state.optimizer, LbfgsState):
+            point, optimizer = lbfgs_step(
+                begin, state.optimizer, lambda values: self.evaluate(view, values), within
+            )
+            converged = point is begin and not state.optimizer.pairs
+            average = state.average.including(point.values)
+        else:
+            values, optimizer, average = self._adam_step(
+                done, begin, state.optimizer, state.average, within
+            )
+            point = self.evaluate(view, values)
+        return State(
+            iteration=done + 1,
+            stage=state.stage,
+            began=state.began,
+            point=point,
+            optimizer=optimizer,
+            average=average,
+            jitter=self._shifts.bit_generator.state,
+            converged=converged,
+            hurried=state.hurried,
+        )
+
+    def enlarged(self, view: View, state: State, stage: int) -> State:
+        """The state at a later scale: the average becomes the picture, Adam keeps its moments.
+
+        The first moment is resized bicubically as the picture is, the second, which must stay
+        positive, bilinearly; the count of steps is kept (crowsonkb/style-transfer-pytorch).
+        """
+        arrays, canvas, wraps = self._arrays, view.canvas, self._options.seamless
+        bicubic, bilinear = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
+        picture = arrays.resized(picture_of(state, arrays), canvas, bicubic, wraps)
+        picture = self._clipped(picture)
+        self._shifts.bit_generator.state = state.jitter
+        optimizer: AdamState | LbfgsState = lbfgs_init()
+        if isinstance(state.optimizer, AdamState):
+            steps, first, second = state.optimizer
+            first = arrays.resized(first, canvas, bicubic, wraps)
+            second = arrays.resized(second, canvas, bilinear, wraps)
+            (second,) = arrays.each(lambda v: (np.maximum(v, 0),), second)
+            optimizer = AdamState(steps, first, second)
+        return State(
+            iteration=state.iteration,
+            stage=stage,
+            began=state.iteration,
+            point=self.evaluate(view, picture),
+            optimizer=optimizer,
+            average=RunningAverage(self._tuning.averaging),
+            jitter=self._shifts.bit_generator.state,
+            hurried=state.hurried,
+        )
+
+    def evaluate(self, view: View, values: Field) -> Point:
+        """``values`` [1, 3, H, W], normalised, with what the next window shows of them."""
+        losses, gradient = view.evaluate(values, self._offset())
+        return Point(values, losses.total, gradient, losses)
+
+    def _offset(self) -> tuple[int, int] | None:
+        """The next shift of the window, in pixels down and right; None without jitter."""
+        jitter = self._tuning.jitter
+        if jitter == 1:
+            return None
+        down, right = self._shifts.integers(0, jitter, 2)
+        return int(down), int(right)
+
+    def _inside(self, values: Field) -> bool:
+        """Whether all of ``values`` are in the box."""
+        low, high = self._limits
+        parts = (values[(..., rows, slice(None))] for rows in row_slices(values))
+        return all(bool(((part >= low) & (part <= high)).all()) for part in parts)
+
+    def _clipped(self, values: Field) -> Field:
+        """``values`` moved into the box."""
+        (inside,) = self._arrays.each(lambda v: (np.clip(v, *self._limits),), values)
+        found: Field = inside
+        return found
+
+    def _adam_init(self, values: Field) -> AdamState:
+        first, second = (self._arrays.zeros(values.shape) for _ in range(2))
+        return AdamState(0, first, second)
+
+    def _adam_step(
+        self,
+        done: int,
+        point: Point,
+        state: AdamState,
+        average: RunningAverage,
+        within: Box | None,
+    ) -> tuple[Field, AdamState, RunningAverage]:
+        """Adam's step, the clamp to the box ``within``, and the average; all of it band by band.
+
+        The rate is the options', or the last phase's, which begins with fresh moments.
+        """
+        options, tuning = self._options, self._tuning
+        last_phase = max(0, options.iterations - tuning.final_iterations)
+        rate = tuning.learning_rate if done < last_phase else tuning.final_learning_rate
+        if done == last_phase:
+            state = self._adam_init(point.values)
+
+        def step(
+            values: Array, gradient: Array, first: Array, second: Array, total: Array | None = None
+        ) -> tuple[Array, ...]:
+            own = AdamState(state.steps, first, second)
+            values, own = adam_step(values, gradient, own, rate, beta2=options.beta2)
+            if within:
+                np.clip(values, *within, out=values)
+            averaged = average._replace(total=total).including(values).total
+            return (values, own.first, own.second, *(() if averaged is None else (averaged,)))
+
+        sources = [point.values, point.gradient, state.first, state.second]
+        sources += [] if average.total is None else [average.total]
+        try:
+            with np.errstate(over="raise"):  # else an infinite mean of squares stops all pixels
+                values, first, second, *total = self._arrays.each(step, *sources)
+        except FloatingPointError as error:
+            raise diverged("the gradient left float32", done + 1, tuning.learning_rate) from error
+        average = average.followed_by(total[0]) if total else average
+        return values, AdamState(state.steps + 1, first, second), average
+
+
+def diverged(what: str, iteration: int, rate: float) -> DivergedError:
+    """The error that says so, and what to lower; ``rate`` is Adam's, in normalised units."""
+    return DivergedError(
+        f"{what} at iteration {iteration}; lower learning_rate (it is {rate}) or the weights."
+    )
+
+
+def _limits(options: Options, model: Model) -> Box:
+    """The box of the pixels in normalised units."""
+    mean, std = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (model.mean, model.std))
+    if options.bounds == "cs231n":
+        return np.full_like(mean, -1.5), np.full_like(mean, 1.5)
+    return (0 - mean) / std, (1 - mean) / std
