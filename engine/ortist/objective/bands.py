@@ -112,6 +112,11 @@ class Band:
         """Lets the memory of values be overwritten that nothing later in a step reads."""
         self._free.give_back(self._taken.pop(name) for name in names if name in self._taken)
 
+    @property
+    def nbytes(self) -> int:
+        """What it has taken, with what it may overwrite."""
+        return self._free.nbytes + sum(len(buffer) for buffer in self._taken.values())
+
     def close(self) -> None:
         """Leaves the memory of all values to sweeps to come."""
         self.bound.clear()

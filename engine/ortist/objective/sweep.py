@@ -58,6 +58,11 @@ class Sweep:
             ):
                 band.keep(name, np.empty((1, 3, height, shape.width), np.float32))
 
+    @property
+    def nbytes(self) -> int:
+        """What its bands have taken so far."""
+        return sum(band.nbytes for band in self.bands)
+
     def close(self) -> None:
         """Gives the arrays' memory back to the buffers."""
         for band in self.bands:

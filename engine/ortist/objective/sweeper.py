@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -49,7 +50,7 @@ class Sweeper:
         self.provider = self._program.provider
         self._pool = ThreadPoolExecutor(max(1, self._threads - 1))
         self._buffers, self._layouts = Buffers(), dict[Any, Any]()
-        self._sweep: tuple[Shape, Sweep] | None = None
+        self._sweeps: OrderedDict[Shape, Sweep] = OrderedDict()
         self._lock = threading.RLock()
 
     @property
@@ -141,8 +142,8 @@ class Sweeper:
         For calls with other sizes, which would not find it of use.
         """
         with self._lock:
-            self._drop()
-            if self._buffers.nbytes > _LITTLE:
+            if self._buffers.nbytes + self._nbytes > _LITTLE:
+                self._drop(0)
                 self._buffers = Buffers()
 
     def end_profiling(self) -> list[str]:
@@ -172,30 +173,37 @@ class Sweeper:
         with self._lock:
             try:
                 shape = Shape(height, width, piece.wraps, on or frozenset())
-                if on is None and self._sweep is not None:
-                    there, sweep = self._sweep
-                    if dataclasses.replace(shape, on=there.on) == there:
-                        yield sweep
-                        return
-                if self._sweep is None or self._sweep[0] != shape:
-                    self._drop()
-                    args = (self.model, self._program, shape, self._threads)
-                    self._sweep = shape, Sweep(*args, self._buffers, self._layouts)
-                sweep = self._sweep[1]
+                if on is None:
+                    for there, sweep in self._sweeps.items():
+                        if dataclasses.replace(shape, on=there.on) == there:
+                            yield sweep
+                            return
+                sweep = self._sweep_of(shape)
                 sweep.inputs.set_piece(piece, tv_weight)
                 yield sweep
-            except Exception as error:
-                self._sweep = None
+            except BaseException as error:  # Ctrl-C too, perhaps between a value and its binding
+                self._sweeps.clear()
                 _explain(error, height, width)
                 raise
-            except BaseException:  # Ctrl-C, perhaps between a value and its binding
-                self._sweep = None
-                raise
 
-    def _drop(self) -> None:
-        if self._sweep is not None:
-            self._sweep[1].close()
-            self._sweep = None
+    def _sweep_of(self, shape: Shape) -> Sweep:
+        """The sweep that has arrays for such pieces; small ones of other shapes stay beside it."""
+        sweep = self._sweeps.pop(shape, None)
+        if sweep is None:
+            self._drop(_LITTLE)
+            args = (self.model, self._program, shape, self._threads)
+            sweep = Sweep(*args, self._buffers, self._layouts)
+        self._sweeps[shape] = sweep
+        return sweep
+
+    @property
+    def _nbytes(self) -> int:
+        return sum(sweep.nbytes for sweep in self._sweeps.values())
+
+    def _drop(self, most: int) -> None:
+        """Ends sweeps, the one that was longest not used first, until they have so many bytes."""
+        while self._sweeps and self._nbytes > most:
+            self._sweeps.popitem(last=False)[1].close()
 
 
 def _observing(terms: Terms, piece: Piece) -> frozenset[str]:
@@ -233,7 +241,7 @@ def _joined(parts: Sequence[Array], places: Sequence[Any]) -> Array:
     return whole
 
 
-def _explain(error: Exception, height: int, width: int) -> None:
+def _explain(error: BaseException, height: int, width: int) -> None:
     """Raises ResourceError for want of memory, and ModelError for a graph that does not fit."""
     text = str(error)
     if isinstance(error, MemoryError) or "bad_alloc" in text or "allocate" in text.lower():
