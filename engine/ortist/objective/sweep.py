@@ -10,7 +10,7 @@ import numpy as np
 
 from ..network.bundle import Model, Tap
 from ..network.sessions import pinned_cpu
-from ..style.moments import Double, Moments
+from ..style.moments import Moments
 from .bands import Band, Buffers, Features, plan_bands
 from .bound import CPU, Bound, Value
 from .inputs import Inputs, Shape
@@ -96,7 +96,10 @@ class Sweep:
                     while (item := schedule.take(number)) is not None:
                         if isinstance(item, Mix):
                             assert decide is not None
-                            self.inputs.set_pull(item.tap, decide(item.tap, self.sums([item.tap])))
+                            self.inputs.set_pull(
+                                item.tap,
+                                decide(item.tap, self.sums([item.tap], self._looks_at_means)),
+                            )
                         else:
                             self._run(item.segment, self.bands[item.band], number, image, gradient)
                         schedule.finish(item)
@@ -117,15 +120,24 @@ class Sweep:
         if gradient is not None:
             self._add_seams(gradient)
 
-    def sums(self, taps: Sequence[int]) -> Sums:
-        """The sums over all bands of these taps, in the bands' order; of the last run."""
+    def sums(self, taps: Sequence[int], exact: bool = True) -> Sums:
+        """The sums over all bands of these taps, in the bands' order; of the last run.
+
+        Second moments are in float32, as each band's are, unless they shall be ``exact``: few bands
+        are added up, and what is decided from them is rounded to float32 again.
+        """
         total = Sums()
         for tap in taps:
             total.errors[tap] = sum(float(b.array(f"content_error_{tap}")) for b in self.bands)
             total.positions[tap] = self.inputs.positions(self._model.tap(tap))
             if f"with_moments_{tap}" in self._shape.on:
-                total.moments[tap] = self._moments(self._model.tap(tap))
+                total.moments[tap] = self._moments(self._model.tap(tap), exact)
         return total
+
+    @property
+    def _looks_at_means(self) -> bool:
+        """Whether losses are asked for that take roots of covariances, and so blow rounding up."""
+        return "with_shifts" in self._shape.on
 
     def variation(self) -> float:
         """x^T K x of the pixels that count; of the last run."""
@@ -235,24 +247,24 @@ class Sweep:
             return self.bands[index % count]
         return self.bands[index] if 0 <= index < count else None
 
-    def _moments(self, tap: Tap) -> list[Moments]:
-        """Of each region: S and m in float64 over all bands, and the mass."""
+    def _moments(self, tap: Tap, exact: bool) -> list[Moments]:
+        """Of each region: S and m over all bands, and the mass; in float64 if ``exact``."""
         channels, masses = tap.channels, self.inputs.masses(tap)
-        second: list[Double | None] = [None] * len(masses)
+        kind = np.float64 if exact else np.float32
+        second: list[Any] = [None] * len(masses)
         first = [np.zeros(channels) for _ in masses]
         for band in self.bands:
             shown = self.inputs.shown(tap.index, band)
             parts = band.array(f"moments_{tap.index}").reshape(-1, channels, channels)
             sums = band.array(f"sums_{tap.index}")
             for place, region in enumerate(shown):
-                before = second[region]
-                if before is None:
-                    second[region] = parts[place].astype(np.float64)
+                if second[region] is None:
+                    second[region] = parts[place].astype(kind)
                 else:
-                    np.add(before, parts[place], out=before)
+                    np.add(second[region], parts[place], out=second[region])
                 if len(sums):
                     first[region] += sums[place]
         return [
-            Moments(np.zeros((channels, channels)) if s is None else s, m, mass)
+            Moments(np.zeros((channels, channels), kind) if s is None else s, m, mass)
             for s, m, mass in zip(second, first, masses, strict=True)
         ]

@@ -19,12 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .moments import Double, Statistics
 
 __all__ = ["STYLE_LOSSES", "StyleLoss", "energy"]
+
+_KINDS = (np.float32, np.float64)
+"""Statistics are in one of these: float64, or float32 within a step."""
 
 Found = tuple[float, Double, Double | None]
 
@@ -60,10 +64,11 @@ channels than positions reach. The loss with the ridge is smooth, and still 0 on
 def gram(target: Statistics) -> StyleLoss:
     """||Q - Q_t||^2 / C^2 against ``target``; it does not look at the mean."""
     square = len(target.mean) ** 2
+    second: dict[Any, Any] = {np.dtype(kind): target.second.astype(kind) for kind in _KINDS}
 
     def loss(seen: Statistics) -> Found:
-        difference = seen.second - target.second
-        value = float(np.einsum("ij,ij->", difference, difference)) / square
+        difference = seen.second - second[seen.second.dtype]
+        value = float(np.square(difference).sum()) / square
         difference *= 2 / square
         return value, difference, None
 

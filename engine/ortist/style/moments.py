@@ -39,7 +39,10 @@ are added in float64. A block stays in the processor's cache."""
 
 
 class Statistics(NamedTuple):
-    """Means over positions: ``second``, S / mass [C, C], and ``mean``, m / mass [C], in float64."""
+    """Means over positions: ``second``, S / mass [C, C], and ``mean``, m / mass [C], in float64.
+
+    Within a step ``second`` may be in float32.
+    """
 
     second: Double
     mean: Double
@@ -49,7 +52,7 @@ class Statistics(NamedTuple):
 class Moments:
     """``second``, S [C, C], ``first``, m [C], and ``mass``, in float64.
 
-    ``+`` joins two parts of one picture.
+    Within a step ``second`` may be in float32. ``+`` joins two parts of one picture.
     """
 
     second: Double
