@@ -64,6 +64,7 @@ class Sweeper:
         """All of a piece that is the whole picture: its sums, and, for what ``decide`` makes of
         each tap's, the gradient [1, 3, h, w] of its pixels.
         """
+        piece = self._with_features(piece)
         taps = sorted(terms.moments | terms.errors)
         on = _observing(terms, piece) | _pulling(terms.moments, terms.errors, terms.shifts, piece)
         with self._swept(piece, on, tv_weight) as sweep:
