@@ -30,12 +30,13 @@ Decide = Callable[[int, Sums], Pull]
 @dataclasses.dataclass(frozen=True)
 class Shape:
     """What a sweep's arrays depend on: height and width in pixels, whether the first row follows
-    the last one, and the switches that are on.
+    the last one, about how many pixels a band has, and the switches that are on.
     """
 
     height: int
     width: int
     wraps: bool
+    band_pixels: int
     on: frozenset[str]
 
 
@@ -58,7 +59,8 @@ class Sweep:
         unit, reach = model.program.unit, model.program.reach
         rows = [(0, shape.height)]
         if program.in_bands:
-            rows = plan_bands(shape.height, shape.width, threads, unit, model.smallest_side)
+            size = (shape.height, shape.width)
+            rows = plan_bands(*size, threads, unit, model.smallest_side, shape.band_pixels)
         limit = shape.height + reach if shape.wraps else shape.height
         self.bands = [
             Band(index, begin, end, min(limit, end + reach), buffers, self._device)

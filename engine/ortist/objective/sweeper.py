@@ -16,7 +16,7 @@ from ..errors import ModelError, ResourceError
 from ..network.bundle import Model
 from ..network.sessions import available_cpus
 from ..options.fields import Provider
-from .bands import Buffers, Features
+from .bands import BAND_PIXELS, Buffers, Features
 from .opened import OpenProgram
 from .piece import Content, Piece, Pull, Sums, Terms
 from .sweep import Decide, Shape, Sweep
@@ -40,6 +40,8 @@ class Sweeper:
         profile: str | None = None,
     ) -> None:
         self.model = model
+        self.band_pixels = BAND_PIXELS
+        """Of calls to come; features that were kept before fit other bands."""
         self._threads = threads or available_cpus()
         self._program = OpenProgram(model, provider, self._threads, profile)
         self.provider = self._program.provider
@@ -163,7 +165,8 @@ class Sweeper:
         height, width = piece.pixels.shape[2:]
         with self._lock:
             try:
-                shape = Shape(height, width, piece.wraps, on or frozenset())
+                switches = on or frozenset()
+                shape = Shape(height, width, piece.wraps, self.band_pixels, switches)
                 if on is None and self._sweep is not None:
                     there, sweep = self._sweep
                     if dataclasses.replace(shape, on=there.on) == there:
