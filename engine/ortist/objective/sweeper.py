@@ -14,7 +14,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import ModelError, ResourceError
 from ..network.bundle import Model
-from ..network.sessions import available_cpus
+from ..network.sessions import count_threads
 from ..options.fields import Provider
 from .bands import BAND_PIXELS, Buffers, Features
 from .opened import OpenProgram
@@ -29,7 +29,7 @@ class Sweeper:
 
     May be used by several threads: their calls wait for each other. ``profile`` is where ONNX
     Runtime shall record what it does. Calls raise ResourceError when memory runs out, and
-    ModelError where ONNX Runtime cannot run the model.
+    ModelError where ONNX Runtime cannot run the model; more threads than CPUs are an OptionError.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Sweeper:
         self.model = model
         self.band_pixels = BAND_PIXELS
         """Of calls to come; features that were kept before fit other bands."""
-        self._threads = threads or available_cpus()
+        self._threads = count_threads(threads)
         self._program = OpenProgram(model, provider, self._threads, profile)
         self.provider = self._program.provider
         self._pool = ThreadPoolExecutor(max(1, self._threads - 1))
