@@ -36,12 +36,15 @@ def shipped() -> Model:
 
 
 @functools.cache
-def _sweeper(threads: int | None) -> Sweeper:
+def _sweeper(threads: int) -> Sweeper:
     return Sweeper(shipped(), "cpu", threads)
 
 
-def sweeper(threads: int | None = None, band_pixels: int = BAND_PIXELS) -> Sweeper:
-    """The same for every call with these ``threads``, with bands of about so many pixels."""
+def sweeper(threads: int = 1, band_pixels: int = BAND_PIXELS) -> Sweeper:
+    """The same for every call with these ``threads``, with bands of about so many pixels.
+
+    One thread takes pictures that are small in one band.
+    """
     found = _sweeper(threads)
     found.band_pixels = band_pixels
     return found
