@@ -72,7 +72,11 @@ class Sweep:
         self._content: Content | None = None
         self._regions: _Regions | None = None
         self._own: Mapping[int, Positions] | None = None
+        self._by_region: dict[str, tuple[int, int]] = {}
+        """By output, the tap, and how many rows it has for each region that a band shows."""
         for tap in model.taps:
+            self._by_region[f"moments_{tap.index}"] = tap.index, tap.channels
+            self._by_region[f"sums_{tap.index}"] = tap.index, 1
             self._share(f"mixing_{tap.index}", np.zeros((tap.channels, 0), np.float32))
             self._share(f"shift_{tap.index}", np.zeros((tap.channels, 0), np.float32))
             self._share(f"content_weight_{tap.index}", np.zeros((), np.float32))
@@ -247,7 +251,8 @@ class Sweep:
             bound.bind_outputs({name: band.values[name] for name in outputs})
         else:
             for name in outputs:
-                band.keep_new(name, *layout[name])
+                shape, kind = layout[name]
+                band.keep_new(name, self._fitted(name, shape, band), kind)
             bound.bind_outputs({name: band.values[name] for name in outputs})
             bound.run()
         band.dismiss(self._wiring.last_read[index])
@@ -373,6 +378,30 @@ class Sweep:
                     seen = np.zeros((0, 1, 0, 0), np.float32)
                 name = f"guides_{tap.index}_{index}"
                 self._bind(band, name, np.ascontiguousarray(seen))
+            for name in (f"moments_{tap.index}", f"sums_{tap.index}"):
+                self._fit(name, band)
+
+    def _fitted(self, name: str, shape: tuple[int, ...], band: Band) -> tuple[int, ...]:
+        """The shape of an output that had this one when a band showed other regions, perhaps."""
+        if name not in self._by_region or shape[0] == 0:
+            return shape
+        tap, rows = self._by_region[name]
+        return rows * max(1, len(self._shown(tap, band))), *shape[1:]
+
+    def _fit(self, name: str, band: Band) -> None:
+        """Has an output that was made for other regions be written to another array.
+
+        That has memory of its own: what a band has dismissed is still written to in every step.
+        """
+        made = band.values.get(name)
+        if (
+            made is None
+            or (shape := self._fitted(name, made.array.shape, band)) == made.array.shape
+        ):
+            return
+        band.keep(name, np.empty(shape, made.array.dtype))
+        for key in [key for key in band.bound if key[0] == self._wiring.made[name]]:
+            del band.bound[key]
 
     def _shown(self, tap: int, band: Band) -> tuple[int, ...]:
         """The regions that a band shows."""

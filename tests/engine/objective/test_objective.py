@@ -178,6 +178,23 @@ def test_two_half_masks_are_two_sums() -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("bands", [1, 3])
+def test_tiles_of_one_size_show_regions_of_their_own(loss: str, bands: int) -> None:
+    """Of three regions some tiles and bands show none, some one, some all."""
+    content, image = pictures(96, 160)
+    masks = np.zeros((3, 96, 160), np.float32)
+    masks[0, :, :40], masks[1, 20:60, 20:90], masks[2, 40:64, 30:50] = 1, 0.5, 1
+    args = (content, (1, 2), loss, masks)
+    whole = aimed(objective(), *args)(image)
+    for side in (32, 48):
+        tiled = Objective(sweeper(1, 48**2 // bands), Manner(side))
+        at = aimed(tiled, *args)
+        for _ in range(2):
+            same(at(image), whole, 5 * TOLERANCE if loss == "w2" else TOLERANCE)
+    same(aimed(Objective(sweeper(1, 16 * 160)), *args)(image), whole, 5 * TOLERANCE)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("tile", [None, 40])
 def test_the_gradient_is_that_of_the_losses(loss: str, tile: int | None) -> None:
     """By regions, against central differences of the total (float32: see test_loop.py)."""
@@ -225,7 +242,7 @@ def test_a_region_that_the_image_does_not_show_has_no_loss(loss: str, tile: int 
 def test_content_is_the_same_kept_or_computed_anew(normalize: bool) -> None:
     """For every tap, those split into phases too (phases.py)."""
     content, image = pictures(101, 131)
-    for tap in range(1, 8):
+    for tap in (1, 3, 4, 7):
         error = maps(image, tap) - maps(content, tap)
         for tile in (None, 48):
             found = []
