@@ -14,7 +14,8 @@ from ortist.api import prepare
 from ortist.arrays import Arrays, Derived, Rows, Stored, chunks, crop, row_slices
 from ortist.errors import OutputError
 from ortist.network.bundle import Model
-from ortist.objective.general import GeneralObjective
+from ortist.objective.objective import Manner, Objective
+from ortist.objective.sweeper import Sweeper
 from ortist.options.fields import Options
 from ortist.pictures.reading import load_picture
 from ortist.run.plan import Plan
@@ -174,7 +175,8 @@ def test_a_run_in_files_paints_what_one_in_memory_does(
     masks = [(MASK, None), (255 - MASK, None)] if given.pop("masks", False) else []
     content: Any = np.dstack([CONTENT, MASK]) if given.pop("alpha", False) else CONTENT
     options = Options(provider="cpu", tile=32, **given)
-    objective = GeneralObjective(procedural, "cpu", None, 32, options.normalize_gradients)
+    manner = Manner(32, normalize=options.normalize_gradients)
+    objective = Objective(Sweeper(procedural, "cpu"), manner)
     outcomes = []
     for name, place in (("memory", None), ("files", tmp_path)):
         style = [STYLE, STYLE[::-1]] if masks else STYLE
