@@ -64,8 +64,8 @@ def test_profile() -> None:
 def test_tiles() -> None:
     """Which also asserts that the gradients agree."""
     (found,) = race("tests.benchmarks.tiles", "--sizes", "600", "--rounds", "1")["sizes"]
-    assert set(found["seconds"]) == {"general", "tiles-512", "tiles-1024", "ortist"}
-    assert found["ratios"]["general"] == 1
+    assert set(found["seconds"]) == {"ortist", "tiles-512", "tiles-1024"}
+    assert found["ratios"]["ortist"] == 1
 
 
 def test_batch_and_flicker() -> None:
@@ -105,7 +105,8 @@ def test_a_damaged_model_is_one_sentence(words: tuple[str, ...], tmp_path: Path)
     for graph in (tmp_path / "model").glob("*.onnx"):
         graph.write_bytes(graph.read_bytes()[:1000])
     command = [sys.executable, "-m", f"tests.benchmarks.{words[0]}", *words[1:]]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(
         [*command, "--model", str(tmp_path / "model")],
         capture_output=True,

@@ -50,7 +50,7 @@ def load_pictures(
 
 
 class OrtistStep:
-    """The engine's own objective and Adam."""
+    """The engine's own objective and Adam, in tiles of ``tile`` pixels or untiled."""
 
     def __init__(
         self,
@@ -60,27 +60,37 @@ class OrtistStep:
         threads: int | None = None,
         profile: str | None = None,
         provider: Provider = "cpu",
+        tile: int | None = None,
     ):
         import numpy as np
-        from ortist.objective.objective import Objective
-        from ortist.objective.targets import Targets, gram_matrix
+        from ortist.objective.content import ByteBudget
+        from ortist.objective.objective import Manner, Objective
+        from ortist.objective.sweeper import Sweeper
+        from ortist.objective.targets import Targets
         from ortist.objective.weights import Weights
         from ortist.run.optimizers import adam_init, adam_step
+        from ortist.style.losses import STYLE_LOSSES
 
         model = find_model(model_name)
         content, style = load_pictures(model, side, *(pictures or ()))
-        self._objective = Objective(model, provider, threads or available_cpus(), profile)
+        self._sweeper = Sweeper(model, provider, threads, profile)
+        self._objective = Objective(self._sweeper, Manner(tile))
         taps = PRESET["style_layers"]
-        grams = {t: gram_matrix(f) for t, f in self._objective.features(style, taps).items()}
-        targets = Targets(self._objective.features(content, (3,)), grams)
-        weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
-        self._objective.aim(targets, weights)
+        losses = {
+            tap: [STYLE_LOSSES["gram"](found.statistics()) for found in regions]
+            for tap, regions in self._objective.moments(style, taps).items()
+        }
+        self._objective.release()
+        self._targets = self._objective.with_content(
+            Targets(losses), content, (3,), ByteBudget(2**28)
+        )
+        self._weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
         self._values, self._state = np.clip(content, *_BOX), adam_init(content)
         self._adam: Any = adam_step
         self._clip: Any = np.clip
 
     def step(self) -> None:
-        _, gradient = self._objective(self._values)
+        _, gradient = self._evaluated()
         values, self._state = self._adam(self._values, gradient, self._state, 3.0)
         self._values = self._clip(values, *_BOX, out=values)
 
@@ -88,46 +98,17 @@ class OrtistStep:
         pass
 
     def loss(self) -> float:
-        return self._objective(self._values)[0].total
+        return float(self._evaluated()[0].total)
 
     def gradient(self) -> Any:
-        return self._objective(self._values)[1]
+        return self._evaluated()[1]
 
     def end_profiling(self) -> list[str]:
         """The paths of the records that ``profile`` asked for."""
-        return self._objective.end_profiling()
+        return self._sweeper.end_profiling()
 
-
-class GeneralStep(OrtistStep):
-    """The same step by the general objective: two passes, in tiles of ``tile`` pixels or whole."""
-
-    def __init__(
-        self,
-        model_name: str | None,
-        side: int,
-        pictures: tuple[Path, Path] | None,
-        tile: int | None = None,
-    ):
-        import numpy as np
-        from ortist.objective.general import GeneralObjective
-        from ortist.objective.targets import Room, Targets
-        from ortist.objective.weights import Weights
-        from ortist.run.optimizers import adam_init, adam_step
-        from ortist.style.losses import STYLE_LOSSES
-
-        model = find_model(model_name)
-        content, style = load_pictures(model, side, *(pictures or ()))
-        objective = GeneralObjective(model, "cpu", available_cpus(), tile)
-        taps = PRESET["style_layers"]
-        losses = {
-            tap: [STYLE_LOSSES["gram"](found.statistics()) for found in regions]
-            for tap, regions in objective.moments(style, taps).items()
-        }
-        weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
-        objective.aim(objective.seeing(Targets(losses=losses), content, (3,), Room(2**28)), weights)
-        self._objective = objective  # type: ignore[assignment]
-        self._values, self._state = np.clip(content, *_BOX), adam_init(content)
-        self._adam, self._clip = adam_step, np.clip
+    def _evaluated(self) -> tuple[Any, Any]:
+        return self._objective(self._values, self._targets, self._weights)
 
 
 class TorchStep:
@@ -206,9 +187,8 @@ class TorchStep:
 
 CONTESTANTS: dict[str, Callable[..., Contestant]] = {
     "ortist": OrtistStep,
-    "general": GeneralStep,
-    "tiles-512": partial(GeneralStep, tile=512),
-    "tiles-1024": partial(GeneralStep, tile=1024),
+    "tiles-512": partial(OrtistStep, tile=512),
+    "tiles-1024": partial(OrtistStep, tile=1024),
     "torch": TorchStep,
     "torch-channels-last": partial(TorchStep, channels_last=True),
     "torch-compile": partial(TorchStep, compiled=True),

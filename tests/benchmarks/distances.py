@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from ortist.objective.targets import gram_matrix
 
 __all__ = [
     "Statistics",
@@ -30,7 +29,7 @@ _STRIDE = 8
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one feature map: Gram matrix, and mean [C] and covariance [C, C] over the positions."""
+    """Of one feature map: the Gram matrix F F^T / (C N), mean [C] and covariance [C, C]."""
 
     gram: Double
     mean: Double
@@ -42,8 +41,7 @@ def statistics_of(features: Array) -> Statistics:
     matrix = features.reshape(features.shape[1], -1).astype(np.float64)
     mean = matrix.mean(1)
     centred = matrix - mean[:, None]
-    gram = np.asarray(gram_matrix(features), np.float64)
-    return Statistics(gram, mean, centred @ centred.T / matrix.shape[1])
+    return Statistics(matrix @ matrix.T / matrix.size, mean, centred @ centred.T / matrix.shape[1])
 
 
 def gram_distance(a: Statistics, b: Statistics) -> float:

@@ -73,13 +73,13 @@ class Judge:
 
     def __init__(self, folder: Path, content: Path, style: Path, side: int) -> None:
         from ortist.network.bundle import load_model
-        from ortist.objective.objective import Objective
+        from ortist.objective.sweeper import Sweeper
         from ortist.pictures.raster import to_levels
         from ortist.pictures.reading import load_picture
         from ortist.pictures.values import shorter_side_to
 
         self.model = load_model(folder)
-        self._objective = Objective(self.model, "cpu")
+        self._sweeper = Sweeper(self.model, "cpu")
         self._content, self._style = (
             to_levels(shorter_side_to(load_picture(path, 10**9), side), 8)
             for path in (content, style)
@@ -106,7 +106,7 @@ class Judge:
         from ortist.pictures.values import normalize
 
         image = normalize(pixels.astype(np.float32) / np.float32(255), self.model)
-        return self._objective.features(image, [tap.index for tap in self.model.taps])
+        return self._sweeper.maps(image, [tap.index for tap in self.model.taps])
 
     def _statistics(self, features: dict[int, NDArray[np.float32]]) -> list[Statistics]:
         return [statistics_of(found) for found in features.values()]

@@ -27,11 +27,10 @@ def require_cuda(model: str | None, provider: str) -> None:
     import torch
     from ortist.errors import OptionError, ProviderError
     from ortist.network.bundle import find_model
-    from ortist.network.sessions import open_session
-    from ortist_models import FEATURES
+    from ortist.objective.sweeper import Sweeper
 
     if provider != "cuda":
         raise OptionError(f"there is no provider {provider!r}; choose cpu or cuda.")
-    open_session(find_model(model).read(FEATURES), "cuda")
+    Sweeper(find_model(model), "cuda")
     if not torch.cuda.is_available():
         raise ProviderError(f"this torch {torch.__version__} finds no GPU; install its CUDA build.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from ortist.network.bundle import Tap
 from ortist_export.backbones import BACKBONES, Pooling, Taps
 from ortist_export.forward import forward_model
-from ortist_export.geometry import Window, windows
+from ortist_export.geometry import Window, path_to, smallest_side, windows
 
 
 @pytest.mark.parametrize("pooling", ["max", "avg"])
@@ -27,3 +28,23 @@ def test_windows_are_where_a_feature_looks(name: str, pooling: Pooling) -> None:
         assert first <= int(rows[0])
         assert int(rows[-1]) <= first + window.size - 1
         assert int(rows[-1]) - int(rows[0]) + 1 > window.size / 2
+
+
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+@pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
+def test_paths_tell_the_sizes_of_maps(name: str, pooling: Pooling) -> None:
+    """And the smallest picture that has a feature at every tap."""
+    backbone = BACKBONES[name]
+    module = Taps(backbone.build(pooling), backbone.default_taps).eval()
+    graph = forward_model(module).graph
+    paths = {tap: path_to(graph, f"tap_{tap}") for tap in module.taps}
+    least = smallest_side(paths.values())
+    for side in (*range(least, least + 20), 160):
+        with torch.no_grad():
+            maps = module(torch.zeros(1, 3, side, least + 3))
+        for tap, features in zip(module.taps, maps, strict=True):
+            windows_ = tuple((k, s, p, c) for k, s, p, c in paths[tap])
+            known = Tap(tap, "", 1, 1, 1, 0, windows_)
+            assert (known.length(side), known.length(least + 3)) == tuple(features.shape[2:])
+    with pytest.raises(RuntimeError):
+        module(torch.zeros(1, 3, least - 1, least + 3))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "available_cpus",
     "control_groups",
+    "count_threads",
     "has_gpu",
     "load_onnxruntime",
     "open_session",
@@ -113,6 +114,14 @@ def available_cpus() -> int:
     return count
 
 
+def count_threads(asked: int | None) -> int:
+    """``asked``, or as many as there are CPUs; raises OptionError for more."""
+    cpus = available_cpus()
+    if asked is not None and asked > cpus:
+        raise OptionError(f"{asked} threads are more than the {cpus} CPUs this process may use.")
+    return asked or cpus
+
+
 def control_groups() -> list[Path]:
     """The folders of this process's control group (v2) and of those around it."""
     root = Path("/sys/fs/cgroup")
@@ -165,12 +174,10 @@ def open_session(
     than there are, and ModelError for what ONNX Runtime cannot load. ``auto`` tries CUDA, then the
     CPU.
     """
-    cpus = available_cpus()
-    if threads is not None and threads > cpus:
-        raise OptionError(f"{threads} threads are more than the {cpus} CPUs this process may use.")
+    threads = count_threads(threads)
     runtime = load_onnxruntime()
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads or cpus
+    options.intra_op_num_threads = threads
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, profile
     options.inter_op_num_threads = 1

@@ -26,14 +26,14 @@ _WASTE = 1.5
 
 
 def plan_bands(
-    height: int, width: int, threads: int, unit: int, least: int
+    height: int, width: int, threads: int, unit: int, least: int, band_pixels: int = BAND_PIXELS
 ) -> list[tuple[int, int]]:
-    """The rows [begin, end) of bands of about equal size, if it can be as many for each thread.
+    """The rows [begin, end) of bands of about ``band_pixels``, if it can be as many a thread.
 
     So no thread waits long for another, or has to take one whose values its caches do not hold. All
     begin at multiples of ``unit``; the last has ``least`` rows at least.
     """
-    count = threads * max(1, round(height * width / BAND_PIXELS / threads))
+    count = threads * max(1, round(height * width / band_pixels / threads))
     starts = {round(height * i / count / unit) * unit for i in range(1, count)}
     inner = sorted(start for start in starts if 0 < start <= height - least)
     return list(itertools.pairwise([0, *inner, height]))

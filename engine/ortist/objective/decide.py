@@ -62,7 +62,7 @@ class Decider:
     def _style(
         self, tap: int, regions: Sequence[Moments], positions: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """M [R, C, C] and v [R, C], or None where that is zero for every loss of the kind.
+        """M [R, C, C] and v [R, C], or None where no loss looks at the mean.
 
         A region's loss counts by its share of the positions, mass / N, so that the style pulls as
         hard at a pixel of a small region as at one of a large one: M = 2 w / N dL/dQ and v = w / N
@@ -84,14 +84,14 @@ class Decider:
             scale = weight / (_norm(found, regions) or 1.0)
         mixing = np.zeros((len(regions), channels, channels), np.float32)
         shift = None
+        if any(loss.shifts for loss in self.losses[tap]):
+            shift = np.zeros((len(regions), channels), np.float32)
         for region, derivatives in enumerate(found):
             if derivatives is None:
                 continue
             d_second, d_mean = derivatives
             np.multiply(d_second, 2 * scale, out=mixing[region], casting="same_kind")
-            if d_mean is not None:
-                if shift is None:
-                    shift = np.zeros((len(regions), channels), np.float32)
+            if shift is not None and d_mean is not None:
                 shift[region] = scale * d_mean
         return mixing, shift
 

@@ -26,12 +26,13 @@ __all__ = ["Inputs", "Shape"]
 @dataclass(frozen=True)
 class Shape:
     """What a sweep's arrays depend on: height and width in pixels, whether the first row follows
-    the last one, and the switches that are on.
+    the last one, about how many pixels a band has, and the switches that are on.
     """
 
     height: int
     width: int
     wraps: bool
+    band_pixels: int
     on: frozenset[str]
 
 

@@ -70,7 +70,10 @@ class Tile:
     @property
     def whole(self) -> bool:
         """Whether it is the picture, and sees no more."""
-        return all(s.first == 0 and s.last == s.length == s.end for s in (self.rows, self.columns))
+        return all(
+            s.begin == s.first == 0 and s.end == s.last == s.length
+            for s in (self.rows, self.columns)
+        )
 
     def own(self, taps: Sequence[Tap]) -> dict[int, Positions]:
         """The positions that are the tile's own among those that it sees; at 0 the pixels."""

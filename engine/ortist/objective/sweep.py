@@ -15,7 +15,7 @@ from .bands import Band, Buffers, Features, plan_bands
 from .bound import CPU, Bound, Value
 from .inputs import Inputs, Shape
 from .opened import OpenProgram
-from .piece import Pull, Sums
+from .piece import Piece, Pull, Sums
 from .schedule import Mix, Schedule, StoppedError
 
 __all__ = ["Decide", "Sweep"]
@@ -43,7 +43,8 @@ class Sweep:
         unit, reach = model.program.unit, model.program.reach
         rows = [(0, shape.height)]
         if program.in_bands:
-            rows = plan_bands(shape.height, shape.width, threads, unit, model.smallest_side)
+            size = (shape.height, shape.width)
+            rows = plan_bands(*size, threads, unit, model.smallest_side, shape.band_pixels)
         limit = shape.height + reach if shape.wraps else shape.height
         self.bands = [
             Band(index, begin, end, min(limit, end + reach), buffers, self._device)
@@ -51,12 +52,23 @@ class Sweep:
         ]
         self._threads = min(threads, len(rows)) if program.in_bands else 1
         self.inputs = Inputs(model, self._wiring, shape, self.bands, self._device)
+        self._by_region = {f"moments_{tap.index}": (tap.index, tap.channels) for tap in model.taps}
+        self._by_region |= {f"sums_{tap.index}": (tap.index, 1) for tap in model.taps}
+        """By output, the tap, and how many rows it has for each region that a band shows."""
         for band in self.bands:
             for name, height in (
                 ("image", band.seen - band.begin),
                 ("rows", band.end - band.begin + 2),
             ):
                 band.keep(name, np.empty((1, 3, height, shape.width), np.float32))
+
+    def set_piece(self, piece: Piece, tv_weight: float) -> None:
+        """What the next runs see of the piece, besides its pixels."""
+        self.inputs.set_piece(piece, tv_weight)
+        if piece.guides is not None:
+            for band in self.bands:
+                for name in self._by_region:
+                    self._fit(name, band)
 
     @property
     def nbytes(self) -> int:
@@ -192,10 +204,32 @@ class Sweep:
             bound.bind_outputs({name: band.values[name] for name in outputs})
         else:
             for name in outputs:
-                band.keep_new(name, *layout[name])
+                shape, kind = layout[name]
+                band.keep_new(name, self._fitted(name, shape, band), kind)
             bound.bind_outputs({name: band.values[name] for name in outputs})
             bound.run()
         band.dismiss(self._wiring.last_read[index])
+
+    def _fitted(self, name: str, shape: tuple[int, ...], band: Band) -> tuple[int, ...]:
+        """The shape of an output that had this one when a band showed other regions, perhaps."""
+        if name not in self._by_region or shape[0] == 0:
+            return shape
+        tap, rows = self._by_region[name]
+        return rows * max(1, len(self.inputs.shown(tap, band))), *shape[1:]
+
+    def _fit(self, name: str, band: Band) -> None:
+        """Has an output that was made for other regions be written to another array.
+
+        That has memory of its own: what a band has dismissed is still written to in every step.
+        """
+        made = band.values.get(name)
+        if made is None:
+            return
+        shape = self._fitted(name, made.array.shape, band)
+        if shape != made.array.shape:
+            band.keep(name, np.empty(shape, made.array.dtype))
+            for key in [key for key in band.bound if key[0] == self._wiring.made[name]]:
+                del band.bound[key]
 
     def _look_at(self, image: Any, band: Band) -> None:
         """The band's pixels, and its own rows with the one above and the one below."""

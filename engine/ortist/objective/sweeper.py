@@ -15,9 +15,9 @@ import numpy as np
 from ..arrays import Array
 from ..errors import ModelError, ResourceError
 from ..network.bundle import Model
-from ..network.sessions import available_cpus
+from ..network.sessions import count_threads
 from ..options.fields import Provider
-from .bands import Buffers, Features
+from .bands import BAND_PIXELS, Buffers, Features
 from .inputs import Shape
 from .opened import OpenProgram
 from .piece import Content, Piece, Pull, Sums, Terms
@@ -34,7 +34,7 @@ class Sweeper:
 
     May be used by several threads: their calls wait for each other. ``profile`` is where ONNX
     Runtime shall record what it does. Calls raise ResourceError when memory runs out, and
-    ModelError where ONNX Runtime cannot run the model.
+    ModelError where ONNX Runtime cannot run the model; more threads than CPUs are an OptionError.
     """
 
     def __init__(
@@ -45,7 +45,9 @@ class Sweeper:
         profile: str | None = None,
     ) -> None:
         self.model = model
-        self._threads = threads or available_cpus()
+        self.band_pixels = BAND_PIXELS
+        """Of calls to come; features that were kept before fit other bands."""
+        self._threads = count_threads(threads)
         self._program = OpenProgram(model, provider, self._threads, profile)
         self.provider = self._program.provider
         self._pool = ThreadPoolExecutor(max(1, self._threads - 1))
@@ -173,14 +175,15 @@ class Sweeper:
         height, width = piece.pixels.shape[2:]
         with self._lock:
             try:
-                shape = Shape(height, width, piece.wraps, on or frozenset())
+                switches = on or frozenset()
+                shape = Shape(height, width, piece.wraps, self.band_pixels, switches)
                 if on is None:
                     for there, sweep in self._sweeps.items():
                         if dataclasses.replace(shape, on=there.on) == there:
                             yield sweep
                             return
                 sweep = self._sweep_of(shape)
-                sweep.inputs.set_piece(piece, tv_weight)
+                sweep.set_piece(piece, tv_weight)
                 yield sweep
             except BaseException as error:  # Ctrl-C too, perhaps between a value and its binding
                 self._sweeps.clear()

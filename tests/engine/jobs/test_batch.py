@@ -24,9 +24,8 @@ from ortist.jobs.batch import plan_batch
 from ortist.jobs.finding import find_pictures
 from ortist.jobs.ledger import LEDGER, Ledger
 from ortist.jobs.painting import Worker
-from ortist.network.bundle import Model
-from ortist.objective.objective import Objective
-from ortist.objective.opening import open_objective
+from ortist.objective.piece import Piece
+from ortist.objective.sweeper import Sweeper
 from ortist.options.fields import Options
 from ortist.run.settings import read_settings
 from PIL import Image
@@ -223,13 +222,18 @@ def test_the_style_is_looked_at_once(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    real = Objective.features
+    looks, observations = Sweeper.features, Sweeper.observe
 
-    def features(self: Objective, image: Any, taps: Any, **more: Any) -> Any:
-        sizes.append(image.shape[2:])
-        return real(self, image, taps, **more)
+    def features(self: Sweeper, pixels: Any, taps: Any) -> Any:
+        sizes.append(pixels.shape[2:])
+        return looks(self, pixels, taps)
 
-    monkeypatch.setattr(Objective, "features", features)
+    def observe(self: Sweeper, piece: Piece, terms: Any) -> Any:
+        sizes.append(piece.pixels.shape[2:])
+        return observations(self, piece, terms)
+
+    monkeypatch.setattr(Sweeper, "features", features)
+    monkeypatch.setattr(Sweeper, "observe", observe)
     ortist.batch(photos, STYLE, tmp_path / "out", OPTIONS)
     assert sizes.count((48, 64)) == 1  # the style's; the two contents are 60 wide
     assert sizes.count((48, 60)) == 2

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx.external_data_helper import set_external_data
 from ortist.errors import ModelError, OptionError
 from ortist.network.bundle import Model, find_model, installed_models, load_model
-from ortist.objective.objective import Objective
-from ortist_models import CONTENT, FEATURES, MANIFEST, OBJECTIVE, PULLBACK, SHIPPED
+from ortist.objective.sweeper import Sweeper
+from ortist_models import MANIFEST, SEGMENT, SHIPPED
+
+FIRST, MIDDLE, LAST = (SEGMENT.format(index) for index in (0, 6, 13))
 
 
 @pytest.fixture
@@ -38,6 +41,21 @@ def test_the_shipped_model_is_there_and_whole() -> None:
     assert model.folder == SHIPPED / model.name
     model.verify()
     assert "MIT" in model.license
+    assert [segment.file for segment in model.program.segments] == sorted(model.hashes)
+    assert [segment.file for segment in model.program.segments][::13] == [FIRST, LAST]
+    assert all(100 < size < 1000 for size in (model.program.kept, model.program.working))
+
+
+def test_a_models_hash_is_that_of_all_its_segments(copy: Path) -> None:
+    whole = load_model(copy).sha256
+    edit(copy, lambda m: m["files"][MIDDLE].update(sha256="0" * 64))
+    assert load_model(copy).sha256 != whole
+
+
+def test_a_model_of_an_older_ortist_is_refused(copy: Path) -> None:
+    edit(copy, lambda m: m.update(format=1))
+    with pytest.raises(ModelError, match=r"format 1, and this Ortist reads format 2.*again"):
+        load_model(copy)
 
 
 def test_an_exported_imagenet_model_becomes_the_default(
@@ -70,7 +88,7 @@ def test_a_tap_that_was_not_exported_names_the_command(procedural: Model) -> Non
     )
 
 
-@pytest.mark.parametrize("file", [FEATURES, CONTENT, OBJECTIVE, PULLBACK])
+@pytest.mark.parametrize("file", [FIRST, MIDDLE, LAST])
 def test_a_changed_byte_is_found(copy: Path, file: str) -> None:
     data = bytearray((copy / file).read_bytes())
     data[len(data) // 2] ^= 1
@@ -80,10 +98,10 @@ def test_a_changed_byte_is_found(copy: Path, file: str) -> None:
 
 
 def test_missing_and_oversized_files_are_found(copy: Path) -> None:
-    (copy / OBJECTIVE).unlink()
+    (copy / MIDDLE).unlink()
     with pytest.raises(ModelError, match="there is no model file"):
         load_model(copy).verify()
-    with (copy / OBJECTIVE).open("wb") as stream:
+    with (copy / MIDDLE).open("wb") as stream:
         stream.truncate(10**9)
     with pytest.raises(ModelError, match="larger than a model may be"):
         load_model(copy).verify()
@@ -93,7 +111,7 @@ def test_missing_and_oversized_files_are_found(copy: Path) -> None:
     "change",
     [
         lambda m: m.clear(),
-        lambda m: m.update(format=2),
+        lambda m: m.update(format=3),
         lambda m: m.update(taps=[]),
         lambda m: m.update(taps=[{"index": "x"}]),
         lambda m: m.update(files={}),
@@ -114,6 +132,11 @@ def test_missing_and_oversized_files_are_found(copy: Path) -> None:
         lambda m: m["taps"].append(m["taps"][0]),
         lambda m: m["taps"][0].update(stride=0),
         lambda m: m["taps"][0].update(receptive_start=5),
+        lambda m: m["taps"][0].pop("path"),
+        lambda m: m["taps"][0].update(path=[[3, 0, 0, False]]),
+        lambda m: m["taps"][0].update(path=[[0, 2, 0, False]]),
+        lambda m: m["taps"][0].update(path=[[3, 2]]),
+        lambda m: m.pop("backbone_sha256"),
         lambda m: m.update(name="\x1b[2J"),
         lambda m: m.update(weights=None),
     ],
@@ -133,6 +156,57 @@ def test_a_manifest_that_is_no_json_object_is_refused(copy: Path, text: str) -> 
         load_model(copy)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda program: program.clear(),
+        lambda program: program.update(segments=[]),
+        lambda program: program.update(segments={}),
+        lambda program: program.update(segments=["segment-00.onnx"]),
+        lambda program: program["segments"][0].update(file="segment-99.onnx"),
+        lambda program: program["segments"][0].update(file=MANIFEST),
+        lambda program: program["segments"][0].update(file="../segment-00.onnx"),
+        lambda program: program["segments"][0].pop("switches"),
+        lambda program: program["segments"][0].update(switches=3),
+        lambda program: program.update(unit=0),
+        lambda program: program.update(unit=2.5),
+        lambda program: program.update(unit=True),
+        lambda program: program.update(kept=10**9),
+        lambda program: program.update(working=-1),
+        lambda program: program.update(working="much"),
+        lambda program: program.pop("kept"),
+        lambda program: program.update(reach="many"),
+        lambda program: program.update(reach=-1),
+        lambda program: program.update(reach=256),
+        lambda program: program.pop("exchanges"),
+        lambda program: program.update(exchanges=[3]),
+        lambda program: program["exchanges"][0].pop("row"),
+        lambda program: program["exchanges"][0].update(neighbour=0),
+        lambda program: program["exchanges"][0].update(neighbour=[1]),
+        lambda program: program["exchanges"][0].update(beyond=2),
+        lambda program: program["taps"].pop("3"),
+        lambda program: program["taps"].update({"9": program["taps"]["3"]}),
+        lambda program: program["taps"].update({"3": []}),
+        lambda program: program["taps"]["3"][0].update(phase=[0, 2]),
+        lambda program: program["taps"]["3"][0].update(phase=[0]),
+        lambda program: program["taps"]["3"][0].update(step=0),
+        lambda program: program["taps"]["3"][0].update(step=3),
+        lambda program: program["taps"]["3"][0].pop("value"),
+    ],
+)
+def test_an_odd_program_is_refused(copy: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    edit(copy, lambda m: change(m["program"]))
+    with pytest.raises(ModelError, match="is not the manifest of an Ortist model"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("program", [None, [], 3, "segments"])
+def test_what_is_no_program_is_refused(copy: Path, program: Any) -> None:
+    edit(copy, lambda m: m.update(program=program))
+    with pytest.raises(ModelError, match="is not the manifest of an Ortist model"):
+        load_model(copy)
+
+
 def rehashed(folder: Path, file: str, data: bytes) -> Model:
     """The bundle with ``data`` for ``file`` and the manifest's hash to match."""
     (folder / file).write_bytes(data)
@@ -141,30 +215,30 @@ def rehashed(folder: Path, file: str, data: bytes) -> Model:
     return load_model(folder)
 
 
-@pytest.mark.parametrize(("file", "tap"), [(FEATURES, 7), (CONTENT, 3)])
-def test_a_foreign_feature_graph_is_refused(copy: Path, file: str, tap: int) -> None:
-    model = rehashed(copy, file, (copy / OBJECTIVE).read_bytes())
-    image = np.zeros((1, 3, 32, 32), np.float32)
-    with pytest.raises(ModelError, match="is not one that Ortist can run"):
-        Objective(model, "cpu").features(image, [tap])
-
-
 def test_external_data_is_never_read(
     copy: Path, monkeypatch: pytest.MonkeyPatch, procedural: Model
 ) -> None:
     """A graph with the right hash that keeps its weights in a file of its own."""
-    graph = onnx.load(procedural.folder / OBJECTIVE)
+    graph = onnx.load(procedural.folder / MIDDLE, load_external_data=False)
     monkeypatch.chdir(copy)
-    onnx.save(graph, "outside.onnx", save_as_external_data=True, location="outside.bin")
-    assert Path("outside.bin").stat().st_size > 100_000
-    model = rehashed(copy, OBJECTIVE, Path("outside.onnx").read_bytes())
+    weights = [t for t in graph.graph.initializer if t.name.startswith("features.")]
+    data = b"".join(tensor.raw_data for tensor in weights)
+    assert len(data) > 50_000
+    Path("outside.bin").write_bytes(data)
+    offset = 0
+    for tensor in weights:
+        length = len(tensor.raw_data)
+        set_external_data(tensor, "outside.bin", offset=offset, length=length)
+        tensor.ClearField("raw_data")
+        offset += length
+    model = rehashed(copy, MIDDLE, graph.SerializeToString())
     with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
-        Objective(model, "cpu")
+        Sweeper(model, "cpu", 1).maps(np.zeros((1, 3, 32, 32), np.float32), [3])
 
 
 def test_a_fifo_is_no_model_file(copy: Path) -> None:
-    (copy / OBJECTIVE).unlink()
-    os.mkfifo(copy / OBJECTIVE)
+    (copy / MIDDLE).unlink()
+    os.mkfifo(copy / MIDDLE)
     with pytest.raises(ModelError, match="there is no model file"):
         load_model(copy).verify()
 
@@ -177,16 +251,3 @@ def test_what_lies_about_in_the_home_is_no_default(
     copy.rename(tmp_path / ".squeezenet1_1-killed")
     assert find_model().folder.parent == SHIPPED
     assert [name for name, _ in installed_models()] == ["aaa", "squeezenet1_1-procedural"]
-
-
-def test_a_foreign_graph_with_the_right_hash_is_refused(copy: Path) -> None:
-    data = (copy / FEATURES).read_bytes()  # a good ONNX file, but no objective
-    (copy / OBJECTIVE).write_bytes(data)
-    edit(copy, lambda m: m["files"][OBJECTIVE].update(sha256=hashlib.sha256(data).hexdigest()))
-    with pytest.raises(ModelError, match="is not one that Ortist can run"):
-        Objective(load_model(copy), "cpu")
-    (copy / OBJECTIVE).write_bytes(b"no graph")
-    digest = hashlib.sha256(b"no graph").hexdigest()
-    edit(copy, lambda m: m["files"][OBJECTIVE].update(sha256=digest))
-    with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
-        Objective(load_model(copy), "cpu")

@@ -9,7 +9,6 @@ import pytest
 from ortist.errors import OptionError
 from ortist.network import sessions as runtime
 from ortist.network.bundle import Model
-from ortist_models import FEATURES
 
 
 def test_cpus_follow_the_affinity_of_the_process() -> None:
@@ -36,21 +35,25 @@ def test_cpus_follow_the_quota_of_the_group(
 
 def test_threads_are_bounded_by_the_cpus(procedural: Model) -> None:
     cpus = runtime.available_cpus()
-    session = runtime.open_session(procedural.read(FEATURES), "cpu", cpus)
+    segment = procedural.program.segments[0]
+    switches = dict.fromkeys(segment.switches, False)
+    data = procedural.read(segment.file)
+    session = runtime.open_session(data, "cpu", cpus, switches=switches)
     assert session.get_session_options().intra_op_num_threads == cpus
     with pytest.raises(OptionError, match=f"{cpus + 1} threads are more than the {cpus} CPUs"):
         runtime.open_session(b"", "cpu", cpus + 1)
+    assert (runtime.count_threads(None), runtime.count_threads(1)) == (cpus, 1)
 
 
 def test_a_thread_has_a_cpu_of_its_own_where_there_are_as_many() -> None:
     cpus = os.sched_getaffinity(0)
     for number, cpu in enumerate(sorted(cpus)):
-        with runtime.own_cpu(number, len(cpus)):
+        with runtime.pinned_cpu(number, len(cpus)):
             inside = os.sched_getaffinity(0)
         assert inside == ({cpu} if len(cpus) > 1 else cpus)
         assert os.sched_getaffinity(0) == cpus
-    with runtime.own_cpu(0, len(cpus) + 1):  # others take turns on these CPUs too
+    with runtime.pinned_cpu(0, len(cpus) + 1):  # others take turns on these CPUs too
         assert os.sched_getaffinity(0) == cpus
-    with pytest.raises(KeyError), runtime.own_cpu(0, len(cpus)):
+    with pytest.raises(KeyError), runtime.pinned_cpu(0, len(cpus)):
         raise KeyError
     assert os.sched_getaffinity(0) == cpus

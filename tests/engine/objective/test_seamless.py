@@ -11,16 +11,21 @@ import pytest
 from numpy.typing import NDArray
 from ortist.arrays import Array, Arrays
 from ortist.errors import OptionError
-from ortist.network.bundle import find_model
-from ortist.objective.general import GeneralObjective
+from ortist.network.sessions import available_cpus
+from ortist.objective.decide import Decider
+from ortist.objective.objective import Manner, Objective
+from ortist.objective.piece import Piece, Terms
 from ortist.objective.targets import Targets
 from ortist.objective.weights import Weights
 from ortist.options.fields import Options
 from ortist.run.stages import plan_stages
 from ortist.style.losses import STYLE_LOSSES
+from ortist.style.moments import sum_moments
 from PIL import Image
 
 from tests.conftest import Ortist, small_pictures
+
+from .aims import Aimed, noise, normalised, same, shipped, style_weight, sweeper
 
 CONTENT, STYLE = small_pictures(96)
 TAPS = (1, 4, 7)
@@ -28,56 +33,125 @@ TAPS = (1, 4, 7)
 
 @functools.cache
 def picture(height: int, width: int) -> Array:
-    return np.random.default_rng(0).standard_normal((1, 3, height, width), np.float32)
+    return noise(height, width)
 
 
 @functools.cache
-def objective(tile: int | None = None, tv_loss: Any = "squares") -> GeneralObjective:
-    model = find_model("squeezenet1_1-procedural")
-    found = GeneralObjective(model, "cpu", None, tile, wraps=True, tv_loss=tv_loss)
-    style: Array = STYLE.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(60) - 2
+def seamless(
+    tile: int | None = None, tv_loss: Any = "squares", loss: str = "gram", threads: int = 1
+) -> Aimed:
+    return at(Objective(sweeper(threads), Manner(tile, wraps=True, tv_loss=tv_loss)), loss)
+
+
+def at(objective: Objective, loss: str = "gram") -> Aimed:
+    """``objective`` aimed at the moments of a style."""
+    style = normalised(STYLE)
     parts = {
-        tap: regions[0].statistics()
-        for tap, regions in found.moments(np.ascontiguousarray(style), TAPS).items()
+        tap: regions[0].statistics() for tap, regions in objective.moments(style, TAPS).items()
     }
-    losses = {tap: [STYLE_LOSSES["gram"](part)] for tap, part in parts.items()}
-    sizes = {tap: float(np.square(part.second).sum()) for tap, part in parts.items()}
-    weights = {tap: len(parts[tap].mean) ** 2 / size for tap, size in sizes.items()}
-    found.aim(Targets(losses=losses), Weights({}, weights, 1e-5))
-    return found
+    losses = {tap: [STYLE_LOSSES[loss](part)] for tap, part in parts.items()}
+    weights = {tap: style_weight(loss, part) for tap, part in parts.items()}
+    return Aimed(objective, Targets(losses), Weights({}, weights, 1e-5))
 
 
-def test_rolled_by_a_stride_it_is_the_same_picture() -> None:
+@pytest.mark.parametrize("normalize", [False, True])
+def test_rolled_by_a_stride_it_is_the_same_picture(normalize: bool) -> None:
     """On a picture that has an edge somewhere, that would show."""
     image = picture(48, 72)
-    losses, gradient = objective()(image)
+    own = at(Objective(sweeper(), Manner(wraps=True, normalize=normalize)))
+    losses, gradient = own(image)
     for down, right in ((8, 0), (0, 40), (24, 16)):
-        found, rolled = objective()(np.roll(image, (down, right), (2, 3)))
+        found, rolled = own(np.roll(image, (down, right), (2, 3)))
         assert found.total == pytest.approx(losses.total, rel=1e-5)
         apart = np.abs(rolled - np.roll(gradient, (down, right), (2, 3))).max()
         assert apart <= 1e-5 * np.abs(gradient).max()
 
 
+@pytest.mark.parametrize("loss", ["gram", "meanstd"])
 @pytest.mark.parametrize(("height", "width"), [(48, 72), (16, 32), (136, 128)])
-def test_tiles_give_the_gradient_of_the_whole(height: int, width: int) -> None:
+def test_tiles_give_the_gradient_of_the_whole(height: int, width: int, loss: str) -> None:
     image = picture(height, width)
-    losses, gradient = objective()(image)
-    found, tiled = objective(32)(image)
-    assert found.total == pytest.approx(losses.total, rel=1e-5)
-    assert np.abs(tiled - gradient).max() <= 1e-5 * np.abs(gradient).max()
+    whole = seamless(loss=loss)(image)
+    same(seamless(32, loss=loss)(image), whole)
+
+
+@pytest.mark.parametrize("loss", ["gram", "meanstd"])
+@pytest.mark.parametrize(("height", "width"), [(48, 72), (16, 32), (136, 64)])
+def test_bands_of_rows_meet_their_neighbours_around(height: int, width: int, loss: str) -> None:
+    """By exchange, the last with the first; in bands of any number, of which one is its own."""
+    image = picture(height, width)
+    whole = Objective(sweeper(1, 10**9), Manner(wraps=True))
+    expected = at(whole, loss)(image)
+    for threads in range(1, min(2, available_cpus()) + 1):
+        for rows in (8, 16, 40):
+            own = Objective(sweeper(threads, rows * width), Manner(wraps=True))
+            same(at(own, loss)(image), expected)
+
+
+@pytest.mark.parametrize("tile", [None, 48])
+@pytest.mark.parametrize("loss", sorted(STYLE_LOSSES))
+def test_it_is_the_middle_of_a_picture_that_is_laid_side_by_side(
+    loss: str, tile: int | None
+) -> None:
+    """Of a picture with edges that repeats it as far as any feature sees, the middle counts.
+
+    Moments summed over the middle alone, and the gradient of that sum, gathered from all copies.
+    """
+    height, width = 80, 96
+    image = picture(height, width)
+    own = seamless(tile, loss=loss)
+    losses, gradient = own(image)
+    large = np.tile(image, (1, 1, 3, 3))
+    middle = {0: (slice(height, 2 * height), slice(width, 2 * width))}
+    for known in map(shipped().tap, TAPS):
+        rows, columns = height // known.stride, width // known.stride
+        middle[known.index] = slice(rows, 2 * rows), slice(columns, 2 * columns)
+    shifts = loss != "gram"
+    one = sweeper()
+    terms = Terms(moments=frozenset(TAPS), shifts=shifts)
+    sums = one.observe(Piece(large, middle), terms)
+    decide = Decider(shipped(), own.targets.style, (), own.weights)
+    pulls = {tap: decide(tap, sums) for tap in TAPS}
+    expected, variation = one.pull(Piece(large, middle), pulls, own.weights.tv)
+    for tap, value in decide.style.items():
+        assert losses.style_by_layer[tap] == pytest.approx(value, rel=1e-5)
+    assert losses.tv == pytest.approx(own.weights.tv * variation.variation, rel=1e-5)
+    tolerance = 5e-5 if loss == "w2" else 1e-5
+    assert np.abs(gradient - expected).max() <= tolerance * np.abs(expected).max()
+
+
+def test_a_styles_edges_are_mirrors() -> None:
+    """Its moments are those of all of it, mirrored beyond its borders."""
+    style = normalised(STYLE)
+    height, width = style.shape[2:]
+    rows = [*range(height - 1, -1, -1), *range(height), *range(height - 1, -1, -1)]
+    columns = [*range(width - 1, -1, -1), *range(width), *range(width - 1, -1, -1)]
+    large = np.ascontiguousarray(style[:, :, rows][..., columns])
+    for tile in (None, 48):
+        found = Objective(sweeper(), Manner(tile, wraps=True)).moments(style, TAPS)
+        for tap in map(shipped().tap, TAPS):
+            down, across = height // tap.stride, width // tap.stride
+            features = sweeper().maps(large, [tap.index])[tap.index]
+            features = features[..., down : 2 * down, across : 2 * across]
+            expected = sum_moments(np.ascontiguousarray(features))
+            moments = found[tap.index][0]
+            assert moments.mass == expected.mass
+            scale = np.abs(expected.second).max()
+            np.testing.assert_allclose(moments.second, expected.second, atol=1e-5 * scale)
+            np.testing.assert_allclose(moments.first, expected.first, rtol=1e-4)
 
 
 @pytest.mark.parametrize("tv_loss", ["squares", "nine-point"])
 def test_the_gradient_at_the_seam_is_that_of_the_losses(tv_loss: str) -> None:
     image = picture(48, 72)
-    at = objective(None, tv_loss)
-    _, gradient = at(image)
+    own = seamless(None, tv_loss)
+    _, gradient = own(image)
     near = np.zeros_like(image)
     near[..., :2, :], near[..., -2:] = 1, 1
     direction = near * gradient
     direction /= np.linalg.norm(direction)
     step = np.float32(0.02)
-    ahead, behind = (at(image + s * step * direction)[0].total for s in (1, -1))
+    ahead, behind = (own(image + s * step * direction)[0].total for s in (1, -1))
     slope = float(np.vdot(direction, gradient))
     assert (ahead - behind) / (2 * step) == pytest.approx(slope, rel=0.01)
 

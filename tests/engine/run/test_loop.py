@@ -16,8 +16,10 @@ import pytest
 from ortist.arrays import Array
 from ortist.errors import OptionError, PictureError, ProviderError
 from ortist.network.bundle import Model
+from ortist.objective.content import ByteBudget
 from ortist.objective.objective import Objective
-from ortist.objective.targets import Targets, gram_matrix
+from ortist.objective.sweeper import Sweeper
+from ortist.objective.targets import Targets
 from ortist.objective.weights import Weights
 from ortist.options.fields import Options
 from ortist.run.optimizers import AdamState, Point
@@ -26,6 +28,7 @@ from ortist.run.stages import Stage, plan_stages
 from ortist.run.stepping import Stepper
 from ortist.run.tuning import Tuning, tuned
 from ortist.run.view import View
+from ortist.style.losses import STYLE_LOSSES
 from PIL import Image
 
 from tests.conftest import small_pictures
@@ -245,20 +248,24 @@ def test_every_exported_tap_can_be_used_for_style_and_content() -> None:
 
 def test_the_gradient_is_that_of_the_losses(procedural: Model) -> None:
     """Through the engine, in float32: <v, gradient> against central differences of the total."""
-    objective = Objective(procedural, "cpu")
+    objective = Objective(Sweeper(procedural, "cpu"))
     rng = np.random.default_rng(0)
     image, other = rng.standard_normal((2, 1, 3, 33, 41), np.float32)
-    features = objective.features(other, [1, 3, 4])
-    grams = {tap: gram_matrix(features[tap]) for tap in (1, 4)}
+    losses = {
+        tap: [STYLE_LOSSES["gram"](region.statistics()) for region in regions]
+        for tap, regions in objective.moments(other, [1, 4]).items()
+    }
+    targets = objective.with_content(Targets(losses), other, (3,), ByteBudget(2**20))
     weights = Weights({3: 0.1}, {1: 1.0, 4: 2.0}, 0.01)
-    objective.aim(Targets({3: features[3]}, grams), weights)
-    _, gradient = objective(image)
+    _, gradient = objective(image, targets, weights)
     # float32 sums leave 1e-7 of noise in the total, a step of 1e-2 some curvature: 1 % is what
-    # this can show; 1e-5 is shown against autograd (tests/export/test_bundle.py).
+    # this can show; 1e-5 is shown against autograd (objective/test_autograd.py).
     step = np.float32(1e-2)
     for _ in range(3):
         v = gradient / np.linalg.norm(gradient) + rng.standard_normal(image.shape, np.float32) / 99
-        ahead, behind = (objective(image + s * step * v)[0].total for s in (1, -1))
+        ahead, behind = (
+            objective(image + s * step * v, targets, weights)[0].total for s in (1, -1)
+        )
         expected = (ahead - behind) / (2 * step)
         assert float((v * gradient).sum()) == pytest.approx(expected, rel=1e-2)
 
@@ -444,8 +451,8 @@ def test_options_in_another_form_are_refused() -> None:
 def test_a_run_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     call = Objective.__call__
 
-    def broken(self: Objective, image: Array) -> tuple[ortist.Losses, Array]:
-        losses, gradient = call(self, image)
+    def broken(self: Objective, image: Array, *more: Any) -> tuple[ortist.Losses, Array]:
+        losses, gradient = call(self, image, *more)
         return dataclasses.replace(losses, tv=float("nan")), gradient
 
     monkeypatch.setattr(Objective, "__call__", broken)

@@ -167,17 +167,3 @@ def test_sizes_in_words() -> None:
 
 def test_the_machine_has_memory() -> None:
     assert available_memory() > 10**7
-
-
-def test_an_older_manifest_has_cautious_figures(procedural: Model) -> None:
-    import json
-
-    from ortist.network.bundle import _parse
-
-    raw = json.loads((procedural.folder / "manifest.json").read_text())
-    assert all(100 < size < 1000 for size in raw.pop("memory").values())
-    older = _parse(procedural.folder, raw)
-    assert set(older.memory.values()) == {1000}
-    raw["memory"] = {"features.onnx": -3}
-    with pytest.raises(ValueError, match="memory"):
-        _parse(procedural.folder, raw)

@@ -14,9 +14,9 @@ from ortist.style.guides import Guides, load_mask, mask_values
 from PIL import Image
 
 TAPS = [
-    Tap(1, "conv1", 64, 2, 3, 0),
-    Tap(4, "fire3", 128, 4, 23, -8),
-    Tap(7, "fire5", 256, 8, 63, -24),
+    Tap(1, "conv1", 64, 2, 3, 0, ((3, 2, 0, False),)),
+    Tap(4, "fire3", 128, 4, 23, -8, ()),
+    Tap(7, "fire5", 256, 8, 63, -24, ()),
 ]
 
 

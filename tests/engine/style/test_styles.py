@@ -9,11 +9,6 @@ import ortist
 import pytest
 from numpy.typing import NDArray
 from ortist.errors import OptionError, PictureError
-from ortist.network.bundle import Model
-from ortist.objective.general import GeneralObjective
-from ortist.objective.objective import Objective
-from ortist.objective.opening import open_objective
-from ortist.options.fields import Options
 from PIL import Image
 
 from tests.conftest import SAMPLES, small_pictures
@@ -56,14 +51,6 @@ def test_a_blend_lies_between_its_styles() -> None:
     assert distance(other, OTHER) < distance(both, OTHER) < distance(one, OTHER)
     mostly = ortist.transfer(CONTENT, [STYLE, OTHER], style_weights="9,1", **runs)
     assert distance(mostly, STYLE) < distance(both, STYLE)
-
-
-def test_which_objective_is_needed(procedural: Model) -> None:
-    assert isinstance(open_objective(procedural, Options(style_weights=(2, 1)), False), Objective)
-    assert isinstance(open_objective(procedural, Options(tile="off"), False), Objective)
-    for options in (Options(tile=64), Options(style_loss="w2"), Options(normalize_gradients=True)):
-        assert isinstance(open_objective(procedural, options, False), GeneralObjective)
-    assert isinstance(open_objective(procedural, Options(), True), GeneralObjective)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
