@@ -8,6 +8,7 @@ sizes themselves. Of the other blocks, commands are looked up in ``--help``, Pyt
 
 from __future__ import annotations
 
+import ast
 import doctest
 import functools
 import importlib
@@ -206,8 +207,48 @@ def test_every_page_and_picture_is_linked_somewhere() -> None:
         for link in re.findall(r"\]\(([^)#]+)", text):
             if "://" not in link:
                 linked.add((folder / link).resolve())
-    wanted = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "pictures").iterdir()]
-    assert {path for path in wanted if path.name != "design.md"} <= linked
+    assert {*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "pictures").iterdir()} <= linked
+
+
+HOUSES = ("engine/ortist", "export/ortist_export", "models/ortist_models", "tests")
+
+
+def defined() -> set[str]:
+    """The names that the houses define: ``function``, ``Class``, ``Class.method``, ``TABLE``."""
+    found: set[str] = set()
+
+    def collect(body: list[ast.stmt], inside: str) -> None:
+        for node in body:
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+                found.update({node.name, inside + node.name})
+            if isinstance(node, ast.ClassDef):
+                collect(node.body, f"{node.name}.")
+            elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                found.update(target.id for target in targets if isinstance(target, ast.Name))
+
+    for house in HOUSES:
+        for path in (ROOT / house).rglob("*.py"):
+            collect(ast.parse(path.read_text(encoding="utf-8")).body, "")
+    return found
+
+
+def test_the_design_names_what_exists() -> None:
+    """Files and names; of names, those that no manifest has: dotted, with capitals or ``_``."""
+    codes = re.findall(r"`([^`\n]+)`", prose(TEXTS["docs/design.md"]))
+    files = {code for code in codes if code.endswith(".py") and code != "__init__.py"}
+    assert len(files) > 30
+    for file in files:
+        places = [ROOT / file, ROOT / "engine" / "ortist" / file]
+        assert any(place.is_file() for place in places), file
+    names = {
+        code
+        for code in codes
+        if re.fullmatch(r"[A-Za-z_]+(\.[A-Za-z_]+)?", code) and re.search(r"[A-Z_.]", code)
+    }
+    names -= {name for name in names if name.startswith("with_") or name.endswith(".py")}
+    assert len(names) > 50
+    assert not names - defined()
 
 
 def test_the_readme_is_a_face_and_no_manual() -> None:

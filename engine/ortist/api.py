@@ -32,8 +32,8 @@ def transfer(
 ) -> Result:
     """Paints ``content`` in the style of ``style``.
 
-    >>> result = transfer("photo.jpg", "painting.jpg", size=512)  # doctest: +SKIP
-    >>> result.save("painted.png")  # doctest: +SKIP
+    >>> result = transfer("photo.jpg", "painting.jpg", size=48, iterations=4)
+    >>> result.save("painted.png")
 
     ``on_progress`` is called after every step; where it returns False the run stops. Styles,
     masks, options, executor and errors are those of ``iterate``; a run that diverges raises
@@ -120,8 +120,8 @@ def extract_style(
 ) -> ExtractedStyle:
     """The statistics of the paintings' features, for the sizes that such options ask for.
 
-    >>> ortist.extract_style(["a.jpg", "b.jpg"]).save("monet.ostyle")  # doctest: +SKIP
-    >>> ortist.transfer("photo.jpg", "monet.ostyle")  # doctest: +SKIP
+    >>> extract_style(["painting.jpg", "photo.jpg"], size=48).save("monet.ostyle")
+    >>> result = transfer("photo.jpg", "monet.ostyle", size=48, iterations=4)
 
     A run with the same ``size``, ``smallest_size``, ``style_size``, ``style_scale`` and model has
     the same bytes with the style as with the paintings themselves; several are blended as

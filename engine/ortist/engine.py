@@ -35,9 +35,11 @@ _FIXED = ("model", "provider", "threads")
 class Engine:
     """One model on one provider with so many CPU threads, for programs that paint many pictures.
 
-    >>> with ortist.Engine(threads=2) as engine:  # doctest: +SKIP
-    ...     for photo in photos:
-    ...         engine.transfer(photo, "painting.jpg", size=512).save(f"painted/{photo.stem}.png")
+    >>> import ortist
+    >>> with ortist.Engine() as engine:
+    ...     for size in (48, 64):
+    ...         painted = engine.transfer("photo.jpg", "painting.jpg", size=size, iterations=4)
+    ...         painted.save(f"painted-{size}.png")
 
     The methods take what the functions of the package take and give the same bytes. The second
     picture finds the model open, its styles looked at, and the memory there. ``model``,
