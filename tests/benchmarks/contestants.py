@@ -185,7 +185,15 @@ class TorchStep:
         return self._image.grad.contiguous().cpu().numpy().copy()
 
 
+def _product(*arguments: Any) -> Any:
+    """The product by whose rate the floor of a step is told (floor.py)."""
+    from .floor import Product
+
+    return Product(available_cpus())
+
+
 CONTESTANTS: dict[str, Callable[..., Contestant]] = {
+    "product": _product,
     "ortist": OrtistStep,
     "tiles-512": partial(OrtistStep, tile=512),
     "tiles-1024": partial(OrtistStep, tile=1024),

@@ -10,49 +10,61 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
-import time
+import platform
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["operations", "product_rate"]
+__all__ = ["Product", "operations", "processor"]
 
-_SIDE, _PRODUCTS = 1024, 15
-
-
-def product_rate(threads: int) -> float:
-    """Operations a second of ONNX Runtime's product of two square float32 matrices."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    square = ["n", "n"]
-    node = helper.make_node("MatMul", ["a", "b"], ["c"])
-    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, square) for name in "abc"]
-    graph = helper.make_graph([node], "product", values[:2], values[2:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    matrices = np.random.default_rng(0).random((2, _SIDE, _SIDE), dtype=np.float32)
-    feed = dict(zip("ab", matrices, strict=True))
-    seconds = []
-    for _ in range(_PRODUCTS):
-        began = time.perf_counter()
-        session.run(None, feed)
-        seconds.append(time.perf_counter() - began)
-    return float(2 * _SIDE**3 / statistics.median(seconds[3:]))
+_SIDE = 1024
 
 
-def operations(
-    folder: Path, height: int, width: int, style: Collection[int], content: Collection[int]
-) -> int:
+class Product:
+    """One large product, as a contestant of the race beside which the floor is measured."""
+
+    operations = 2 * _SIDE**3
+    """Of one step."""
+
+    def __init__(self, threads: int) -> None:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        import onnxruntime
+
+        node = helper.make_node("MatMul", ["a", "b"], ["c"])
+        values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", "n"]) for n in "abc"]
+        graph = helper.make_graph([node], "product", values[:2], values[2:])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        matrices = np.random.default_rng(0).random((2, _SIDE, _SIDE), dtype=np.float32)
+        self._feed = dict(zip("ab", matrices, strict=True))
+
+    def step(self) -> None:
+        self._session.run(None, self._feed)
+
+    def wait(self) -> None:
+        """Nothing is behind the program."""
+
+
+def processor() -> str:
+    """The processor's name, and whether it has AVX-512, where Linux says so."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    about = dict(line.replace("\t", "").partition(":")[::2] for line in lines if ":" in line)
+    has = "with" if "avx512f" in about.get("flags", "").split() else "without"
+    return f"{about.get('model name', platform.machine()).strip()}, {has} AVX-512"
+
+
+def operations(folder: Path, height: int, width: int, style: Collection[int]) -> int:
     """How many a step on a picture of that size takes, with Gram losses of the ``style`` taps."""
     from ortist_export.bundle import read_program
     from ortist_export.one_piece import run_one_piece

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import platform
 import statistics
 import time
 from multiprocessing.connection import Connection
@@ -96,9 +95,11 @@ def race(side: int, names: list[str], rounds: int, arguments: tuple[Any, ...]) -
     error, share = gradient_error(gradients[ours], gradients[theirs], reference)
     assert share <= 1e-3, f"at {side} px {share:.1%} of the gradient is off, by up to {error:.1e}"
     burst = max(1, round(20 * (192 / side) ** 2))
+    if names[0] == "ortist":
+        workers["product"] = Worker("product")
     for worker in workers.values():
         worker.ask(max(3, burst // 2))  # warm-up
-    times: dict[str, list[float]] = {name: [] for name in names}
+    times: dict[str, list[float]] = {name: [] for name in workers}
     for _ in range(rounds):
         for name, worker in workers.items():
             time.sleep(_REST)
@@ -114,7 +115,11 @@ def race(side: int, names: list[str], rounds: int, arguments: tuple[Any, ...]) -
     }
     best = min(ratios, key=lambda name: ratios[name])
     pixels = gradients[ours].size / 3
+    floor = {}
+    if "product" in times:
+        floor = _floor(arguments[0], gradients[ours].shape, times[ours], times.pop("product"))
     return {
+        **floor,
         "size": side,
         "nanoseconds_a_pixel": statistics.median(times[ours]) * 1e9 / pixels,
         "milliseconds": {name: statistics.median(t) * 1e3 for name, t in times.items()},
@@ -123,6 +128,25 @@ def race(side: int, names: list[str], rounds: int, arguments: tuple[Any, ...]) -
         "ratio": ratios[best],
         "gradient_error": error,
         "gradient_beyond_1e-5": share,
+    }
+
+
+def _floor(
+    model: str | None, shape: tuple[int, ...], ours: list[float], product: list[float]
+) -> dict[str, float]:
+    """The least time of a step by the product's rate (floor.py), and how much more ours takes."""
+    from ortist.network.bundle import find_model
+
+    from .contestants import PRESET
+    from .floor import Product, operations
+
+    folder = find_model(model).folder
+    products = operations(folder, shape[2], shape[3], PRESET["style_layers"]) / Product.operations
+    over = (own / (products * other) for own, other in zip(ours, product, strict=True))
+    return {
+        "gigaflops": Product.operations / statistics.median(product) / 1e9,
+        "floor": products * statistics.median(product) * 1e3,
+        "over_floor": statistics.median(over),
     }
 
 
@@ -137,6 +161,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Race one optimiser step of the CS231n recipe against PyTorch."""
+    from .floor import processor
     from .requirements import require_cuda, require_torch
 
     require_torch()
@@ -148,6 +173,8 @@ def main(
     names = names if compiled else names[:-1]
     pictures = (content, style) if content and style else None
     found = []
+    if not as_json:
+        print(processor())
     for side in map(int, sizes.split(",")):
         result = race(side, names, rounds, (model, side, pictures))
         found.append(result)
@@ -155,11 +182,20 @@ def main(
             times = ", ".join(f"{n} {ms:.1f} ms" for n, ms in result["milliseconds"].items())
             print(
                 f"{side:>5} px: {times}; {result['best']} / {names[0]} = {result['ratio']:.2f}, "
-                f"{result['nanoseconds_a_pixel']:.0f} ns a pixel, "
+                f"{_over_floor(result)}{result['nanoseconds_a_pixel']:.0f} ns a pixel, "
                 f"gradients equal but for {result['gradient_beyond_1e-5']:.0e}"
             )
     if as_json:
-        print(json.dumps({"machine": platform.processor() or platform.machine(), "sizes": found}))
+        print(json.dumps({"machine": processor(), "sizes": found}))
+
+
+def _over_floor(result: dict[str, Any]) -> str:
+    if "floor" not in result:
+        return ""
+    return (
+        f"{result['over_floor']:.2f} times the floor of {result['floor']:.1f} ms "
+        f"({result['gigaflops']:.0f} GFLOP/s), "
+    )
 
 
 if __name__ == "__main__":
