@@ -26,8 +26,8 @@ from ortist.jobs.ledger import LEDGER, Ledger
 from ortist.jobs.painting import Worker
 from ortist.network.bundle import Model
 from ortist.objective.objective import Objective
-from ortist.objective.opening import open_objective
-from ortist.options.fields import Options
+from ortist.objective.sweeper import Sweeper
+from ortist.options.fields import Options, Provider
 from ortist.run.settings import read_settings
 from PIL import Image
 
@@ -238,13 +238,13 @@ def test_the_style_is_looked_at_once(
 def test_a_worker_keeps_its_engine_as_long_as_it_fits(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[Options] = []
+    opened = []
 
-    def counted(model: Model, options: Options, *more: Any) -> Any:
-        opened.append(options)
-        return open_objective(model, options, *more)
+    def counted(model: Model, provider: Provider, threads: int | None) -> Sweeper:
+        opened.append(threads)
+        return Sweeper(model, provider, threads)
 
-    monkeypatch.setattr("ortist.run.setup.open_objective", counted)
+    monkeypatch.setattr("ortist.run.setup.Sweeper", counted)
     tasks = plan_batch([photos / "a.png"], [STYLE, SAMPLES / "shards.jpg"], tmp_path, OPTIONS).tasks
     other = [dataclasses.replace(t, options=dataclasses.replace(OPTIONS, threads=1)) for t in tasks]
     with contextlib.closing(Worker()) as worker:
