@@ -137,6 +137,37 @@ def test_files_stay_readable() -> None:
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 600, path
 
 
+LONG = {
+    "engine/ortist/cli/batch.py:batch": "Its signature is the command's options, one by one.",
+    "engine/ortist/cli/video.py:video": "Its signature is the command's options, one by one.",
+    "engine/ortist/options/fields.py:Options": "Every option with its help text, in one place.",
+}
+"""Classes of more than 250 lines and functions of more than 60, each with the reason why."""
+
+
+def lengths(node: ast.AST, name: str = "") -> Iterator[tuple[str, int, int]]:
+    """(dotted name, lines, lines at most) of every class and function in ``node``."""
+    for child in ast.iter_child_nodes(node):
+        own = name
+        if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            own = f"{name}.{child.name}".removeprefix(".")
+            assert child.end_lineno is not None
+            most = 250 if isinstance(child, ast.ClassDef) else 60
+            yield own, child.end_lineno - child.lineno + 1, most
+        yield from lengths(child, own)
+
+
+def test_classes_and_functions_are_short_or_have_a_reason() -> None:
+    long = {
+        f"{path.relative_to(ROOT).as_posix()}:{name}"
+        for folder in ("engine", "export")
+        for path in (ROOT / folder).rglob("*.py")
+        for name, lines, most in lengths(ast.parse(path.read_text(encoding="utf-8")))
+        if lines > most
+    }
+    assert long == LONG.keys()
+
+
 def loaded_by(*words: str) -> set[str]:
     """The packages in memory after the command, run in a process of its own."""
     code = (

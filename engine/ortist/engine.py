@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,25 +28,149 @@ from .run.state import Progress
 from .style.files import ExtractedStyle, Style
 from .style.styles import Mask
 
-__all__ = ["Engine", "finished", "init_picture"]
+__all__ = ["Calls", "Engine", "finished"]
 
 _FIXED = ("model", "provider", "threads")
 """Options that an engine has for all its pictures."""
 
 
-class Engine:
+class Calls(ABC):
+    """The ways to ask for a picture: the functions of the package, and the methods of an Engine."""
+
+    @abstractmethod
+    def _engine_for(self, options: Options) -> AbstractContextManager[Engine]:
+        """The engine that does what is asked for with such options."""
+
+    def transfer(
+        self,
+        content: Picture,
+        style: Style | Sequence[Style],
+        options: Options | None = None,
+        *,
+        masks: Sequence[Mask] = (),
+        preset: str | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        executor: Executor | None = None,
+        **overrides: Any,
+    ) -> Result:
+        """Paints ``content`` in the style of ``style``.
+
+        >>> import ortist
+        >>> result = ortist.transfer("photo.jpg", "painting.jpg", size=48, iterations=4)
+        >>> result.save("painted.png")
+
+        ``on_progress`` is called after every step; where it returns False the run stops. Styles,
+        masks, options, executor and errors are those of ``iterate``; a run that diverges raises
+        DivergedError, whose ``result`` has what was reached before. A program that paints many
+        pictures does so faster by an ``Engine``.
+        """
+        run = self.iterate(
+            content, style, options, masks=masks, preset=preset, executor=executor, **overrides
+        )
+        return finished(run, on_progress)
+
+    def invert(
+        self,
+        content: Picture,
+        options: Options | None = None,
+        *,
+        preset: str | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        executor: Executor | None = None,
+        **overrides: Any,
+    ) -> Result:
+        """Feature inversion: a picture from noise whose features are ``content``'s.
+
+        Mahendran and Vedaldi, CVPR 2015, as in the CS231n assignment. Else as ``transfer``.
+        """
+        run = self.iterate(content, None, options, preset=preset, executor=executor, **overrides)
+        return finished(run, on_progress)
+
+    def texture(
+        self,
+        style: Style | Sequence[Style],
+        options: Options | None = None,
+        *,
+        preset: str | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        executor: Executor | None = None,
+        **overrides: Any,
+    ) -> Result:
+        """Texture synthesis: ``size`` x ``size`` pixels from noise with ``style``'s Gram matrices.
+
+        Gatys, Ecker and Bethge, NeurIPS 2015. Else as ``transfer``.
+        """
+        run = self.iterate(None, style, options, preset=preset, executor=executor, **overrides)
+        return finished(run, on_progress)
+
+    def iterate(
+        self,
+        content: Picture | None,
+        style: Style | Sequence[Style] | None,
+        options: Options | None = None,
+        *,
+        masks: Sequence[Mask] = (),
+        preset: str | None = None,
+        executor: Executor | None = None,
+        **overrides: Any,
+    ) -> Run:
+        """Sets a run up and returns it: an iterator of Progress with ``pixels()``, ``result()``.
+
+        Without ``style`` only content and TV count (feature inversion); without ``content`` only
+        style and TV, on a square canvas (texture synthesis); both start from noise unless told
+        otherwise. A style is a picture, a style file's path or what ``extract_style`` returned; a
+        list or tuple of them is blended as ``style_weights`` say. ``masks`` are pairs (mask of the
+        content, mask of the style or None for all of it), white where they count: of one style any
+        number, of several styles one each, in their order. Options come from ``options``, or from
+        ``preset``, ``config`` (a TOML file) and keywords, each over the one before (see Options).
+        ``init`` may be a picture in any form. With ``executor`` the picture is done in tiles,
+        wherever that runs things: its workers must have Ortist and the model, and use ``threads``
+        threads each. What is sent are pixels and matrices, no paths; the result is that of the same
+        tiles here, to rounding, and to the byte with one thread. Raises OptionError, PictureError,
+        StyleFileError, ModelError, ProviderError or ResourceError.
+        """
+        init, given = _init_picture(overrides)
+        chosen = choose_options(options, preset, given)
+        with self._engine_for(chosen) as engine:
+            return engine.set_up(content, style, chosen, masks, init=init, executor=executor)
+
+    def extract_style(
+        self,
+        paintings: Style | Sequence[Style],
+        options: Options | None = None,
+        *,
+        preset: str | None = None,
+        **overrides: Any,
+    ) -> ExtractedStyle:
+        """The statistics of the paintings' features, for the sizes that such options ask for.
+
+        >>> import ortist
+        >>> style = ortist.extract_style("painting.jpg", size=48)
+        >>> style.save("monet.ostyle")
+        >>> result = ortist.transfer("photo.jpg", "monet.ostyle", size=48, iterations=4)
+
+        A run with the same ``size``, ``smallest_size``, ``style_size``, ``style_scale`` and model
+        has the same bytes with the style as with the paintings themselves; several are blended as
+        ``style_weights`` say, else equally. Options and errors are those of ``iterate``.
+        """
+        chosen = choose_options(options, preset, overrides)
+        with self._engine_for(chosen) as engine:
+            return take_style(engine._objectives, paintings, engine._own(chosen))
+
+
+class Engine(Calls):
     """One model on one provider with so many CPU threads, for programs that paint many pictures.
 
     >>> import ortist
-    >>> with ortist.Engine() as engine:
-    ...     for size in (48, 64):
-    ...         painted = engine.transfer("photo.jpg", "painting.jpg", size=size, iterations=4)
-    ...         painted.save(f"painted-{size}.png")
+    >>> with ortist.Engine(threads=1) as engine:
+    ...     for name in ("first.png", "second.png"):
+    ...         engine.transfer("photo.jpg", "painting.jpg", size=48, iterations=4).save(name)
 
-    The methods take what the functions of the package take and give the same bytes. The second
-    picture finds the model open, its styles looked at, and the memory there. ``model``,
-    ``provider`` and ``threads`` are the engine's: a method that is given another raises
-    OptionError; left at their defaults they are the engine's own.
+    The methods are the functions of the package, and give the same bytes. The second picture finds
+    the model open, its styles looked at, and the memory there. ``model``, ``provider`` and
+    ``threads`` are the engine's: a method that is given another raises OptionError; left at their
+    defaults they are the engine's own. Runs may be stepped in any order, from any threads: they
+    come to the same bytes as one after the other.
 
     An engine may be used by several threads. One of them computes at a time, in the order in which
     they asked, a step at a time; pictures are read and written side by side. For pictures that are
@@ -69,10 +195,12 @@ class Engine:
 
     @property
     def model(self) -> Model:
+        """The model of all its pictures."""
         return self._objectives.model
 
     @property
     def closed(self) -> bool:
+        """Whether ``close`` was called."""
         return self._objectives.closed
 
     def __enter__(self) -> Self:
@@ -91,83 +219,8 @@ class Engine:
         """Lets go of sessions, styles and memory, but of those that a run still has."""
         self._objectives.close()
 
-    def transfer(
-        self,
-        content: Picture,
-        style: Style | Sequence[Style],
-        options: Options | None = None,
-        *,
-        masks: Sequence[Mask] = (),
-        preset: str | None = None,
-        on_progress: Callable[[Progress], object] | None = None,
-        executor: Executor | None = None,
-        **overrides: Any,
-    ) -> Result:
-        """Paints ``content`` in the style of ``style``, as ``ortist.transfer`` does."""
-        run = self.iterate(
-            content, style, options, masks=masks, preset=preset, executor=executor, **overrides
-        )
-        return finished(run, on_progress)
-
-    def invert(
-        self,
-        content: Picture,
-        options: Options | None = None,
-        *,
-        preset: str | None = None,
-        on_progress: Callable[[Progress], object] | None = None,
-        executor: Executor | None = None,
-        **overrides: Any,
-    ) -> Result:
-        """Finds a picture that has ``content``'s features, as ``ortist.invert`` does."""
-        run = self.iterate(content, None, options, preset=preset, executor=executor, **overrides)
-        return finished(run, on_progress)
-
-    def texture(
-        self,
-        style: Style | Sequence[Style],
-        options: Options | None = None,
-        *,
-        preset: str | None = None,
-        on_progress: Callable[[Progress], object] | None = None,
-        executor: Executor | None = None,
-        **overrides: Any,
-    ) -> Result:
-        """Synthesises a square texture in the style of ``style``, as ``ortist.texture`` does."""
-        run = self.iterate(None, style, options, preset=preset, executor=executor, **overrides)
-        return finished(run, on_progress)
-
-    def iterate(
-        self,
-        content: Picture | None,
-        style: Style | Sequence[Style] | None,
-        options: Options | None = None,
-        *,
-        masks: Sequence[Mask] = (),
-        preset: str | None = None,
-        executor: Executor | None = None,
-        **overrides: Any,
-    ) -> Run:
-        """Sets a run up and returns it, as ``ortist.iterate`` does.
-
-        Runs of one engine may be stepped in any order, from any threads: they come to the same
-        bytes as one after the other.
-        """
-        init, given = init_picture(overrides)
-        chosen = choose_options(options, preset, given)
-        return self.set_up(content, style, chosen, masks, init=init, executor=executor)
-
-    def extract_style(
-        self,
-        paintings: Style | Sequence[Style],
-        options: Options | None = None,
-        *,
-        preset: str | None = None,
-        **overrides: Any,
-    ) -> ExtractedStyle:
-        """Takes a style from its paintings, as ``ortist.extract_style`` does."""
-        chosen = self._own(choose_options(options, preset, overrides))
-        return take_style(self._objectives, paintings, chosen)
+    def _engine_for(self, options: Options) -> AbstractContextManager[Engine]:
+        return nullcontext(self)
 
     def set_up(
         self,
@@ -244,7 +297,7 @@ class Engine:
         return dataclasses.replace(options, **self._fixed)
 
 
-def init_picture(overrides: dict[str, Any]) -> tuple[Picture | None, dict[str, Any]]:
+def _init_picture(overrides: dict[str, Any]) -> tuple[Picture | None, dict[str, Any]]:
     """The picture, in memory, that a run shall start from, and the keywords that options hold.
 
     These call it "image" (Options.init).

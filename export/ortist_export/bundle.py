@@ -65,12 +65,6 @@ def export_bundle(
     return parent / name
 
 
-def _channels(forward: onnx.ModelProto) -> dict[str, int]:
-    return {
-        value.name: value.type.tensor_type.shape.dim[1].dim_value for value in forward.graph.output
-    }
-
-
 def measure_bundle(folder: Path) -> dict[str, int]:
     """Measures a bundle's memory on this machine and writes it into its manifest.
 
@@ -129,7 +123,8 @@ def _manifest(
     files: Mapping[str, bytes],
     program: Program,
 ) -> dict[str, Any]:
-    seen, channels = windows(forward.graph), _channels(forward)
+    seen = windows(forward.graph)
+    shapes = {value.name: value.type.tensor_type.shape for value in forward.graph.output}
     paths = {tap: path_to(forward.graph, f"tap_{tap}") for tap in taps}
     return {
         "format": FORMAT,
@@ -143,7 +138,7 @@ def _manifest(
             {
                 "index": tap,
                 "name": backbone.layers[tap],
-                "channels": channels[f"tap_{tap}"],
+                "channels": shapes[f"tap_{tap}"].dim[1].dim_value,
                 "stride": seen[f"tap_{tap}"].stride,
                 "receptive_field": seen[f"tap_{tap}"].size,
                 "receptive_start": seen[f"tap_{tap}"].start,
@@ -173,16 +168,13 @@ def _manifest(
     }
 
 
-def _empty(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
-
-
 def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
     """Writes ``files`` beside ``target`` first, so that ``target`` is old or new, never half.
 
     Raises ExportUsageError where ``target`` is something else than an older model or empty.
     """
-    if target.exists() and not (target / MANIFEST).is_file() and not _empty(target):
+    usable = (target / MANIFEST).is_file() or (target.is_dir() and not any(target.iterdir()))
+    if target.exists() and not usable:
         raise ExportUsageError(
             f"{str(target)!r} exists and is no model; choose another --name or --output."
         )

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 TOLERANCE = 1e-5
-"""Of the largest component (features, gradient) or of the value (losses)."""
+"""The largest error, as a share of the largest component (features, gradient) or of the sum."""
 
 Array = NDArray[np.float32]
 _PLACES = ("with_shifts", "with_guides", "with_inside")
@@ -215,21 +215,21 @@ def _compare(name: str, image: Array, module: Taps, program: Program) -> Deviati
     plain = _Given.plain(maps, contents, module.taps)
     guided = _Given.guided(maps, contents, module.taps, image.shape)
     both = [_both(module, program, given, image) for given in (plain, guided)]
-    found, expected = [own for own, _ in both], [other for _, other in both]
+    computed, expected = [own for own, _ in both], [other for _, other in both]
     single = _reference(module, image, plain, torch.float32)
     double = _reference(module, image, plain, torch.float64)
-    features = _worst(found[0].features, double.features)
+    features = _worst(computed[0].features, double.features)
     autograd = np.abs(single.gradient - double.gradient) / np.abs(double.gradient).max()
     return Deviation(
         image=name,
         size=(image.shape[2], image.shape[3]),
         features=features,
-        sums=max(_worst(f.sums, e.sums) for f, e in zip(found, expected, strict=True)),
-        gradient=_error(found[0].gradient, expected[0].gradient),
-        guided=_error(found[1].gradient, expected[1].gradient),
+        sums=max(_worst(f.sums, e.sums) for f, e in zip(computed, expected, strict=True)),
+        gradient=_error(computed[0].gradient, expected[0].gradient),
+        guided=_error(computed[1].gradient, expected[1].gradient),
         undecided=int((autograd > TOLERANCE).sum()),
-        float32=_error(found[0].gradient, single.gradient),
-        float64=_error(found[0].gradient, double.gradient),
+        float32=_error(computed[0].gradient, single.gradient),
+        float64=_error(computed[0].gradient, double.gradient),
         autograd=float(autograd.max()),
     )
 
@@ -306,15 +306,17 @@ def _tap(rng: np.random.Generator, features: Tensor, content: Tensor, regions: i
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Of a program or of autograd: gradient, sums and features, all in one order."""
+class _Computed:
+    """What a program or autograd gives: gradient, sums and features, all in one order."""
 
     gradient: NDArray[Any]
     sums: list[Any]
     features: list[NDArray[Any]]
 
 
-def _both(module: Taps, program: Program, given: _Given, image: Array) -> tuple[_Found, _Found]:
+def _both(
+    module: Taps, program: Program, given: _Given, image: Array
+) -> tuple[_Computed, _Computed]:
     """What the program finds, and autograd in float64 with the program's own decisions."""
     nodes = [node for segment in program.segments for node in segment.graph.node]
     relus = [node.output[0] for node in nodes if node.op_type == "Relu"]
@@ -325,9 +327,9 @@ def _both(module: Taps, program: Program, given: _Given, image: Array) -> tuple[
         sums += [values[f"moments_{tap}"], values[f"content_error_{tap}"]]
         sums += [] if own.shift is None else [values[f"sums_{tap}"]]
         features.append(_whole(program, tap, values))
-    found = _Found(values["gradient"], sums, features)
+    computed = _Computed(values["gradient"], sums, features)
     with _Decided(_activations({name: values[name] for name in relus if name in values})):
-        return found, _reference(module, image, given, torch.float64)
+        return computed, _reference(module, image, given, torch.float64)
 
 
 def _fed(program: Program, given: _Given, image: Array) -> tuple[dict[str, Any], set[str]]:
@@ -404,14 +406,14 @@ class _Decided(TorchFunctionMode):
 
 def _activations(values: Mapping[str, Array]) -> list[Array]:
     """ReLUs' outputs in the order of the network, phases put together."""
-    found: dict[str, Any] = {}
+    maps: dict[str, Any] = {}
     for name, value in values.items():
         base, _, suffix = name.rpartition(".")
         if suffix in PHASES:
-            found.setdefault(base, {})[suffix] = value
+            maps.setdefault(base, {})[suffix] = value
         else:
-            found[name] = value
-    return [_joined(v) if isinstance(v, dict) else v for v in found.values()]
+            maps[name] = value
+    return [_joined(v) if isinstance(v, dict) else v for v in maps.values()]
 
 
 def _joined(phases: Mapping[str, Array]) -> Array:
@@ -423,7 +425,7 @@ def _joined(phases: Mapping[str, Array]) -> Array:
     return whole
 
 
-def _reference(module: Taps, image: Array, given: _Given, dtype: torch.dtype) -> _Found:
+def _reference(module: Taps, image: Array, given: _Given, dtype: torch.dtype) -> _Computed:
     """By autograd, of 1/2 <M, S> + <v, m> over all positions, content and total variation."""
     module = module.to(dtype)
     x = torch.from_numpy(image).to(dtype).requires_grad_()
@@ -450,7 +452,7 @@ def _reference(module: Taps, image: Array, given: _Given, dtype: torch.dtype) ->
     loss.backward()  # type: ignore[no-untyped-call]
     module.to(torch.float32)
     assert x.grad is not None
-    return _Found(x.grad.numpy(), sums, [m.detach().numpy() for m in maps])
+    return _Computed(x.grad.numpy(), sums, [m.detach().numpy() for m in maps])
 
 
 def _moments(features: Tensor, guides: Tensor) -> tuple[Tensor, Tensor]:
@@ -472,11 +474,11 @@ def _variation(image: NDArray[np.float64], own: tuple[slice, slice]) -> float:
     return float((image * slope)[(slice(None), *own)].sum())
 
 
-def _worst(found: Sequence[Any], expected: Sequence[Any]) -> float:
-    return float(np.max([_error(a, b) for a, b in zip(found, expected, strict=True)]))
+def _worst(computed: Sequence[Any], expected: Sequence[Any]) -> float:
+    return float(np.max([_error(a, b) for a, b in zip(computed, expected, strict=True)]))
 
 
-def _error(found: Any, expected: Any) -> float:
+def _error(computed: Any, expected: Any) -> float:
     """The largest difference over the largest expected component."""
     scale = float(np.abs(expected).max()) or 1.0
-    return float(np.abs(np.asarray(found, np.float64) - expected).max()) / scale
+    return float(np.abs(np.asarray(computed, np.float64) - expected).max()) / scale

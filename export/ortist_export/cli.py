@@ -129,8 +129,8 @@ def measure(
     name: Annotated[str, typer.Argument(help="A model's name, or the path of its folder.")],
 ) -> None:
     """Measure the memory that a model takes for each pixel here, into its manifest."""
-    found = measure_bundle(_folder(name))
-    print(", ".join(f"{file} {size}" for file, size in found.items()), "bytes per pixel")
+    memory = measure_bundle(_folder(name))
+    print(", ".join(f"{what} {size}" for what, size in memory.items()), "bytes per pixel")
 
 
 def _folder(name: str) -> Path:
@@ -167,16 +167,16 @@ def check(
         "                                                            (undecided)  float32  float64"
     )
     failed = []
-    for found in check_bundle(folder, weights, extra):
-        size = "x".join(map(str, found.size))
+    for deviation in check_bundle(folder, weights, extra):
+        size = "x".join(map(str, deviation.size))
         print(
-            f"{found.image:<20} {size:>9} {found.features:9.1e} {found.sums:9.1e} "
-            f"{found.guided:9.1e} {found.gradient:9.1e} ({found.undecided:5}) "
-            f"{found.float32:8.1e} {found.float64:8.1e} {found.autograd:8.1e}"
+            f"{deviation.image:<20} {size:>9} {deviation.features:9.1e} {deviation.sums:9.1e} "
+            f"{deviation.guided:9.1e} {deviation.gradient:9.1e} ({deviation.undecided:5}) "
+            f"{deviation.float32:8.1e} {deviation.float64:8.1e} {deviation.autograd:8.1e}"
         )
-        errors.append(found.worst)
-        if not found.passed:
-            failed.append(found.image)
+        errors.append(deviation.worst)
+        if not deviation.passed:
+            failed.append(deviation.image)
     print(f"worst {np.max(errors):.1e}, tolerance {TOLERANCE:.0e}")
     if failed:
         raise ExportError(f"{name} differs from torch on {', '.join(failed)}.")

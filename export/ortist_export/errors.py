@@ -16,4 +16,6 @@ class ExportError(Exception):
 
 
 class ExportUsageError(ExportError):
+    """The command's words are off, not the files that they name."""
+
     exit_code = 2

@@ -145,7 +145,9 @@ class _Builder:
         self._after: dict[str, list[str]] = {}
         if in_bands:
             self._extend_windows()
-            split = split_pooled_convolutions(self._builder, extend=self._with_row_below)
+            split = split_pooled_convolutions(
+                self._builder, extend=lambda value: self._extend(value, above=False, below=True)
+            )
             if any(node.op_type == "MaxPool" for node in self._builder.nodes):
                 raise NoBandsError("a pooling does not follow convolutions")
         else:
@@ -230,9 +232,6 @@ class _Builder:
         if any(pads) or (conv.input[0] != "image" and kernel != [1, 1]):
             raise NoBandsError(f"{conv.name}: a kernel of {kernel} with pads {pads}")
         return False
-
-    def _with_row_below(self, value: str) -> str:
-        return self._extend(value, above=False, below=True)
 
     def _extend(self, value: str, above: bool, below: bool) -> str:
         """``value`` between the neighbours' rows."""

@@ -59,7 +59,7 @@ class _Plan:
         self.producer = {name: node for node in nodes for name in node.output}
         self.consumers: dict[str, list[onnx.NodeProto]] = {}
         self.segment: dict[str, int] = {}
-        """Of a node, by its name."""
+        """The segment of every node, by its name."""
         for node in nodes:
             ready = 0
             for name in self.values(node):
@@ -126,15 +126,15 @@ class _Plan:
 
 def reads(node: onnx.NodeProto) -> list[str]:
     """The values that a node takes from outside, those of its branches included."""
-    found = [name for name in node.input if name]
+    names = [name for name in node.input if name]
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:
             inner = attribute.g
             made = {name for member in inner.node for name in member.output}
             wanted = [name for member in inner.node for name in reads(member)]
             wanted += [value.name for value in inner.output]
-            found += [name for name in wanted if name not in made]
-    return list(dict.fromkeys(found))
+            names += [name for name in wanted if name not in made]
+    return list(dict.fromkeys(names))
 
 
 def _ordered(
@@ -181,13 +181,13 @@ def _models(
     models = []
     for index, (body, need) in enumerate(zip(bodies, needs, strict=True)):
         own = [node for node in body if plan.segment[node.name] == index]
-        found = [name for node in own for name in node.output if name in kept]
+        given = [name for node in own for name in node.output if name in kept]
         used = {name for node in body for name in reads(node)}
         graph = helper.make_graph(
             body,
             f"segment {index}",
             [types[name] for name in need],
-            [types[name] for name in found],
+            [types[name] for name in given],
             initializer=[tensor for tensor in builder.initializers if tensor.name in used],
         )
         models.append(_model(graph))
@@ -196,20 +196,20 @@ def _models(
 
 def _views(plan: _Plan, own: Iterable[onnx.NodeProto], index: int) -> list[onnx.NodeProto]:
     """The views of earlier segments' values that these nodes read, each behind what it needs."""
-    found: dict[str, onnx.NodeProto] = {}
+    views: dict[str, onnx.NodeProto] = {}
 
     def pull(node: onnx.NodeProto) -> None:
         for name in plan.values(node):
             maker = plan.producer.get(name)
             if maker is None or plan.segment[maker.name] == index or maker.op_type not in _VIEWS:
                 continue
-            if maker.name not in found:
+            if maker.name not in views:
                 pull(maker)
-                found[maker.name] = maker
+                views[maker.name] = maker
 
     for node in own:
         pull(node)
-    return list(found.values())
+    return list(views.values())
 
 
 def _types(

@@ -319,27 +319,21 @@ class TapTerm(_Term):
             f"with_content_{tap}", with_content, lambda: [op("Identity", base)], ["d_base"]
         )
 
-        def mixed(add: str, guided: bool) -> list[str]:
-            values = self._stacked(matrix, self._guide_rows(index, own=False)) if guided else matrix
-            return [op("Gemm", f"mixing_{tap}", values, add, name="d_mixed")]
-
-        def shifted(guided: bool) -> str:
-            if guided:
+        def mixed(guided: bool) -> str:
+            def shifted() -> list[str]:
+                if not guided:
+                    return [op("Add", base_c, f"shift_{tap}", name="d_shifted")]
                 rows = self._guide_rows(index, own=False)
-                return op("Gemm", f"shift_{tap}", rows, base_c, name="d_shifted")
-            return op("Add", base_c, f"shift_{tap}", name="d_shifted")
+                return [op("Gemm", f"shift_{tap}", rows, base_c, name="d_shifted")]
+
+            (add,) = self.switched(
+                "with_shifts", shifted, lambda: [op("Identity", base_c)], ["d_added"]
+            )
+            values = self._stacked(matrix, self._guide_rows(index, own=False)) if guided else matrix
+            return op("Gemm", f"mixing_{tap}", values, add, name="d_mixed")
 
         def styled() -> list[str]:
-            def one(guided: bool) -> str:
-                (add,) = self.switched(
-                    "with_shifts",
-                    lambda: [shifted(guided)],
-                    lambda: [op("Identity", base_c)],
-                    ["d_added"],
-                )
-                return mixed(add, guided)[0]
-
-            return [self._by_guides(has_guides, lambda: one(True), lambda: one(False))]
+            return [self._by_guides(has_guides, lambda: mixed(True), lambda: mixed(False))]
 
         def plain() -> list[str]:
             if deeper is not None:
@@ -406,4 +400,5 @@ def chain(builder: GraphBuilder, op_type: str, values: Sequence[str]) -> str:
 def value_info(
     name: str, shape: Sequence[int | str], kind: Any = TensorProto.FLOAT
 ) -> onnx.ValueInfoProto:
+    """An input or output of a graph, whose lengths may have names."""
     return helper.make_tensor_value_info(name, kind, shape)

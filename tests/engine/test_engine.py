@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from ortist.engine import Engine
 from ortist.errors import ModelError, OptionError
 from ortist.network.bundle import Model
-from ortist.objective.opening import open_objective
-from ortist.options.fields import Options
+from ortist.objective.sweeper import Sweeper
+from ortist.options.fields import Options, Provider
 from ortist_models import MANIFEST
 
 from tests.conftest import small_pictures
@@ -38,7 +38,7 @@ WAYS: list[dict[str, Any]] = [
     {"tile": 24, "normalize_gradients": True},
     {"tv_loss": "nine-point", "init": STYLE, "size": 30},
 ]
-"""Six kinds of runs, which need more objectives than an engine keeps."""
+"""Six kinds of runs, in each of which the objective does something else."""
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +48,16 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
-    """The options of every objective that is opened."""
-    found: list[Options] = []
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Provider, int | None]]:
+    """The provider and the threads of every sweeper that is made."""
+    made: list[tuple[Provider, int | None]] = []
 
-    def counted(model: Model, options: Options, *more: Any) -> Any:
-        found.append(options)
-        return open_objective(model, options, *more)
+    def counted(model: Model, provider: Provider, threads: int | None) -> Sweeper:
+        made.append((provider, threads))
+        return Sweeper(model, provider, threads)
 
-    monkeypatch.setattr("ortist.run.setup.open_objective", counted)
-    return found
+    monkeypatch.setattr("ortist.run.setup.Sweeper", counted)
+    return made
 
 
 def same(found: ortist.Result, expected: ortist.Result) -> None:
@@ -97,24 +97,21 @@ def test_methods_take_what_functions_take(name: str) -> None:
     assert getattr(Engine, name).__doc__
 
 
-def test_what_was_opened_stays_open(opened: list[Options]) -> None:
+def test_what_was_opened_stays_open(opened: list[tuple[Provider, int | None]]) -> None:
+    """One sweeper serves all kinds of runs."""
     with Engine(provider="cpu") as engine:
         for size in (40, 24, 40):
             engine.transfer(CONTENT, STYLE, size=size, iterations=2)
             engine.texture(STYLE, size=size, iterations=2)
             engine.extract_style(STYLE, size=size)
-        assert len(opened) == 1
-        engine.transfer(CONTENT, STYLE, masks=[(LEFT, None)], **QUICK)
-        assert len(opened) == 2
-        engine.transfer(CONTENT, STYLE, **QUICK)
-        assert len(opened) == 2
-    assert {options.provider for options in opened} == {"cpu"}
+        for way in WAYS:
+            engine.transfer(CONTENT, STYLE, **{**QUICK, **way})
+    assert opened == [("cpu", None)]
 
 
-def test_threads_take_turns(engine: Engine, opened: list[Options]) -> None:
+def test_threads_take_turns(engine: Engine) -> None:
     """Each thread has its picture, with the bytes that it has alone."""
     expected = [ortist.transfer(CONTENT, STYLE, **{**QUICK, **way}) for way in WAYS]
-    opened.clear()
     with ThreadPoolExecutor(len(WAYS)) as executor:
         for _ in range(2):
             futures = [

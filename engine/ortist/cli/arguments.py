@@ -13,14 +13,12 @@ import inspect
 from collections.abc import Callable, Collection
 from typing import Annotated, Any, Optional, get_type_hints
 
-import typer
-
 from ..errors import OptionError
 from ..options.declaring import declaration
 from ..options.fields import Options
 from ..options.kinds import FLAG
 from ..options.parsing import shown
-from .request import Request
+from .request import Request, asked
 
 __all__ = ["takes_options"]
 
@@ -33,28 +31,21 @@ def takes_options(
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         fields = [field for field in dataclasses.fields(Options) if field.name not in without]
         signature = inspect.signature(command, eval_str=True)
-        asked = {}
-        if "request" in signature.parameters:
-            asked = get_type_hints(Request, include_extras=True)
+        own = dict(signature.parameters)
+        hints = get_type_hints(Request, include_extras=True) if own.pop("request", None) else {}
+        del own["given"]
         extra = [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=asked[field.name],
-            )
+            _parameter(field.name, field.default, hints[field.name])
             for field in dataclasses.fields(Request)
-            if field.name in asked
+            if field.name in hints
         ]
-        extra += [_parameter(field) for field in fields]
-        built = ("request", "given")
-        own = [value for value in signature.parameters.values() if value.name not in built]
+        extra += [_parameter(field.name, None, _annotation(field)) for field in fields]
 
         @functools.wraps(command)
         def run(**values: Any) -> None:
             given = {f.name: values.pop(f.name) for f in fields}
-            if asked:
-                values["request"] = Request(**{name: values.pop(name) for name in asked})
+            if hints:
+                values["request"] = Request(**{name: values.pop(name) for name in hints})
             written = {
                 field.name: _read(field, given[field.name])
                 for field in fields
@@ -62,31 +53,30 @@ def takes_options(
             }
             command(**values, given=written)
 
-        run.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
-        run.__annotations__ = {value.name: value.annotation for value in (*own, *extra)}
+        run.__signature__ = signature.replace(parameters=[*own.values(), *extra])  # type: ignore[attr-defined]
+        run.__annotations__ = {value.name: value.annotation for value in (*own.values(), *extra)}
         return run
 
     return decorate
 
 
-def _parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
+def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def _annotation(field: dataclasses.Field[Any]) -> Any:
+    """The option of that field, as typer takes it."""
     declared = declaration(field)
     name, help = _flag(field), declared.help
     if declared.kind is FLAG:
         name += f"/--no-{name[2:]}"
     elif field.default is not None and field.default != ():
         help += f" [default: {field.default}]"
-    return inspect.Parameter(
-        field.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[
-            Optional[bool if declared.kind is FLAG else str],  # noqa: UP045 - built at run time
-            typer.Option(
-                name, help=help, metavar=declared.metavar, rich_help_panel=declared.heading
-            ),
-        ],
-    )
+    return Annotated[
+        Optional[bool if declared.kind is FLAG else str],  # noqa: UP045 - built at run time
+        asked(declared.heading, help, declared.metavar, name),
+    ]
 
 
 def _read(field: dataclasses.Field[Any], value: Any) -> Any:

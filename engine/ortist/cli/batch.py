@@ -17,13 +17,15 @@ from .arguments import takes_options
 from .bar import progress_bar
 from .follow import losses_as_json
 from .named import note
-from .request import PRESET
+from .request import PRESET, asked
 
 if TYPE_CHECKING:
     from ..jobs.batch import Batch
     from ..jobs.painting import Outcome
 
 __all__ = ["batch"]
+
+_FIRST, _OUTPUT = Heading.FIRST, Heading.OUTPUT
 
 
 @takes_options(without=("snapshots", "seamless"))
@@ -36,45 +38,21 @@ def batch(
     ],
     style: Annotated[
         list[str],
-        typer.Option(
-            help="A painting or style file, a folder or pattern of them; repeatable.",
-            metavar="STYLE",
-            rich_help_panel=Heading.FIRST,
+        asked(
+            _FIRST, "A painting or style file, a folder or pattern of them; repeatable.", "STYLE"
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The folder to paint into, made if need be.",
-            metavar="FOLDER",
-            rich_help_panel=Heading.FIRST,
-        ),
+        asked(_FIRST, "The folder to paint into, made if need be.", "FOLDER", "--output", "-o"),
     ],
-    suffix: Annotated[
-        str,
-        typer.Option(
-            help="Suffix of the paintings.", metavar="SUFFIX", rich_help_panel=Heading.OUTPUT
-        ),
-    ] = ".png",
+    suffix: Annotated[str, asked(_OUTPUT, "Suffix of the paintings.", "SUFFIX")] = ".png",
     jobs: Annotated[
-        int,
-        typer.Option(
-            help="Processes, among which --threads are divided.",
-            metavar="N",
-            min=1,
-            rich_help_panel=Heading.MEMORY,
-        ),
+        int, asked(Heading.MEMORY, "Processes, among which --threads are divided.", "N", min=1)
     ] = 1,
     preset: Annotated[str | None, PRESET] = None,
     as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Print one JSON object a picture on stdout.",
-            rich_help_panel=Heading.OUTPUT,
-        ),
+        bool, asked(_OUTPUT, "Print one JSON object a picture on stdout.", None, "--json")
     ] = False,
     *,
     given: dict[str, Any],

@@ -81,6 +81,8 @@ def traced(path: Path, before: Sequence[Progress]) -> Iterator[Listener]:
 
 
 def losses_as_json(losses: Losses) -> dict[str, Any]:
+    """The weighted losses by their names, as every command's JSON has them."""
+
     def named(by_layer: Mapping[int, float]) -> dict[str, float]:
         return {str(tap): value for tap, value in by_layer.items()}
 

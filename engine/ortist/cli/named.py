@@ -50,7 +50,7 @@ class Named:
         return self
 
     def filled(self, settings: Settings) -> Named:
-        """With the recorded files, verified, for what was not named; new styles, no old masks."""
+        """What was named, else the recorded files, verified; with new styles no old masks."""
         roles = _ROLES[self.command]
         content, styles, masks = self.content, self.styles, self.masks
         if content is None and "content" in roles:

@@ -21,7 +21,7 @@ from .follow import Listener, every, follow, traced
 from .headings import HeadedCommand
 from .named import Named, note, recorded_settings
 from .places import Places, check_request
-from .request import Request
+from .request import Request, asked
 from .writing import write_result
 
 if TYPE_CHECKING:
@@ -39,13 +39,12 @@ _Styles = Annotated[
 ]
 _Masks = Annotated[
     list[str] | None,  # of pairs, by TransferCommand
-    typer.Option(
+    asked(
+        Heading.FIRST,
+        "Two pictures, white where the content takes the style and where the style is taken from "
+        "(a - for all of the style). Give it several times, for one style, or once for each style.",
+        "CONTENT_MASK STYLE_MASK",
         "--mask",
-        metavar="CONTENT_MASK STYLE_MASK",
-        help="Two pictures, white where the content takes the style and where the style is taken "
-        "from (a - for all of the style). Give it several times, for one style, or once for each "
-        "style.",
-        rich_help_panel=Heading.FIRST,
     ),
 ]
 _PLAN = {"size", "smallest_size", "iterations", "time_limit", "seamless", "optimizer"}

@@ -37,7 +37,7 @@ class Places:
 
     @classmethod
     def of(cls, request: Request, snapshots: Sequence[int]) -> Places:
-        """With output out.png, the snapshot of iteration 100 goes to out-0100.png."""
+        """The places of a request: beside out.png, iteration 100's picture goes to out-0100.png."""
         out = request.output
         if out is None:
             return cls(request)

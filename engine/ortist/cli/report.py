@@ -22,6 +22,7 @@ from ..options.declaring import declaration
 from ..options.fields import Options
 from ..run.result import Result
 from ..run.state import Progress
+from .sheet import DECADES, TERMS, by_term
 
 __all__ = ["html_report"]
 
@@ -29,8 +30,6 @@ _LONGEST = 1024
 """Pictures are reduced to this many pixels on the longer side."""
 _WIDTH, _HEIGHT, _MARGIN = 640, 260, 52
 """Width, height and margin of a drawing of curves, in its own units."""
-_DECADES = 5
-"""Curves are logarithmic; what is more than this many decades below the highest loss is cut off."""
 _COLORS = ("#1b5ea8", "#c84c18", "#208044", "#804098", "#5a5a5a", "#b08000", "#008c96", "#c03070")
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
@@ -67,7 +66,7 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
         ("provider", result.provider),
         ("model", f"{result.model.name}, sha256 {result.model.sha256}"),
         ("ortist", __version__),
-        *((f"final loss, {name}", f"{value:.6g}") for name, value in _terms(result).items()),
+        *((f"final loss, {name}", f"{getattr(result.final, name):.6g}") for name in TERMS),
     ]
     parts = [
         "<!doctype html>",
@@ -79,7 +78,7 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
         _figure("the picture", result.image, "result"),
         f"<h2>Pictures</h2><div>{''.join(figures)}</div>",
         "<h2>Losses by term, weighted</h2>",
-        _curves(_by_term(result.steps)),
+        _curves(by_term(result.history)),
         "<h2>Style loss by layer, weighted</h2>" + _curves(style) if style else "",
         "<h2>Content loss by layer, weighted</h2>" + _curves(content) if content else "",
         f"<h2>The run</h2><table>{_rows(facts)}</table>",
@@ -104,24 +103,6 @@ def _figure(caption: str, image: Image.Image, kind: str = "") -> str:
     )
 
 
-def _terms(result: Result) -> dict[str, float]:
-    """The weighted losses of the result by their names."""
-    final = result.final
-    return {
-        "total": final.total,
-        "content": final.content,
-        "style": final.style,
-        "tv": final.tv,
-    }
-
-
-def _by_term(steps: Sequence[Progress]) -> dict[str, list[float]]:
-    """The curves by the names of the losses, step by step; those all 0 are left out."""
-    names = ("total", "content", "style", "tv")
-    series = {name: [float(getattr(step.losses, name)) for step in steps] for name in names}
-    return {name: values for name, values in series.items() if any(values)}
-
-
 def _by_layer(history: Sequence[Mapping[int, float]]) -> dict[str, list[float]]:
     """The curves by the layers' names, step by step, of losses by layer."""
     return {f"layer {tap}": [losses[tap] for losses in history] for tap in history[0]}
@@ -131,7 +112,7 @@ def _curves(series: Mapping[str, Sequence[float]]) -> str:
     """An inline SVG of curves over the iterations, on a logarithmic scale, with a legend."""
     positive = [value for line in series.values() for value in line if value > 0] or [1.0]
     top = math.ceil(math.log10(max(positive)) + 1e-9)
-    bottom = max(math.floor(math.log10(min(positive))), top - _DECADES)
+    bottom = max(math.floor(math.log10(min(positive))), top - DECADES)
     last = max(1, *(len(line) - 1 for line in series.values())) if series else 1
     right = _WIDTH - 2 * _MARGIN
 

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..options.declaring import Heading
 from ..options.presets import PRESETS
 
-__all__ = ["PRESET", "Request"]
+__all__ = ["PRESET", "Request", "asked"]
 
-PRESET = typer.Option(
-    help=f"A named set of options: {', '.join(PRESETS)}.",
-    metavar="NAME",
-    rich_help_panel=Heading.FIRST,
-)
+
+def asked(
+    heading: Heading, help: str, metavar: str | None = None, *names: str, min: int | None = None
+) -> Any:
+    """A command-line option under ``heading``; ``names`` where they are not the parameter's own."""
+    return typer.Option(*names, help=help, metavar=metavar, min=min, rich_help_panel=heading)
+
+
+PRESET = asked(Heading.FIRST, f"A named set of options: {', '.join(PRESETS)}.", "NAME")
 """``--preset``, as every command has it."""
+_FIRST, _RECIPE, _OUTPUT = Heading.FIRST, Heading.RECIPE, Heading.OUTPUT
 
 
 @dataclass(frozen=True)
@@ -30,112 +35,76 @@ class Request:
 
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The picture to write; its suffix names the format.",
-            metavar="FILE",
-            rich_help_panel=Heading.FIRST,
+        asked(
+            _FIRST, "The picture to write; its suffix names the format.", "FILE", "--output", "-o"
         ),
     ] = None
     preset: Annotated[str | None, PRESET] = None
     config: Annotated[
         Path | None,
-        typer.Option(
-            help="Options from a TOML file: over the preset's, under the command line's.",
-            metavar="FILE",
-            rich_help_panel=Heading.RECIPE,
+        asked(
+            _RECIPE,
+            "Options from a TOML file: over the preset's, under the command line's.",
+            "FILE",
         ),
     ] = None
     source: Annotated[
         Path | None,
-        typer.Option(
+        asked(
+            _RECIPE,
+            "Repeat what this picture was made with: its options and inputs, where not given.",
+            "PICTURE",
             "--from",
-            help="Repeat what this picture was made with: its options and inputs, where not given.",
-            metavar="PICTURE",
-            rich_help_panel=Heading.RECIPE,
         ),
     ] = None
     print_config: Annotated[
-        bool,
-        typer.Option(
-            "--print-config",
-            help="Print the options as a TOML file, and stop.",
-            rich_help_panel=Heading.RECIPE,
-        ),
+        bool, asked(_RECIPE, "Print the options as a TOML file, and stop.", None, "--print-config")
     ] = False
     plan: Annotated[
         bool,
-        typer.Option(
+        asked(
+            Heading.MEMORY,
+            "Print how the picture will fit into the memory (tiles, files), and stop.",
+            None,
             "--plan",
-            help="Print how the picture will fit into the memory (tiles, files), and stop.",
-            rich_help_panel=Heading.MEMORY,
         ),
     ] = False
     sheet: Annotated[
         Path | None,
-        typer.Option(
-            help="Write one picture that shows inputs, snapshots, result and loss curves.",
-            metavar="FILE",
-            rich_help_panel=Heading.OUTPUT,
+        asked(
+            _OUTPUT,
+            "Write one picture that shows inputs, snapshots, result and loss curves.",
+            "FILE",
         ),
     ] = None
     report: Annotated[
         Path | None,
-        typer.Option(
-            help="Write one HTML file with pictures, loss curves, times and settings.",
-            metavar="FILE",
-            rich_help_panel=Heading.OUTPUT,
+        asked(
+            _OUTPUT, "Write one HTML file with pictures, loss curves, times and settings.", "FILE"
         ),
     ] = None
     trace: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write one JSON object a step, as the run goes on.",
-            metavar="FILE",
-            rich_help_panel=Heading.OUTPUT,
-        ),
+        Path | None, asked(_OUTPUT, "Write one JSON object a step, as the run goes on.", "FILE")
     ] = None
     preview_every: Annotated[
-        int | None,
-        typer.Option(
-            help="Write the picture so far after every N steps.",
-            metavar="N",
-            min=1,
-            rich_help_panel=Heading.OUTPUT,
-        ),
+        int | None, asked(_OUTPUT, "Write the picture so far after every N steps.", "N", min=1)
     ] = None
     preview: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where to; without it, the output file.",
-            metavar="FILE",
-            rich_help_panel=Heading.OUTPUT,
-        ),
+        Path | None, asked(_OUTPUT, "Where to; without it, the output file.", "FILE")
     ] = None
     checkpoint: Annotated[
         Path | None,
-        typer.Option(
-            help="Keep the run's state here; the same command again goes on from it, to the same "
-            "bytes. Removed when the run is finished.",
-            metavar="FILE",
-            rich_help_panel=Heading.OUTPUT,
+        asked(
+            _OUTPUT,
+            "Keep the run's state here; the same command again goes on from it, to the same bytes. "
+            "Removed when the run is finished.",
+            "FILE",
         ),
     ] = None
     checkpoint_every: Annotated[
         int | None,
-        typer.Option(
-            help="Steps from one checkpoint to the next. Without it, 50.",
-            metavar="N",
-            min=1,
-            rich_help_panel=Heading.OUTPUT,
-        ),
+        asked(_OUTPUT, "Steps from one checkpoint to the next. Without it, 50.", "N", min=1),
     ] = None
     json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Print the result as one JSON object on stdout.",
-            rich_help_panel=Heading.OUTPUT,
-        ),
+        bool, asked(_OUTPUT, "Print the result as one JSON object on stdout.", None, "--json")
     ] = False

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..objective.targets import Losses
 from ..run.result import Result
 
-__all__ = ["contact_sheet"]
+__all__ = ["DECADES", "TERMS", "by_term", "contact_sheet"]
 
 _CELL = 256
 """The height of a picture on the sheet."""
@@ -23,7 +23,9 @@ _CAPTION = 26
 _CURVES_HEIGHT = 300
 _INK, _PAPER, _GRID = (34, 34, 34), (250, 250, 248), (222, 222, 218)
 _COLORS = ((27, 94, 168), (200, 76, 24), (32, 130, 68), (128, 64, 152), (90, 90, 90))
-_DECADES = 5
+TERMS = ("total", "content", "style", "tv")
+"""The names of the losses that are shown."""
+DECADES = 5
 """Curves are logarithmic; what is more than this many decades below the highest loss is cut off."""
 
 
@@ -75,14 +77,9 @@ def _rows(cells: Sequence[tuple[str, Image.Image]]) -> list[list[tuple[str, Imag
     return rows
 
 
-def _series(history: Sequence[Losses]) -> dict[str, list[float]]:
+def by_term(history: Sequence[Losses]) -> dict[str, list[float]]:
     """The curves by their names: the weighted losses, step by step; those all 0 are left out."""
-    series = {
-        "total": [losses.total for losses in history],
-        "content": [losses.content for losses in history],
-        "style": [losses.style for losses in history],
-        "tv": [losses.tv for losses in history],
-    }
+    series = {name: [float(getattr(losses, name)) for losses in history] for name in TERMS}
     return {name: values for name, values in series.items() if any(values)}
 
 
@@ -96,10 +93,10 @@ def _curves(result: Result, size: tuple[int, int]) -> Image.Image:
     image = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(13 * scale)
-    series = _series(result.history)
+    series = by_term(result.history)
     values = [v for line in series.values() for v in line if v > 0] or [1.0]
     top = math.ceil(math.log10(max(values)) + 1e-9)
-    bottom = max(math.floor(math.log10(min(values))), top - _DECADES)
+    bottom = max(math.floor(math.log10(min(values))), top - DECADES)
     left, right, upper, lower = 70 * scale, width - 110 * scale, 12 * scale, height - 34 * scale
     last = max(1, len(result.history) - 1)
 

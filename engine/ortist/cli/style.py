@@ -16,7 +16,7 @@ from ..options.declaring import Heading
 from ..options.fields import Options
 from .arguments import takes_options
 from .headings import HeadedCommand
-from .request import PRESET
+from .request import PRESET, asked
 
 if TYPE_CHECKING:
     from ..style.files import ExtractedStyle
@@ -40,22 +40,11 @@ def extract(
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The style file to write.",
-            metavar="FILE.ostyle",
-            rich_help_panel=Heading.FIRST,
-        ),
+        asked(Heading.FIRST, "The style file to write.", "FILE.ostyle", "--output", "-o"),
     ],
     preset: Annotated[str | None, PRESET] = None,
     config: Annotated[
-        Path | None,
-        typer.Option(
-            help="Options from a TOML file, as a run takes them.",
-            metavar="FILE",
-            rich_help_panel=Heading.RECIPE,
-        ),
+        Path | None, asked(Heading.RECIPE, "Options from a TOML file, as a run takes them.", "FILE")
     ] = None,
     *,
     given: dict[str, Any],
@@ -120,11 +109,11 @@ def _models(style: ExtractedStyle) -> list[str]:
     from ..network.bundle import installed_models, load_model
     from ..style.files import backbone_sha256
 
-    found = []
+    names = []
     for name, folder in installed_models():
         try:
             if backbone_sha256(load_model(folder)) == style.model_sha256:
-                found.append(name)
+                names.append(name)
         except (ModelError, KeyError):
             continue
-    return found
+    return names

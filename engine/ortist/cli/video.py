@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,14 +16,14 @@ from ..options.declaring import Heading
 from ..options.fields import Options
 from .arguments import takes_options
 from .named import note
-from .request import PRESET
+from .request import PRESET, asked
 
 if TYPE_CHECKING:
     from ..jobs.video import Frame
 
 __all__ = ["video"]
 
-Chroma = Literal["input", "444"]
+_FIRST, _OUTPUT = Heading.FIRST, Heading.OUTPUT
 
 
 @takes_options(without=("snapshots", "seamless"))
@@ -31,54 +31,31 @@ def video(
     source: Annotated[
         str, typer.Argument(help="A video file, or - for Y4M on stdin.", metavar="VIDEO")
     ],
-    style: Annotated[
-        str,
-        typer.Option(
-            help="The painting or style file.", metavar="STYLE", rich_help_panel=Heading.FIRST
-        ),
-    ],
+    style: Annotated[str, asked(_FIRST, "The painting or style file.", "STYLE")],
     output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The file to write, or - for Y4M on stdout.",
-            metavar="FILE",
-            rich_help_panel=Heading.FIRST,
-        ),
+        str, asked(_FIRST, "The file to write, or - for Y4M on stdout.", "FILE", "--output", "-o")
     ],
     frame_iterations: Annotated[
         int,
-        typer.Option(
-            help="Steps of a frame that follows another; --iterations is the first's.",
-            metavar="N",
-            rich_help_panel=Heading.FIRST,
-        ),
+        asked(_FIRST, "Steps of a frame that follows another; --iterations is the first's.", "N"),
     ] = 20,
     blend: Annotated[
         float,
-        typer.Option(
-            help="How much of the last painting is kept where the film stands still.",
-            metavar="X",
-            rich_help_panel=Heading.PICTURE,
+        asked(
+            Heading.PICTURE,
+            "How much of the last painting is kept where the film stands still.",
+            "X",
         ),
     ] = 0.5,
     chroma: Annotated[
         str,
-        typer.Option(
-            help="Chroma of the Y4M that is written: as in the input, or 4:4:4.",
-            metavar="input|444",
-            rich_help_panel=Heading.OUTPUT,
+        asked(
+            _OUTPUT, "Chroma of the Y4M that is written: as in the input, or 4:4:4.", "input|444"
         ),
     ] = "input",
     preset: Annotated[str | None, PRESET] = None,
     as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Print the result as one JSON object on stdout.",
-            rich_help_panel=Heading.OUTPUT,
-        ),
+        bool, asked(_OUTPUT, "Print the result as one JSON object on stdout.", None, "--json")
     ] = False,
     *,
     given: dict[str, Any],
@@ -110,7 +87,7 @@ def video(
                 options,
                 frame_iterations=frame_iterations,
                 blend=blend,
-                chroma=_chroma(chroma),
+                chroma=cast(Any, chroma),
                 on_frame=show,
             )
         except (InputError, KeyboardInterrupt) as error:
@@ -126,14 +103,6 @@ def video(
         raise typer.Exit(130)
     if stopped is not None:
         raise stopped
-
-
-def _chroma(word: str) -> Chroma:
-    for known in get_args(Chroma):
-        if word == known:
-            found: Chroma = known
-            return found
-    raise OptionError(f"there is no chroma {word!r}; choose input or 444.")
 
 
 def _reader(stack: contextlib.ExitStack, source: str) -> IO[bytes]:

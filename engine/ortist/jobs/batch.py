@@ -113,7 +113,7 @@ def plan_batch(
     well before anything is painted: raises OptionError where two pictures would have one name or
     an output would replace an input, PictureError or StyleFileError for a style that cannot be
     used, and as ``find_pictures``, ``find_model`` and ``Styles`` do. A content that cannot be read
-    is found by its worker.
+    is noticed by its worker.
     """
     if options.snapshots:
         raise OptionError("a batch keeps no snapshots; leave them out.")
@@ -123,15 +123,15 @@ def plan_batch(
         )
     picture_format(Path(f"x{suffix}"))
     folder = os.path.abspath(output)
-    found = find_pictures(contents, folder)
-    painted = find_pictures(styles, folder, also=(SUFFIX,))
+    photos = find_pictures(contents, folder)
+    paintings = find_pictures(styles, folder, also=(SUFFIX,))
     model = find_model(options.model)
-    for style in painted:
+    for style in paintings:
         read = load_style(style.path, options.max_pixels)
         if isinstance(read, ExtractedStyle):
             read.check(model)
         Styles([read], options)
-    hashes = {style.path: file_sha256(style.path) for style in painted}
+    hashes = {style.path: file_sha256(style.path) for style in paintings}
     starts: list[Found] = []
     init_sha256 = ""
     if load_init(options)[1] is not None:
@@ -140,8 +140,8 @@ def plan_batch(
         init_sha256 = file_sha256(init)
         options = dataclasses.replace(options, init=init)
     tasks = []
-    for style in painted:
-        for content in found:
+    for style in paintings:
+        for content in photos:
             place = f"{os.path.splitext(content.place)[0]}-{Path(style.path).stem}{suffix}"
             path = os.path.join(folder, place)
             tasks.append(
@@ -156,13 +156,13 @@ def plan_batch(
                     init_sha256,
                 )
             )
-    _check_outputs(tasks, [*found, *painted, *starts])
+    _check_outputs(tasks, [*photos, *paintings, *starts])
     return Batch(folder, tuple(tasks))
 
 
 def _check_outputs(tasks: Sequence[Task], inputs: Iterable[Found]) -> None:
     taken: dict[str, Task] = {}
-    read = {os.path.realpath(found.path) for found in inputs}
+    read = {os.path.realpath(picture.path) for picture in inputs}
     for task in tasks:
         other = taken.setdefault(task.output, task)
         if other is not task:

@@ -1,7 +1,5 @@
 """Video: frame after frame, each painted from the one before, so that it flickers little.
 
-(The module is not called video, which is the name of the function in the package.)
-
 The first frame is painted as any picture is. Each next one starts from the last painting plus what
 changed in the film between the two frames: where nothing moved, from the very pixels that were
 there, and where something did, from something near. So a few steps at full size suffice, and what
@@ -100,7 +98,7 @@ class Painter:
         self._painted: Array | None = None
 
     def __call__(self, frame: NDArray[np.uint8]) -> Frame:
-        """``frame`` is uint8 [H, W, 3]. Raises as ``Engine.iterate``."""
+        """The next frame, painted from uint8 [H, W, 3]; raises as ``Engine.iterate`` does."""
         began = time.perf_counter()
         height, width = frame.shape[:2]
         size = frame_size(width, height, self._options)
@@ -184,7 +182,7 @@ def video(
     painter = Painter(style, options, frame_iterations, blend)
     width, height = frame_size(header.width, header.height, options)
     space = "444" if chroma == "444" or header.space == "mono" else header.space
-    painted = header.scaled(width, height, space)
+    painted = dataclasses.replace(header, width=width, height=height, space=space)
     count = 0
     while True:
         try:

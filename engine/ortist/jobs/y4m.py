@@ -11,7 +11,7 @@ colours.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO
 
@@ -50,10 +50,6 @@ class Header:
     aspect: str = "0:0"
     space: str = "420jpeg"
     full_range: bool = False
-
-    def scaled(self, width: int, height: int, space: str) -> Header:
-        """The header of the video at another size, in pixels, and in another colour space."""
-        return replace(self, width=width, height=height, space=space)
 
     @property
     def planes(self) -> list[tuple[int, int]]:

@@ -196,14 +196,14 @@ def find_model(name: str | None = None) -> Model:
     None means SqueezeNet 1.1 with ImageNet's weights where it was exported, else the shipped
     stand-in. Raises ModelError.
     """
-    found = dict(installed_models())
+    installed = dict(installed_models())
     if name is None:
         name = default_model_name()
-    if name in found:
-        return load_model(found[name])
+    if name in installed:
+        return load_model(installed[name])
     if os.path.isfile(os.path.join(name, MANIFEST)):
         return load_model(Path(name))
-    known = ", ".join(found) or "none"
+    known = ", ".join(installed) or "none"
     raise ModelError(
         f"there is no model {name!r}; there are {known}. ortist export {CS231N_MODEL} makes the "
         "ImageNet one; a folder with a manifest.json can be named by its path."
@@ -232,44 +232,20 @@ def load_model(folder: Path) -> Model:
 
 
 def _parse(folder: Path, raw: Any) -> Model:
+    """The model of a manifest; raises what ``load_model`` catches for one that is none of ours."""
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        found = raw.get("format") if isinstance(raw, dict) else None
-        raise ValueError(f"format {found!r}, and this Ortist reads format {FORMAT}")
-    recipe = raw["recipe"]
+        given = raw.get("format") if isinstance(raw, dict) else None
+        raise ValueError(f"format {given!r}, and this Ortist reads format {FORMAT}")
     mean, std = ([float(value) for value in raw["normalization"][key]] for key in ("mean", "std"))
-    numbers = [*mean, *std, *map(float, recipe["style_shares"].values())]
-    numbers += [float(recipe[key]) for key in ("content_share", "tv_share", "learning_rate")]
-    # Older models have none of these.
-    jitter, final_share = int(recipe.get("jitter", 4)), float(recipe.get("final_share", 0))
-    final_rate = float(recipe.get("final_rate", 1))
-    numbers += [final_share, final_rate]
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
         raise ValueError("normalization needs three means and three positive deviations")
-    if not all(math.isfinite(number) for number in numbers) or min(numbers[6:]) < 0:
-        raise ValueError("a number in it is not finite or is negative")
-    if not 1 <= jitter <= 16 or final_share > 1:
-        raise ValueError("its recipe's jitter is not 1 to 16, or its final share more than 1")
-    taps = tuple(
-        Tap(
-            int(tap["index"]),
-            str(tap["name"]),
-            int(tap["channels"]),
-            int(tap["stride"]),
-            int(tap["receptive_field"]),
-            int(tap["receptive_start"]),
-            tuple((int(k), int(s), int(p), bool(c)) for k, s, p, c in tap["path"]),
-        )
-        for tap in raw["taps"]
-    )
+    if not all(math.isfinite(number) for number in (*mean, *std)):
+        raise ValueError("a number in it is not finite")
+    recipe, taps = _parse_recipe(raw["recipe"]), tuple(_parse_tap(tap) for tap in raw["taps"])
     hashes = {str(file): str(entry["sha256"]) for file, entry in raw["files"].items()}
     indices = {tap.index for tap in taps}
-    asked = {*map(int, recipe["style_shares"]), *map(int, recipe["content_layers"])}
-    if len(indices) != len(taps) or not asked <= indices:
+    if len(indices) != len(taps) or not {*recipe.style_shares, *recipe.content_layers} <= indices:
         raise ValueError("its recipe asks for layers that are not tapped, or one is tapped twice")
-    if not all(kernel >= 1 and stride >= 1 for t in taps for kernel, stride, *_ in t.path):
-        raise ValueError("a window of a tap is none")
-    if not all(t.stride >= 1 and -t.receptive_field < t.receptive_start <= 0 for t in taps):
-        raise ValueError("the stride or the receptive field of a tap is none")
     if not 1 <= int(raw["smallest_side"]) <= 1024:
         raise ValueError(f"smallest_side {raw['smallest_side']!r}")
     pooling = raw.get("pooling", "max")  # which all models had before there was a choice
@@ -285,27 +261,55 @@ def _parse(folder: Path, raw: Any) -> Model:
         raise ValueError("it names no taps or files elsewhere")
     return Model(
         folder=folder,
-        name=str(raw["name"]),
-        backbone=str(raw["backbone"]),
+        name=raw["name"],
+        backbone=raw["backbone"],
         taps=taps,
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
         smallest_side=int(raw["smallest_side"]),
-        recipe=Recipe(
-            content_layers=tuple(int(layer) for layer in recipe["content_layers"]),
-            content_share=float(recipe["content_share"]),
-            style_shares={int(k): float(v) for k, v in recipe["style_shares"].items()},
-            tv_share=float(recipe["tv_share"]),
-            learning_rate=float(recipe["learning_rate"]),
-            jitter=jitter,
-            final_share=final_share,
-            final_rate=final_rate,
-        ),
-        layers=tuple(str(layer) for layer in raw["layers"]),
+        recipe=recipe,
+        layers=tuple(raw["layers"]),
         hashes=hashes,
-        source=str(raw["weights"]["source"]),
-        license=str(raw["weights"]["license"]),
+        source=raw["weights"]["source"],
+        license=raw["weights"]["license"],
         pooling=pooling,
         program=program,
         backbone_sha256=str(raw["backbone_sha256"]),
     )
+
+
+def _parse_recipe(raw: Any) -> Recipe:
+    recipe = Recipe(
+        content_layers=tuple(int(layer) for layer in raw["content_layers"]),
+        content_share=float(raw["content_share"]),
+        style_shares={int(k): float(v) for k, v in raw["style_shares"].items()},
+        tv_share=float(raw["tv_share"]),
+        learning_rate=float(raw["learning_rate"]),
+        # Older models have none of these.
+        jitter=int(raw.get("jitter", 4)),
+        final_share=float(raw.get("final_share", 0)),
+        final_rate=float(raw.get("final_rate", 1)),
+    )
+    numbers = [value for value in vars(recipe).values() if isinstance(value, float)]
+    if not all(0 <= number < math.inf for number in (*numbers, *recipe.style_shares.values())):
+        raise ValueError("a number in it is not finite or is negative")
+    if not 1 <= recipe.jitter <= 16 or recipe.final_share > 1:
+        raise ValueError("its recipe's jitter is not 1 to 16, or its final share more than 1")
+    return recipe
+
+
+def _parse_tap(raw: Any) -> Tap:
+    tap = Tap(
+        int(raw["index"]),
+        str(raw["name"]),
+        int(raw["channels"]),
+        int(raw["stride"]),
+        int(raw["receptive_field"]),
+        int(raw["receptive_start"]),
+        tuple((int(k), int(s), int(p), bool(c)) for k, s, p, c in raw["path"]),
+    )
+    if not all(kernel >= 1 and stride >= 1 for kernel, stride, *_ in tap.path):
+        raise ValueError("a window of a tap is none")
+    if tap.stride < 1 or not -tap.receptive_field < tap.receptive_start <= 0:
+        raise ValueError("the stride or the receptive field of a tap is none")
+    return tap

@@ -32,7 +32,6 @@ __all__ = [
     "open_session",
     "pinned_cpu",
     "private_arena",
-    "shrink_options",
 ]
 
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
@@ -160,15 +159,12 @@ def open_session(
     provider: Provider = "auto",
     threads: int | None = None,
     profile: str | None = None,
-    spinning: bool = True,
     switches: Mapping[str, bool] | None = None,
 ) -> onnxruntime.InferenceSession:
     """A session of ``model`` on ``provider`` with ``threads`` CPU threads (None: all it may use).
 
-    Between runs its threads spin for a while, so that the next one starts at once; without
-    ``spinning`` they leave the CPUs to others. ``switches`` are the truth values that the model
-    leaves open. With ``profile`` the time of every op is recorded to
-    a file whose name begins with it.
+    ``switches`` are the truth values that the model leaves open. With ``profile`` the time of every
+    op is recorded to a file whose name begins with it.
 
     Raises ProviderError where a provider that was named cannot be had, OptionError for more threads
     than there are, and ModelError for what ONNX Runtime cannot load. ``auto`` tries CUDA, then the
@@ -184,12 +180,11 @@ def open_session(
     # A plan of all buffers at once: 715 instead of 402 MiB at 512 px, and no faster.
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.use_env_allocators", "1")
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     # External data would escape the manifest's hashes: it is looked for where none is.
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", os.devnull
     )
-    if switches:
+    if switches:  # the options do not keep the values, which must be there to the end
         values = [runtime.OrtValue.ortvalue_from_numpy(np.array(on)) for on in switches.values()]
         options.add_external_initializers(list(switches), values)
     usable = [name for name in _PROVIDERS.values() if name in runtime.get_available_providers()]
@@ -222,10 +217,3 @@ def open_session(
 def has_gpu() -> bool:
     """Whether this onnxruntime is one that could use a GPU, be there one or not."""
     return _PROVIDERS["cuda"] in load_onnxruntime().get_available_providers()
-
-
-def shrink_options() -> onnxruntime.RunOptions:
-    """For runs few and far between: unused memory of the pool is freed at the end of the run."""
-    options = load_onnxruntime().RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return options

@@ -51,7 +51,7 @@ class Options:
 
     Weights that are given multiply the losses of the CS231n assignment (objective graph), as in the
     paper. Weights left out are balanced: each term gets a share of the loss that does not depend on
-    the pictures or on the model's scale (balance.py).
+    the pictures or on the model's scale (objective/weights.py).
 
     Raises OptionError, which names the value and what would do, for a value out of range.
     """

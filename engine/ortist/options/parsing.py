@@ -26,7 +26,7 @@ __all__ = [
 Layer = int | str
 """A tap: torchvision's index into ``features`` or its name (``fire2``)."""
 LayerWeights = tuple[tuple[Layer, float | None], ...]
-"""(layer, weight) pairs; None stands for a balanced weight (balance.py)."""
+"""(layer, weight) pairs; None stands for a balanced weight (objective/weights.py)."""
 LARGEST = 2**63 - 1
 """The largest whole number of TOML."""
 HEAVIEST = 10**12

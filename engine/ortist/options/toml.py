@@ -42,7 +42,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
             data = stream.read(_SIZE_LIMIT + 1)
         if len(data) > _SIZE_LIMIT:
             raise ValueError(f"it is larger than {_SIZE_LIMIT} bytes")
-        found = tomllib.loads(data.decode())
+        given = tomllib.loads(data.decode())
     except OSError as error:
         raise OptionError(f"cannot read the configuration {file!r} ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:  # TOML's own errors and UTF-8's
@@ -51,7 +51,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"the configuration {file!r} is no TOML ({reason}); mend it or leave --config out."
         ) from error
     checked = {}
-    for name, value in found.items():
+    for name, value in given.items():
         try:
             checked[name] = Options.check(name, value)
         except OptionError as error:

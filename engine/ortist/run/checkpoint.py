@@ -154,7 +154,7 @@ def _compare(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> N
 
 
 def _arrays(listed: list[Any], stream: BinaryIO, place: Arrays) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for name, dtype, shape in listed:
         kind = np.dtype(dtype)
         if kind.kind not in "fu" or not all(isinstance(side, int) for side in shape):
@@ -162,17 +162,17 @@ def _arrays(listed: list[Any], stream: BinaryIO, place: Arrays) -> dict[str, Any
         large = place.on_disk and len(shape) >= 3
         if large and name.startswith("snapshot "):  # [H, W, 3]
             planes = place.zeros((1, shape[2], *shape[:2]), kind)
-            found[name] = Rows(planes)
-            for rows in pixel_row_slices(found[name]):
+            arrays[name] = Rows(planes)
+            for rows in pixel_row_slices(arrays[name]):
                 part = _next(stream, kind, (rows.stop - rows.start, *shape[1:]))
                 planes[(..., rows, slice(None))] = part.transpose(2, 0, 1)
         elif large:
-            found[name] = place.filled(tuple(shape), functools.partial(_next, stream, kind))
+            arrays[name] = place.filled(tuple(shape), functools.partial(_next, stream, kind))
         else:
-            found[name] = _next(stream, kind, tuple(shape))
+            arrays[name] = _next(stream, kind, tuple(shape))
     if stream.read(1):
         raise ValueError("more")
-    return found
+    return arrays
 
 
 def _next(stream: BinaryIO, kind: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -190,7 +190,7 @@ def _take_apart(saved: Saved) -> tuple[dict[str, Any], dict[str, Any]]:
     values: dict[str, Any] = {
         "iteration": state.iteration,
         "iterations": steps[-1].iterations,
-        "stage": state.stage,
+        "stage": state.scale,
         "began": state.began,
         "converged": state.converged,
         "hurried": state.hurried,
@@ -241,7 +241,7 @@ def _put_together(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Saved
     losses = steps[-1].losses
     state = State(
         iteration=values["iteration"],
-        stage=values["stage"],
+        scale=values["stage"],
         began=values["began"],
         point=Point(arrays["values"], losses.total, arrays["gradient"], losses),
         optimizer=optimizer,
@@ -257,21 +257,21 @@ def _put_together(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Saved
 
 def _flat(losses: Losses) -> dict[str, float]:
     """One number a term, and one a layer."""
-    found: dict[str, float] = {}
+    flat: dict[str, float] = {}
     for name, value in vars(losses).items():
         if isinstance(value, Mapping):
-            found |= {f"{name}:{tap}": number for tap, number in value.items()}
+            flat |= {f"{name}:{tap}": number for tap, number in value.items()}
         else:
-            found[name] = value
-    return found
+            flat[name] = value
+    return flat
 
 
 def _losses(flat: Mapping[str, float]) -> Losses:
-    found: dict[str, Any] = {"content_by_layer": {}, "style_by_layer": {}}
+    terms: dict[str, Any] = {"content_by_layer": {}, "style_by_layer": {}}
     for name, number in flat.items():
         term, _, tap = name.partition(":")
         if tap:
-            found[term][int(tap)] = number
+            terms[term][int(tap)] = number
         else:
-            found[term] = number
-    return Losses(**found)
+            terms[term] = number
+    return Losses(**terms)

@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ..arrays import Array
 from ..errors import OptionError
 from ..options.fields import Options
 from ..pictures.raster import Raster
 from ..style.files import ExtractedStyle, FileTap, Painted, Style, backbone_sha256, load_style
 from ..style.moments import pack
 from ..style.styles import Styles, as_list
+from .scales import plan_scales
 from .setup import Objectives
-from .stages import plan_stages
 
 __all__ = ["take_style"]
 
@@ -45,49 +44,34 @@ def take_style(
                 f"the style image has {source.size[0]} x {source.size[1]} pixels; {model.name} "
                 f"needs {model.smallest_side} each way, so give a larger one."
             )
-    with objectives.turns:
-        by_side = _statistics(objectives, styles, sources, options)
     largest = max(_largest(source) for source in sources)
+    taps = [tap.index for tap in model.taps]
+    by_side = {}
+    with objectives.turns:
+        _, observer = objectives.opened(options)
+        for scale in plan_scales(options):
+            side = min(styles.wanted(scale.side, model.smallest_side), largest)
+            if side not in by_side:
+                parts = [styles.colors(scale.side, model.smallest_side)]
+                by_tap = styles.statistics(observer, taps, scale.side)
+                parts += [by_tap[tap][0] for tap in taps]
+                by_side[side] = np.concatenate([pack(part) for part in parts])
     return ExtractedStyle(
         model_name=model.name,
         model_sha256=backbone_sha256(model),
         taps=tuple(FileTap(tap.index, tap.name, tap.channels) for tap in model.taps),
         sides=tuple(sorted(by_side)),
-        whole=max(by_side) == largest and all(_is_whole(source) for source in sources),
+        whole=max(by_side) == largest
+        and all(not isinstance(s, ExtractedStyle) or s.whole for s in sources),
         paintings=tuple(painting for source in sources for painting in _painted(source)),
         values=np.stack([by_side[side] for side in sorted(by_side)]),
         thumbnail=_thumbnail([source.image for source in sources]),
     )
 
 
-def _statistics(
-    objectives: Objectives,
-    styles: Styles,
-    sources: Sequence[Raster | ExtractedStyle],
-    options: Options,
-) -> dict[int, Array]:
-    """What a style file holds for each size, packed, by the size's shorter side in pixels."""
-    model = objectives.model
-    observer = objectives.opened(options).styles
-    taps = [tap.index for tap in model.taps]
-    largest = max(_largest(source) for source in sources)
-    by_side = {}
-    for scale in plan_stages(options):
-        side = min(styles.wanted(scale.side, model.smallest_side), largest)
-        if side not in by_side:
-            found = styles.statistics(observer, taps, scale.side)
-            colors = styles.colors(scale.side, model.smallest_side)
-            by_side[side] = np.concatenate([pack(colors), *(pack(found[tap][0]) for tap in taps)])
-    return by_side
-
-
 def _largest(source: Raster | ExtractedStyle) -> int:
     """The shorter side from which on the style stays what it is."""
     return source.sides[-1] if isinstance(source, ExtractedStyle) else min(source.size)
-
-
-def _is_whole(source: Raster | ExtractedStyle) -> bool:
-    return source.whole if isinstance(source, ExtractedStyle) else True
 
 
 def _painted(source: Raster | ExtractedStyle) -> tuple[Painted, ...]:

@@ -16,16 +16,16 @@ __all__ = ["pixels_sha256"]
 
 
 def pixels_sha256(picture: Raster | ExtractedStyle | Image.Image) -> str:
-    """The SHA-256 of its pixels, size and type; of a style file, of its contents."""
+    """The SHA-256 of a picture's pixels, size and type, or of a style file's contents."""
     if isinstance(picture, ExtractedStyle):
         return picture.sha256
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     levels: tuple[Any, ...] = (np.asarray(picture),) if isinstance(picture, Image.Image) else ()
     if isinstance(picture, Raster):
         levels = (picture.pixels, picture.alpha)
     for array in (part for part in levels if part is not None):
         shape = array.shape[:2] if array is levels[-1] and len(levels) == 2 else array.shape
-        found.update(f"{array.dtype} {shape} ".encode())
+        digest.update(f"{array.dtype} {shape} ".encode())
         for part in chunks(array):
-            found.update(part)
-    return found.hexdigest()
+            digest.update(part)
+    return digest.hexdigest()

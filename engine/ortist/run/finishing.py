@@ -55,13 +55,10 @@ class Finisher:
         def planes(values: Array, *others: Array) -> Array:
             """A part [1, C, h, w] of the painting, from the same parts of what it is made of."""
             pixels = [part[0].transpose(1, 2, 0) for part in others]
-            found = self._displayed(
-                values,
-                None if content is None else pixels[0],
-                None if alpha is None else pixels[-1],
-                stretched,
-            )
-            return found.transpose(2, 0, 1)[None]
+            own = None if content is None else pixels[0]
+            own_alpha = None if alpha is None else pixels[-1]
+            displayed = self._displayed(values, own, own_alpha, stretched)
+            return displayed.transpose(2, 0, 1)[None]
 
         others = [part.planes for part in (content, alpha) if part is not None]
         return Painting(Rows(Derived(planes, picture, *others)), alpha)
@@ -74,13 +71,13 @@ class Finisher:
         stretched: tuple[np.float32, np.float32] | None,
     ) -> Array:
         """The picture, or some rows of it, [h, w, 3] in [0, 1], with the content's colours."""
-        found = denormalize(values, self._model, stretched)
+        pixels = denormalize(values, self._model, stretched)
         if content is not None:
             by_luminance = self._options.colors == "content-luminance"
-            found = (luminance_of if by_luminance else match_histogram)(found, content)
+            pixels = (luminance_of if by_luminance else match_histogram)(pixels, content)
         if alpha is not None:  # over white, nothing is darker than the white behind lets it be
-            found = np.maximum(found, 1 - alpha.reshape(*found.shape[:2], 1))
-        return found
+            pixels = np.maximum(pixels, 1 - alpha.reshape(*pixels.shape[:2], 1))
+        return pixels
 
     def _extremes(self, picture: Field) -> tuple[np.float32, np.float32]:
         """The darkest and the brightest value of the picture."""

@@ -14,8 +14,8 @@ import PIL
 from .._version import __version__
 from ..network.sessions import available_cpus, load_onnxruntime
 from ..options.fields import Options
+from .scales import Scale
 from .scene import Scene
-from .stages import Stage
 
 __all__ = ["identity_of"]
 
@@ -26,7 +26,7 @@ _ELSEWHERE = {
 """Options that a checkpoint may differ in, or that it names by what they came to."""
 
 
-def identity_of(scene: Scene, options: Options, scales: Sequence[Stage]) -> dict[str, Any]:
+def identity_of(scene: Scene, options: Options, scales: Sequence[Scale]) -> dict[str, Any]:
     """Options, pictures, model and versions, as JSON can hold them."""
     values = dataclasses.asdict(options)
     model = dataclasses.replace(scene.model, folder=Path())

@@ -33,6 +33,7 @@ class LbfgsState(NamedTuple):
 
 
 def lbfgs_init() -> LbfgsState:
+    """The state before the first step."""
     return LbfgsState()
 
 

@@ -24,9 +24,9 @@ from .checkpoint import Saved, read_checkpoint, write_checkpoint
 from .finishing import Finisher
 from .identity import identity_of
 from .result import Result
+from .scales import plan_scales
 from .scene import Scene
 from .schedule import Schedule
-from .stages import plan_stages
 from .starts import start_values
 from .state import Progress, State, picture_of
 from .stepping import Stepper, diverged
@@ -76,6 +76,7 @@ class Run(Iterator[Progress]):
 
     @property
     def model(self) -> Model:
+        """The model that looks at the pictures."""
         return self._scene.model
 
     @property
@@ -126,7 +127,7 @@ class Run(Iterator[Progress]):
         except DivergedError:
             self._diverged = True
             raise
-        entered = before is not None and scale > before.stage
+        entered = before is not None and scale > before.scale
         self._schedule.took(scale, time.perf_counter() - began, entered)
         return self._advance(view, state)
 
@@ -138,7 +139,7 @@ class Run(Iterator[Progress]):
         else:
             hurried = before.hurried or scale != self._schedule.wanted(before)
             begin = dataclasses.replace(before, hurried=hurried)
-            if scale > before.stage:
+            if scale > before.scale:
                 view = self._scene.at(self._schedule.scales[scale].side)
                 begin = self._stepper.enlarged(view, begin, scale)
             state = self._stepper.step(view, begin)
@@ -152,7 +153,7 @@ class Run(Iterator[Progress]):
         progress = Progress(
             state.iteration,
             self.options.iterations,
-            self._schedule.scales[state.stage].side,
+            self._schedule.scales[state.scale].side,
             state.point.detail,
             time.perf_counter() - self._began,
         )
@@ -203,7 +204,7 @@ class Run(Iterator[Progress]):
         arrays = self._scene.arrays
         state, steps, snapshots = read_checkpoint(Path(path), self._identity, arrays)
         with self._turns:
-            view = self._scene.at(self._schedule.scales[state.stage].side)
+            view = self._scene.at(self._schedule.scales[state.scale].side)
         if state.point.values.shape[:1:-1] != view.canvas:
             raise CheckpointError(
                 f"the checkpoint {str(path)!r} is not one that this Ortist wrote (its picture has "
@@ -257,7 +258,7 @@ class Run(Iterator[Progress]):
             # The last evaluation was of a window of the last iterate, not of the picture.
             scene.objective.release()
             final = view.evaluate(picture_of(state, scene.arrays))[0]
-        if state.stage > 0:  # the start was evaluated at another scale, with other weights
+        if state.scale > 0:  # the start was evaluated at another scale, with other weights
             initial = view.evaluate(start_values(scene, view))[0]
         return initial, final
 
@@ -274,7 +275,7 @@ class Run(Iterator[Progress]):
 
 def _schedule(scene: Scene, options: Options) -> Schedule:
     """The scales that the options ask for, with the time that they give."""
-    scales, budget = plan_stages(options), None
+    scales, budget = plan_scales(options), None
     if options.time_limit is not None:
         sizes = [scene.canvas(scale.side) for scale in scales]
         pixels = [width * height for width, height in sizes]

@@ -17,7 +17,7 @@ __all__ = ["AdamState", "Point", "RunningAverage", "Values", "adam_init", "adam_
 Values = NDArray[Any]
 """float32 in the engine; tests prove the algorithms in float64.
 
-Steps are functions of NumPy arrays; what a state holds may also lie in files (stored.py), of which
+Steps are functions of NumPy arrays; what a state holds may also lie in files (arrays.py), of which
 the loop gives them a band at a time.
 """
 
@@ -40,6 +40,7 @@ class AdamState(NamedTuple):
 
 
 def adam_init(values: Array) -> AdamState:
+    """The state before the first step from ``values``."""
     return AdamState(0, np.zeros_like(values), np.zeros_like(values))
 
 
@@ -81,6 +82,7 @@ class RunningAverage(NamedTuple):
     weight: float = 0.0
 
     def including(self, values: Array) -> RunningAverage:
+        """The next average, with the iterate ``values`` in it."""
         if self.decay == 0:
             return self
         share = np.float32(1 - self.decay)

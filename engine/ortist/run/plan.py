@@ -3,9 +3,9 @@
 The least costly way that fits the budget is taken:
 
 1. the whole picture at once, its state in memory;
-2. in tiles (tiles.py), the larger the better up to 1024 pixels, its state in memory, down to tiles
-   of 256 pixels;
-3. in tiles, its state in files (stored.py).
+2. in tiles (objective/pieces.py), the larger the better up to 1024 pixels, its state in memory,
+   down to tiles of 256 pixels;
+3. in tiles, its state in files (arrays.py).
 
 What a way takes is predicted from the model's bytes per pixel (measured at export) and from the
 arrays that the loop and the objectives hold at once, counted below. A prediction is held against
@@ -33,7 +33,7 @@ from ..options.fields import STARTS, Options
 from ..options.parsing import size_in_words
 from ..pictures.raster import Header
 from ..pictures.values import size_at
-from .stages import Stage, plan_stages
+from .scales import Scale, plan_scales
 from .tuning import tuned
 from .view import KEPT_BYTES
 
@@ -68,7 +68,7 @@ class Plan:
     budget: int = 0
     disk: int = 0
     size: tuple[int, int] = (0, 0)
-    stages: tuple[Stage, ...] = ()
+    scales: tuple[Scale, ...] = ()
 
     def applied(self, options: Options) -> Options:
         """``options`` with the tiles of this plan."""
@@ -85,7 +85,7 @@ class Plan:
                 "folder": None if self.folder is None else str(self.folder),
                 "bytes": self.disk,
             },
-            "scales": [[stage.side, stage.iterations] for stage in self.stages],
+            "scales": [[scale.side, scale.iterations] for scale in self.scales],
         }
 
     def __str__(self) -> str:
@@ -95,7 +95,7 @@ class Plan:
         if self.folder is not None:
             state = f"in files of {size_in_words(self.disk)} in {str(self.folder)!r}"
         budget = f" of {size_in_words(self.budget)}" if self.budget else ""
-        scales = ", ".join(f"{stage.side} ({stage.iterations} steps)" for stage in self.stages)
+        scales = ", ".join(f"{scale.side} ({scale.iterations} steps)" for scale in self.scales)
         return (
             f"picture  {width} x {height} pixels, {whole}\n"
             f"state    {state}\n"
@@ -121,19 +121,19 @@ def plan_run(
     the disk has no room for the files.
     """
     budget = options.max_memory or int(0.9 * available_memory())
-    need = _Need(model, options, content, styles, masks, by_rows)
-    if need.canvas[0] * need.canvas[1] > options.max_pixels:
+    memory = MemoryModel(model, options, content, styles, masks, by_rows)
+    if memory.canvas[0] * memory.canvas[1] > options.max_pixels:
         raise OptionError(
-            f"the picture would have {need.canvas[0]} x {need.canvas[1]} pixels, more than the "
+            f"the picture would have {memory.canvas[0]} x {memory.canvas[1]} pixels, more than the "
             f"limit of {options.max_pixels}; give a smaller --size or raise --max-pixels."
         )
-    ways = list(_ways(options, need, files))
+    ways = list(_ways(memory, files))
     for tile, on_disk in ways:
-        peak = need.peak(tile, on_disk)
+        peak = memory.peak(tile, on_disk)
         if budget and peak > budget:
             continue
         kept = KEPT_BYTES if not budget else min(KEPT_BYTES, max(0, budget - peak) * 9 // 10)
-        kept = min(kept, need.features)
+        kept = min(kept, memory.features)
         folder = Path(options.scratch or os.curdir) if on_disk else None
         plan = Plan(
             tile=tile,
@@ -141,62 +141,57 @@ def plan_run(
             kept=0 if on_disk else kept,
             peak=peak if on_disk else peak + kept,
             budget=budget,
-            disk=need.disk if on_disk else 0,
-            size=need.canvas,
-            stages=tuple(plan_stages(options)),
+            disk=memory.disk if on_disk else 0,
+            size=memory.canvas,
+            scales=tuple(plan_scales(options)),
         )
         _check_disk(plan)
         return plan
-    least = min(need.peak(*way) for way in ways)
-    raise ResourceError(_refusal(options, need, budget, least, files))
+    least = min(memory.peak(*way) for way in ways)
+    raise ResourceError(_refusal(memory, budget, least, files))
 
 
 def least_memory(
-    model: Model,
-    options: Options,
-    content: Header | None,
-    styles: Sequence[Header],
-    masks: Sequence[Header] = (),
+    model: Model, options: Options, content: Header | None, styles: Sequence[Header]
 ) -> int:
     """The least budget, in bytes, for which there is a plan."""
-    need = _Need(model, options, content, styles, masks, by_rows=True)
-    return min(need.peak(*way) for way in _ways(options, need, files=True))
+    memory = MemoryModel(model, options, content, styles, (), by_rows=True)
+    return min(memory.peak(*way) for way in _ways(memory, files=True))
 
 
-def _ways(options: Options, need: _Need, files: bool) -> Iterator[tuple[int | None, bool]]:
+def _ways(memory: MemoryModel, files: bool) -> Iterator[tuple[int | None, bool]]:
     """(tile, state in files) from the least costly to the least hungry."""
-    files = files and need.why_not_in_files is None
-    if options.tile == "off":
+    files = files and memory.why_not_in_files is None
+    asked = memory.options.tile
+    if isinstance(asked, int):
+        tiles = large = [asked]
+    else:
         yield None, False
-        return
-    if isinstance(options.tile, int):
-        yield options.tile, False
-        if files:
-            yield options.tile, True
-        return
-    yield None, False
-    tiles = [tile for tile in _TILES if tile < max(need.canvas)] or [_TILES[-1]]
-    large = [tile for tile in tiles if tile >= _SMALL or not files] or tiles
+        if asked == "off":
+            return
+        tiles = [tile for tile in _TILES if tile < max(memory.canvas)] or [_TILES[-1]]
+        large = [tile for tile in tiles if tile >= _SMALL or not files] or tiles
     yield from ((tile, False) for tile in large)
     if files:
         yield from ((tile, True) for tile in tiles)
 
 
-def _refusal(options: Options, need: _Need, budget: int, least: int, files: bool) -> str:
-    width, height = need.canvas
+def _refusal(memory: MemoryModel, budget: int, least: int, files: bool) -> str:
+    """What to say where no way takes less than ``budget``."""
+    width, height = memory.canvas
     said = size_in_words(budget)
-    low, high = 16, options.size
+    low, high = 16, memory.options.size
     while high - low > 1:  # the largest size that fits
         middle = (low + high) // 2
-        smaller = need.at_size(middle)
-        fits = any(smaller.peak(*way) <= budget for way in _ways(smaller.options, smaller, files))
+        smaller = memory.at_size(middle)
+        fits = any(smaller.peak(*way) <= budget for way in _ways(smaller, files))
         low, high = (middle, high) if fits else (low, middle)
     if low == 16:
         return (
             f"{said} of memory are less than the {size_in_words(least)} that {width} x {height} "
             "pixels take at least; give more by --max-memory."
         )
-    why = f" ({need.why_not_in_files})" if need.why_not_in_files else ""
+    why = f" ({memory.why_not_in_files})" if memory.why_not_in_files else ""
     return (
         f"a picture of {width} x {height} pixels takes {size_in_words(least)} of memory, and there "
         f"are {said}{why}; give --size {low}, the largest that fits, or more by --max-memory."
@@ -222,8 +217,8 @@ def _check_disk(plan: Plan) -> None:
         )
 
 
-class _Need:
-    """What a run takes, by the way it is made."""
+class MemoryModel:
+    """The memory that a run takes, by the way it is made; all in bytes."""
 
     def __init__(
         self,
@@ -251,15 +246,16 @@ class _Need:
         self._regions = len([mask for mask in masks if mask.role == "content mask"])
         self._in_bands = bool(model.program.exchanges) and options.provider != "cuda"
 
-    def at_size(self, size: int) -> _Need:
+    def at_size(self, size: int) -> MemoryModel:
+        """The model of the run at another size, without snapshots."""
         options = dataclasses.replace(self.options, size=size, snapshots=())
         args = (self._content, self._styles, self._masks, self._by_rows)
-        return _Need(self._model, options, *args)
+        return MemoryModel(self._model, options, *args)
 
     @property
     def features(self) -> int:
-        """Bytes of content features over all windows, which may be kept."""
-        steps = plan_stages(self.options)[-1].iterations
+        """Content features over all windows, which may be kept."""
+        steps = plan_scales(self.options)[-1].iterations
         windows = 1 + min(tuned(self.options, self._model.recipe).jitter ** 2, steps)
         return int(windows * self._features * self._pixels)
 
@@ -278,14 +274,14 @@ class _Need:
 
     @property
     def disk(self) -> int:
-        """Bytes of all files at the largest scale: the last state and the next, the content."""
+        """All files at the largest scale: the last state and the next, the content."""
         arrays = {0: 2, 1: 6}.get(self.options.iterations, 10)
         masks = 4 * self._regions
         spooled = 0 if self._content is None else self._content.resident
         return int(self._pixels * (_ARRAY * arrays + 4 + masks)) + spooled
 
     def peak(self, tile: int | None, on_disk: bool) -> int:
-        """The most bytes that are resident at once."""
+        """The most that is resident at once."""
         resident, decoding = 0, 0
         for picture in self._pictures():
             spooled = on_disk and picture is self._content
@@ -305,7 +301,7 @@ class _Need:
         yield from (*self._styles, *self._masks)
 
     def _style(self, header: Header, tile: int | None) -> int:
-        """Of the moments of one style: its values, resized and normalised, and its features."""
+        """The moments of one style: its values, resized and normalised, and its features."""
         options = self.options
         full = (options.style_size or options.size) * options.style_scale
         side = min(max(round(full), self._model.smallest_side), *header.size)
@@ -353,7 +349,7 @@ class _Need:
         return max(_area(part.seen) for part in tiles)
 
     def _state(self, tile: int | None) -> int:
-        """Of the arrays of the state before and after a step, with its gradient, at once.
+        """The arrays of the state before and after a step, with its gradient, at once.
 
         Adam: values, gradient and two moments, twice; the average, twice; the content. L-BFGS: ten
         pairs, and what its line search holds.

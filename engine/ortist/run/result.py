@@ -28,14 +28,13 @@ __all__ = ["Result"]
 class Result:
     """A finished (or stopped) run.
 
-    ``pixels`` is uint8 [H, W, 3], ``painting`` the same before rounding, with the content's alpha,
-    if it had one (transparent parts are white in ``pixels``). ``stopped``: "iterations" (all done),
-    "converged" (L-BFGS found no further decrease), "time limit" (some steps were left out),
-    "diverged" (the next step had no finite loss) or "cancelled". Pictures of early scales are
-    enlarged: all have the size asked for. ``initial`` and ``final`` hold the losses of the start
-    and of the picture at the scale reached, with its ``weights``; ``steps`` has one entry an
-    iteration, ``snapshots`` the paintings of those asked for. ``inputs`` says where content
-    and style came from (None: no file), ``exif`` is the content's.
+    ``painting`` is the picture before rounding, with the content's alpha, if it had one.
+    ``stopped``: "iterations" (all done), "converged" (L-BFGS found no further decrease), "time
+    limit" (some steps were left out), "diverged" (the next step had no finite loss) or "cancelled".
+    Pictures of early scales are enlarged: all have the size asked for. ``initial`` and ``final``
+    hold the losses of the start and of the picture at the scale reached, with its ``weights``;
+    ``steps`` has one entry an iteration, ``snapshots`` the paintings of those asked for. ``inputs``
+    says where content and style came from (None: no file), ``exif`` is the content's.
     """
 
     painting: Painting
@@ -53,6 +52,7 @@ class Result:
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
+        """The picture, sRGB, uint8 [H, W, 3]; over white where the content was transparent."""
         return self.painting.pixels
 
     @property

@@ -20,7 +20,7 @@ from ..style.guides import mask_values
 from ..style.moments import Statistics
 from ..style.styles import Observer, Styles
 from .fingerprints import pixels_sha256
-from .stages import plan_stages
+from .scales import plan_scales
 from .tuning import tuned
 from .view import KEPT_BYTES, Shared, View
 
@@ -76,8 +76,8 @@ class Scene:
         )
         self._content = content
         self._content_taps, self._style_taps = chosen_taps(options, objective.model)
-        for stage in plan_stages(options):
-            self._check(stage.side)
+        for scale in plan_scales(options):
+            self._check(scale.side)
         strides = [objective.model.tap(tap).stride for tap in self._style_taps]
         stride = max(strides, default=1)
         if options.seamless and options.size % stride:
@@ -88,6 +88,7 @@ class Scene:
 
     @property
     def model(self) -> Model:
+        """The objective's."""
         return self.objective.model
 
     def fingerprints(self) -> dict[str, str]:
@@ -116,15 +117,14 @@ class Scene:
             return None, None
         if not self.arrays.on_disk:
             return shorter_side_to(self._content, side), alpha_at(self._content, side)
-        alpha = self._content.alpha_planes()
-        parts = (self._content.planes(), alpha)
-        found = [None if part is None else Rows(self._at_size(part, side)) for part in parts]
-        return found[0], found[1]
 
-    def _at_size(self, planes: Field, side: int) -> Field:
-        """Levels of the content, [1, C, H, W], as values in [0, 1] at that scale."""
-        levels = self.arrays.resized(planes, self.canvas(side), Image.Resampling.BILINEAR)
-        return Derived(unit, levels)
+        def at_size(planes: Field) -> Rows:
+            """Levels of the content, [1, C, H, W], as values in [0, 1] at that scale."""
+            levels = self.arrays.resized(planes, self.canvas(side), Image.Resampling.BILINEAR)
+            return Rows(Derived(unit, levels))
+
+        alpha = self._content.alpha_planes()
+        return at_size(self._content.planes()), None if alpha is None else at_size(alpha)
 
     def at(self, side: int) -> View:
         """The scene with pictures whose shorter side has ``side`` pixels."""
@@ -162,11 +162,11 @@ class Scene:
         for index, region in enumerate(regions):
             levels = np.asarray(region.content)[None, None]
             planes = Derived(lambda part: part.astype(np.float32), levels)
-            found = self.arrays.resized(planes, canvas, Image.Resampling.BILINEAR)
+            resized = self.arrays.resized(planes, canvas, Image.Resampling.BILINEAR)
             own = masks.plane(index)
-            for rows in row_slices(found):
+            for rows in row_slices(resized):
                 key = (..., rows, slice(None))
-                own[key] = found[key][0, 0] / np.float32(255)
+                own[key] = resized[key][0, 0] / np.float32(255)
         return masks
 
     def canvas(self, side: int) -> tuple[int, int]:

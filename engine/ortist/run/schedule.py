@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import OptionError
-from .stages import Stage
+from .scales import Scale
 from .state import State
 from .time_budget import TimeBudget
 
@@ -18,15 +18,15 @@ class Schedule:
     ``budget`` is None where there is no limit. ``out_of_time`` says that a step was left out.
     """
 
-    def __init__(self, scales: Sequence[Stage], budget: TimeBudget | None) -> None:
+    def __init__(self, scales: Sequence[Scale], budget: TimeBudget | None) -> None:
         self.scales, self._budget = tuple(scales), budget
         self.out_of_time = False
 
     def wanted(self, state: State) -> int | None:
         """The index of the next step's scale; None where all steps are done."""
         steps = state.iteration - state.began
-        done = state.converged or steps >= self.scales[state.stage].iterations
-        wanted = state.stage + 1 if done else state.stage
+        done = state.converged or steps >= self.scales[state.scale].iterations
+        wanted = state.scale + 1 if done else state.scale
         return wanted if wanted < len(self.scales) else None
 
     def in_time(self, state: State, elapsed: float) -> int | None:
@@ -37,9 +37,9 @@ class Schedule:
         wanted = self.wanted(state)
         if wanted is None or self._budget is None:
             return wanted
-        found = self._budget.scale_of_next(state.stage, wanted, elapsed)
-        self.out_of_time = found is None
-        return found
+        scale = self._budget.scale_of_next(state.scale, wanted, elapsed)
+        self.out_of_time = scale is None
+        return scale
 
     def took(self, scale: int, seconds: float, entered: bool) -> None:
         """A step at that scale was done in ``seconds``, and the scale entered with it or not."""
@@ -56,4 +56,4 @@ class Schedule:
             raise OptionError("a schedule is for a run's beginning, and from its first scale on.")
         if any(side not in sides for side, _ in schedule):
             raise OptionError(f"the schedule {schedule!r} is not one of the scales {sides}.")
-        return Schedule([Stage(side, steps) for side, steps in schedule], None)
+        return Schedule([Scale(side, steps) for side, steps in schedule], None)

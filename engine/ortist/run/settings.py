@@ -8,7 +8,7 @@ They are one JSON object in the picture's EXIF data (UserComment):
          for every pair of masks "content mask 1" and, where there is one, "style mask 1",
          and where the option init is "image", "init",
      "iteration": steps done, where they are not all,
-     "schedule": [[side, steps], …], where they are not those of the plan (scene.plan_stages)}
+     "schedule": [[side, steps], …], where they are not those of the plan (scales.plan_scales)}
 
 Options that have their defaults are left out, and those that say nothing of the picture or lift a
 limit. Paths are as they were given; an input that was no file, or has no printable name, has null.
@@ -37,7 +37,7 @@ from ..options.fields import STARTS, Options
 from ..pictures.metadata import text_of
 from ..pictures.raster import Source
 from ..pictures.reading import open_picture
-from .stages import plan_stages
+from .scales import plan_scales
 from .state import Progress
 
 __all__ = ["Settings", "describe", "read_settings"]
@@ -102,28 +102,28 @@ class Settings:
             )
         path, sha256 = recorded
         beside = Path(self.picture).parent / re.split(r"[\\/]", path)[-1]
-        found = [p for p in dict.fromkeys((path, str(beside))) if os.path.isfile(p)]
-        if not found:
+        there = [p for p in dict.fromkeys((path, str(beside))) if os.path.isfile(p)]
+        if not there:
             raise PictureError(
                 f"the {name} {path!r} of {self.picture!r} does not exist; put it there or "
                 f"beside the picture, or name the file to use."
             )
-        for candidate in found:
+        for candidate in there:
             if sha256_of(candidate) == sha256:
                 return candidate
         raise PictureError(
-            f"the {name} {found[0]!r} has changed since {self.picture!r} was made (its "
+            f"the {name} {there[0]!r} has changed since {self.picture!r} was made (its "
             "sha256 differs); bring the old file back, or name it to paint with what it is now."
         )
 
     def check_model(self) -> None:
         """Raises ModelError unless the model of then is the one that its name stands for now."""
         name, sha256 = self.options["model"], self.model_sha256
-        found = find_model(name)
-        if found.sha256 != sha256:
+        model = find_model(name)
+        if model.sha256 != sha256:
             raise ModelError(
                 f"the model {name!r} is not the one that {self.picture!r} was made with (its "
-                f"sha256 begins with {found.sha256[:12]}, then it was {sha256[:12]}); install that "
+                f"sha256 begins with {model.sha256[:12]}, then it was {sha256[:12]}); install that "
                 "one again, or choose a model by --model."
             )
 
@@ -143,7 +143,7 @@ def describe(
             value = model.name
         if value != field.default and field.name not in _LEFT_OUT:
             written[field.name] = value
-    found: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "ortist": __version__,
         "command": _command(inputs),
         "options": written,
@@ -154,29 +154,29 @@ def describe(
     if iteration is None and reached < options.iterations:
         iteration = reached
     if iteration is not None:
-        found["iteration"] = iteration
+        settings["iteration"] = iteration
     done = reached if iteration is None else iteration
     schedule = _schedule([step.scale for step in steps[: done + 1]])
     if schedule != _planned(options, done):
-        found["schedule"] = schedule
-    return json.dumps(found)
+        settings["schedule"] = schedule
+    return json.dumps(settings)
 
 
 def _schedule(scales: Sequence[int]) -> Schedule:
     """The scale of every evaluation from the start on -> scales and steps; the start is none."""
-    found = [(scale, len(list(group))) for scale, group in groupby(scales)]
-    return ((found[0][0], found[0][1] - 1), *found[1:])
+    (first, steps), *later = [(scale, len(list(group))) for scale, group in groupby(scales)]
+    return ((first, steps - 1), *later)
 
 
 def _planned(options: Options, iterations: int) -> Schedule:
     """The first steps of the plan."""
-    found: list[tuple[int, int]] = []
-    for stage in plan_stages(options):
-        steps = min(stage.iterations, iterations)
-        if steps or not found:
-            found.append((stage.side, steps))
+    entered: list[tuple[int, int]] = []
+    for scale in plan_scales(options):
+        steps = min(scale.iterations, iterations)
+        if steps or not entered:
+            entered.append((scale.side, steps))
         iterations -= steps
-    return tuple(found)
+    return tuple(entered)
 
 
 def _command(roles: Collection[str]) -> str:
@@ -242,7 +242,7 @@ def _parse(picture: str, raw: Any) -> Settings:
     schedule = raw.get("schedule")
     if schedule is not None:
         schedule = tuple((_number(side), _number(steps)) for side, steps in schedule)
-        planned = [stage.side for stage in plan_stages(checked)]
+        planned = [scale.side for scale in plan_scales(checked)]
         sides, steps = [side for side, _ in schedule], sum(steps for _, steps in schedule)
         fits = sides == [side for side in planned if side in sides] and sides[:1] == planned[:1]
         if not fits or steps != (checked.iterations if iteration is None else iteration):

@@ -31,20 +31,12 @@ from .plan import Plan, plan_run
 from .scene import Scene
 from .turns import Turns
 
-__all__ = ["Objectives", "Opened", "load_init", "plan_pictures", "set_up"]
+__all__ = ["Objectives", "load_init", "plan_pictures", "set_up"]
 
 _KEPT = 4
 """Kinds of objectives whose view of styles is kept: with and without tiles, say."""
 _SHARED_TILE = 512
 """The side, in pixels, of tiles that an executor's workers share, where no other is given."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The objective of a run, and what it sees of styles, which is kept from run to run."""
-
-    objective: Objective
-    styles: Observer
 
 
 class Objectives:
@@ -61,8 +53,10 @@ class Objectives:
         self._sweepers: dict[tuple[Provider, int | None], Sweeper] = {}
         self._observers: OrderedDict[tuple[object, ...], RememberingObserver] = OrderedDict()
 
-    def opened(self, options: Options, executor: Executor | None = None) -> Opened:
-        """The objective for such options.
+    def opened(
+        self, options: Options, executor: Executor | None = None
+    ) -> tuple[Objective, Observer]:
+        """The objective for such options, and what it sees of styles, kept from run to run.
 
         Raises OptionError, also when closed, ModelError or ProviderError.
         """
@@ -82,7 +76,7 @@ class Objectives:
             self._observers[key] = observer
             if len(self._observers) > _KEPT:
                 self._observers.popitem(last=False)
-            return Opened(objective, observer)
+            return objective, observer
 
     def close(self) -> None:
         """Lets go of them; a run keeps the one that it has."""
@@ -153,7 +147,7 @@ def set_up(
     if executor is not None:  # what is kept here would have to be sent at every step
         plan = dataclasses.replace(plan, kept=0)
     options = plan.applied(options)
-    opened = objectives.opened(options, executor)
+    objective, observer = objectives.opened(options, executor)
     arrays = Arrays(plan.folder, options.threads or available_cpus())
     pictures = _load(objectives.model, content, as_list(style), masks, options, arrays)
     if options.init is None:
@@ -163,14 +157,7 @@ def set_up(
     styles = Styles(pictures.styles, options, pictures.regions(options.max_pixels))
     with objectives.turns:
         scene = Scene(
-            opened.objective,
-            pictures.content,
-            styles,
-            options,
-            image,
-            arrays,
-            plan.kept,
-            opened.styles,
+            objective, pictures.content, styles, options, image, arrays, plan.kept, observer
         )
         return Run(scene, options, pictures.by_role(image), start, objectives.turns)
 
@@ -208,18 +195,18 @@ class _Pictures:
 
     def by_role(self, init: Raster | None) -> dict[str, Raster | ExtractedStyle]:
         """The pictures by the names that settings give them (settings.py)."""
-        found: dict[str, Raster | ExtractedStyle] = {}
+        roles: dict[str, Raster | ExtractedStyle] = {}
         if self.content is not None:
-            found["content"] = self.content
+            roles["content"] = self.content
         for number, style in enumerate(self.styles, 1):
-            found["style" if len(self.styles) == 1 else f"style {number}"] = style
+            roles["style" if len(self.styles) == 1 else f"style {number}"] = style
         for number, (mask, part) in enumerate(self.masks, 1):
-            found[f"content mask {number}"] = mask
+            roles[f"content mask {number}"] = mask
             if part is not None:
-                found[f"style mask {number}"] = part
+                roles[f"style mask {number}"] = part
         if init is not None:
-            found["init"] = init
-        return found
+            roles["init"] = init
+        return roles
 
 
 def _load(

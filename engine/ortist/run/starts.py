@@ -31,13 +31,13 @@ def start_values(scene: Scene, view: View) -> Field:
     noise: Field = arrays.filled(shape, lambda part: generator.random(part, dtype=np.float32))
     if start is None:
         return noise
+    mixed: Field
     (mixed,) = arrays.each(lambda a, b: ((1 - ratio) * a + ratio * b,), start, noise)
-    found: Field = mixed
-    return found
+    return mixed
 
 
 def _plain_start(scene: Scene, view: View) -> Field:
-    """Without noise mixed in."""
+    """The start without noise mixed in."""
     width, height = view.canvas
     options, side = scene.options, min(view.canvas)
     if options.init == "gray":

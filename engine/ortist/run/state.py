@@ -20,14 +20,14 @@ __all__ = ["Progress", "State", "picture_of"]
 class State:
     """All that the next step depends on, besides the pictures and the options.
 
-    After ``iteration`` steps the run is in its ``stage``-th scale, which began at iteration
+    After ``iteration`` steps the run is in its ``scale``-th scale, which began at iteration
     ``began``: at ``point``, with the optimiser's own state, the running average, and the state of
     the random generator that shifts the window. ``converged``: no step at this scale gains more;
     ``hurried``: a time limit has cut a scale short.
     """
 
     iteration: int
-    stage: int
+    scale: int
     began: int
     point: Point
     optimizer: AdamState | LbfgsState

@@ -43,7 +43,7 @@ class Stepper:
         adam = self._options.optimizer == "adam"
         return State(
             iteration=0,
-            stage=0,
+            scale=0,
             began=0,
             point=Point(start, losses.total, gradient, losses),
             optimizer=self._adam_init(start) if adam else lbfgs_init(),
@@ -76,7 +76,7 @@ class Stepper:
             point = self.evaluate(view, values)
         return State(
             iteration=done + 1,
-            stage=state.stage,
+            scale=state.scale,
             began=state.began,
             point=point,
             optimizer=optimizer,
@@ -86,7 +86,7 @@ class Stepper:
             hurried=state.hurried,
         )
 
-    def enlarged(self, view: View, state: State, stage: int) -> State:
+    def enlarged(self, view: View, state: State, scale: int) -> State:
         """The state at a later scale: the average becomes the picture, Adam keeps its moments.
 
         The first moment is resized bicubically as the picture is, the second, which must stay
@@ -106,7 +106,7 @@ class Stepper:
             optimizer = AdamState(steps, first, second)
         return State(
             iteration=state.iteration,
-            stage=stage,
+            scale=scale,
             began=state.iteration,
             point=self.evaluate(view, picture),
             optimizer=optimizer,
@@ -136,9 +136,9 @@ class Stepper:
 
     def _clipped(self, values: Field) -> Field:
         """``values`` moved into the box."""
+        inside: Field
         (inside,) = self._arrays.each(lambda v: (np.clip(v, *self._limits),), values)
-        found: Field = inside
-        return found
+        return inside
 
     def _adam_init(self, values: Field) -> AdamState:
         first, second = (self._arrays.zeros(values.shape) for _ in range(2))

@@ -23,8 +23,8 @@ from ortist.objective.targets import Targets
 from ortist.objective.weights import Weights
 from ortist.options.fields import Options
 from ortist.run.optimizers import AdamState, Point
+from ortist.run.scales import Scale, plan_scales
 from ortist.run.scene import Scene
-from ortist.run.stages import Stage, plan_stages
 from ortist.run.stepping import Stepper
 from ortist.run.tuning import Tuning, tuned
 from ortist.run.view import View
@@ -277,18 +277,18 @@ def test_the_callers_arrays_stay_as_they_are() -> None:
     np.testing.assert_array_equal(style, STYLE)
 
 
-def test_stages_share_the_iterations() -> None:
-    stages = plan_stages(Options(size=512, smallest_size=128, iterations=300))
-    assert [stage.side for stage in stages] == [128, 181, 256, 362, 512]
-    assert [stage.iterations for stage in stages] == [100, 50, 50, 50, 50]
-    assert plan_stages(Options(size=100)) == [Stage(100, 300)]
-    assert plan_stages(Options(size=512, smallest_size=None)) == [Stage(512, 300)]
-    assert plan_stages(Options(iterations=0)) == [Stage(512, 0)]
+def test_scales_share_the_iterations() -> None:
+    scales = plan_scales(Options(size=512, smallest_size=128, iterations=300))
+    assert [scale.side for scale in scales] == [128, 181, 256, 362, 512]
+    assert [scale.iterations for scale in scales] == [100, 50, 50, 50, 50]
+    assert plan_scales(Options(size=100)) == [Scale(100, 300)]
+    assert plan_scales(Options(size=512, smallest_size=None)) == [Scale(512, 300)]
+    assert plan_scales(Options(iterations=0)) == [Scale(512, 0)]
     for iterations in range(1, 20):
-        stages = plan_stages(Options(iterations=iterations))
-        assert sum(stage.iterations for stage in stages) == iterations
-        assert min(stage.iterations for stage in stages) >= 1
-        assert stages[-1].side == 512
+        scales = plan_scales(Options(iterations=iterations))
+        assert sum(scale.iterations for scale in scales) == iterations
+        assert min(scale.iterations for scale in scales) >= 1
+        assert scales[-1].side == 512
 
 
 def test_a_pyramid_ends_at_the_size_asked_for() -> None:

@@ -17,20 +17,20 @@ def simulated(limit: float, speed: float, noise: list[float]) -> tuple[list[int]
     """
     budget, done, elapsed = TimeBudget(PIXELS, COUNTS, limit), [0] * 5, PIXELS[0] * speed
     budget.took(0, elapsed, False)
-    stage, longest = 0, 0.0
+    now, longest = 0, 0.0
     while True:
-        wanted = stage + 1 if done[stage] >= COUNTS[stage] else stage
+        wanted = now + 1 if done[now] >= COUNTS[now] else now
         if wanted == 5:
             break
-        found = budget.scale_of_next(stage, wanted, elapsed)
+        found = budget.scale_of_next(now, wanted, elapsed)
         if found is None:
             break
-        evaluations = 1 + (ENTRY if found > stage else 0)
+        evaluations = 1 + (ENTRY if found > now else 0)
         seconds = evaluations * PIXELS[found] * speed * noise[sum(done) % len(noise)]
-        budget.took(found, seconds, found > stage)
-        stage, elapsed, longest = found, elapsed + seconds, max(longest, seconds)
-        done[stage] += 1
-    closing = CLOSING * PIXELS[stage] + (ENLARGING * PIXELS[-1] if stage < 4 else 0)
+        budget.took(found, seconds, found > now)
+        now, elapsed, longest = found, elapsed + seconds, max(longest, seconds)
+        done[now] += 1
+    closing = CLOSING * PIXELS[now] + (ENLARGING * PIXELS[-1] if now < 4 else 0)
     return done, elapsed + closing * speed, longest
 
 

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 
 from ..options.fields import Options
 
-__all__ = ["Stage", "plan_stages"]
+__all__ = ["Scale", "plan_scales"]
 
 _STRIDE = 16
 """A multiple of the strides of all taps that there are."""
 
 
 @dataclass(frozen=True)
-class Stage:
+class Scale:
     """A scale of the pyramid: the picture's shorter side, in pixels, and its number of steps."""
 
     side: int
     iterations: int
 
 
-def plan_stages(options: Options) -> list[Stage]:
+def plan_scales(options: Options) -> list[Scale]:
     """The scales from small to large: size / sqrt(2)^i down to ``smallest_size``.
 
     Coarse structure is cheap to move where the picture is small (Gatys et al., CVPR 2017, section
@@ -35,4 +35,4 @@ def plan_stages(options: Options) -> list[Stage]:
     sides = sides[-max(1, options.iterations - 1) :]
     share = options.iterations // (len(sides) + 1)
     first = options.iterations - share * (len(sides) - 1)
-    return [Stage(sides[0], first), *(Stage(side, share) for side in sides[1:])]
+    return [Scale(sides[0], first), *(Scale(side, share) for side in sides[1:])]
