@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ortist.engine import Engine
 from ortist.errors import ModelError, OptionError
 from ortist.network.bundle import Model
-from ortist.objective.opening import open_objective
+from ortist.objective.sweeper import Sweeper
 from ortist.options.fields import Options
 from ortist_models import MANIFEST
 
@@ -48,15 +48,15 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
-    """The options of every objective that is opened."""
-    found: list[Options] = []
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Provider and threads of every sweeper that is opened."""
+    found: list[tuple[Any, ...]] = []
 
-    def counted(model: Model, options: Options, *more: Any) -> Any:
-        found.append(options)
-        return open_objective(model, options, *more)
+    def counted(model: Model, *how: Any) -> Sweeper:
+        found.append(how)
+        return Sweeper(model, *how)
 
-    monkeypatch.setattr("ortist.run.setup.open_objective", counted)
+    monkeypatch.setattr("ortist.run.setup.Sweeper", counted)
     return found
 
 
@@ -97,24 +97,26 @@ def test_methods_take_what_functions_take(name: str) -> None:
     assert getattr(Engine, name).__doc__
 
 
-def test_what_was_opened_stays_open(opened: list[Options]) -> None:
+def test_what_was_opened_stays_open(opened: list[tuple[Any, ...]]) -> None:
+    """One sweeper serves masks, losses and tiles too; other threads need another."""
     with Engine(provider="cpu") as engine:
         for size in (40, 24, 40):
             engine.transfer(CONTENT, STYLE, size=size, iterations=2)
             engine.texture(STYLE, size=size, iterations=2)
             engine.extract_style(STYLE, size=size)
         assert len(opened) == 1
-        engine.transfer(CONTENT, STYLE, masks=[(LEFT, None)], **QUICK)
+        for way in WAYS:
+            engine.transfer(CONTENT, STYLE, **{**QUICK, **way})
+        assert len(opened) == 1
+        engine.transfer(CONTENT, STYLE, threads=1, **QUICK)
         assert len(opened) == 2
         engine.transfer(CONTENT, STYLE, **QUICK)
-        assert len(opened) == 2
-    assert {options.provider for options in opened} == {"cpu"}
+        assert opened == [("cpu", None), ("cpu", 1)]
 
 
-def test_threads_take_turns(engine: Engine, opened: list[Options]) -> None:
+def test_threads_take_turns(engine: Engine) -> None:
     """Each thread has its picture, with the bytes that it has alone."""
     expected = [ortist.transfer(CONTENT, STYLE, **{**QUICK, **way}) for way in WAYS]
-    opened.clear()
     with ThreadPoolExecutor(len(WAYS)) as executor:
         for _ in range(2):
             futures = [

@@ -242,13 +242,13 @@ def test_the_style_is_looked_at_once(
 def test_a_worker_keeps_its_engine_as_long_as_it_fits(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[Options] = []
+    opened: list[tuple[Any, ...]] = []
 
-    def counted(model: Model, options: Options, *more: Any) -> Any:
-        opened.append(options)
-        return open_objective(model, options, *more)
+    def counted(model: Any, *how: Any) -> Sweeper:
+        opened.append(how)
+        return Sweeper(model, *how)
 
-    monkeypatch.setattr("ortist.run.setup.open_objective", counted)
+    monkeypatch.setattr("ortist.run.setup.Sweeper", counted)
     tasks = plan_batch([photos / "a.png"], [STYLE, SAMPLES / "shards.jpg"], tmp_path, OPTIONS).tasks
     other = [dataclasses.replace(t, options=dataclasses.replace(OPTIONS, threads=1)) for t in tasks]
     with contextlib.closing(Worker()) as worker:
