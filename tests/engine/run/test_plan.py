@@ -47,8 +47,8 @@ def test_the_least_costly_way_that_fits(procedural: Model, tmp_path: Path) -> No
     assert alone.peak < tiled.peak  # one band at a time
     filed = planned(procedural, 4096, GB, **where)
     assert (filed.tile, filed.folder) == (1024, tmp_path)
-    # Tiles grow with the budget, until there are none.
-    budgets = (3 * GB // 4, 2 * GB, 10 * GB)
+    # Tiles of a state in memory grow with the budget, until there are none.
+    budgets = (13 * GB // 10, 2 * GB, 10 * GB)
     small, large, none = (planned(procedural, 2048, b, **where).tile for b in budgets)
     assert small is not None
     assert large is not None
