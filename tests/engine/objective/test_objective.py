@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from ortist.errors import ResourceError
 from ortist.objective.content import ByteBudget
 from ortist.objective.objective import Manner, Objective
-from ortist.objective.piece import Piece
 from ortist.objective.sweeper import Sweeper
 from ortist.objective.targets import Targets
 from ortist.objective.weights import Weights
@@ -122,29 +121,6 @@ def test_moments_in_tiles() -> None:
                 assert a.mass == pytest.approx(b.mass, rel=1e-6)
                 np.testing.assert_allclose(a.second, b.second, rtol=1e-4)
                 np.testing.assert_allclose(a.first, b.first, rtol=1e-4)
-
-
-def test_moments_are_kept_and_are_those_of_the_picture_that_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    content, image = pictures(60, 71)
-    one, calls = objective(), []
-    observe = Sweeper.observe
-
-    def observed(self: Sweeper, piece: Piece, *terms: Any) -> Any:
-        calls.append(piece)
-        return observe(self, piece, *terms)
-
-    monkeypatch.setattr(Sweeper, "observe", observed)
-    first = one.moments(content, (1,))
-    assert one.moments(content.copy(), (1,)) is first
-    assert len(calls) == 1
-    second = one.moments(image, (1,))
-    assert second[1][0].second.sum() != first[1][0].second.sum()
-    assert one.moments(content, (1, 4)).keys() == {1, 4}
-    one.moments(content, (1,), Guides(np.ones((1, 60, 71), np.float32)))
-    assert len(calls) == 4
-    assert one.moments(content, ()) == {}
 
 
 @pytest.mark.parametrize("loss", LOSSES)

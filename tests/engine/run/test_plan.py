@@ -42,18 +42,25 @@ def test_the_least_costly_way_that_fits(procedural: Model, tmp_path: Path) -> No
     assert planned(procedural, 512, 4 * GB).tile is None
     where["threads"] = 2
     tiled = planned(procedural, 2048, 2 * GB, **where)
-    assert (tiled.tile, tiled.folder) == (768, None)
+    assert (tiled.tile, tiled.folder) == (1024, None)
     alone = planned(procedural, 2048, 2 * GB, **{**where, "threads": 1})
-    assert alone.tile == 1024  # not two tiles at once
+    assert alone.peak < tiled.peak  # one band at a time
     filed = planned(procedural, 4096, GB, **where)
-    assert (filed.tile, filed.folder) == (768, tmp_path)
+    assert (filed.tile, filed.folder) == (1024, tmp_path)
+    # Tiles of a state in memory grow with the budget, until there are none.
+    budgets = (13 * GB // 10, 2 * GB, 10 * GB)
+    small, large, none = (planned(procedural, 2048, b, **where).tile for b in budgets)
+    assert small is not None
+    assert large is not None
+    assert small < large
+    assert none is None
     assert filed.disk > 10 * 12 * 4096 * 5461
     for plan in (tiled, filed):
         assert plan.peak <= plan.budget
     assert planned(procedural, 2048, 4 * GB, tile=100).tile == 100
     assert planned(procedural, 512, 4 * GB, tile="off").tile is None
-    assert tiled.applied(Options()).tile == 768
-    assert "in tiles of 768 pixels\nstate    in files of 2." in str(filed)
+    assert tiled.applied(Options()).tile == 1024
+    assert "in tiles of 1024 pixels\nstate    in files of 2." in str(filed)
 
 
 @settings(max_examples=30, deadline=None)
