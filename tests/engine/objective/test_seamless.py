@@ -18,7 +18,7 @@ from ortist.objective.piece import Piece, Terms
 from ortist.objective.targets import Targets
 from ortist.objective.weights import Weights
 from ortist.options.fields import Options
-from ortist.run.stages import plan_stages
+from ortist.run.scales import plan_scales
 from ortist.style.losses import STYLE_LOSSES
 from ortist.style.moments import sum_moments
 from PIL import Image
@@ -195,7 +195,7 @@ def test_what_is_resized_wraps(how: Image.Resampling) -> None:
 
 
 def test_scales_fit_the_stride() -> None:
-    sides = [stage.side for stage in plan_stages(Options(size=520, seamless=True))]
+    sides = [stage.side for stage in plan_scales(Options(size=520, seamless=True))]
     assert sides == [128, 192, 256, 368, 520]
 
 
