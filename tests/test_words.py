@@ -27,24 +27,6 @@ Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 LEANING = re.compile(r"(The same|Of|As|Those|That|It|With|And)\b")
 """Openings that lean on what stands above, or on the name, instead of saying the subject."""
 
-UNREAD = tuple(
-    f"engine/ortist/objective/{name}.py"
-    for name in ("inputs", "piece", "schedule", "sweep", "sweeper")
-)
-"""Files whose docstrings may still open in any way."""
-
-SILENT = {
-    "engine/ortist/objective/bound.py": {"Bound.bind_outputs"},
-    "engine/ortist/objective/inputs.py": {"Inputs.positions"},
-    "engine/ortist/objective/schedule.py": {"Schedule.finish", "Schedule.fail"},
-    "engine/ortist/style/remembered.py": {"RememberingObserver.model"},
-    "engine/ortist/style/styles.py": {"Observer.model", "Observer.moments"},
-}
-"""What has no docstring yet."""
-
-MOVED = {"engine/ortist/arrays.py": {"objective/banded.py"}}
-"""Files that are still named as they were before they moved."""
-
 
 def name_of(path: Path) -> str:
     """The path below the root of the repository, with slashes."""
@@ -87,8 +69,6 @@ def comments(path: Path) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_docstrings_open_with_their_subject(path: Path) -> None:
-    if name_of(path).startswith(UNREAD):
-        return
     leaning = [(line, text[:60]) for line, text in docstrings(path) if LEANING.match(text)]
     assert not leaning
 
@@ -101,7 +81,7 @@ def test_all_that_is_public_says_what_it_is(path: Path) -> None:
         if ast.get_docstring(node) is None
         and not any(part.startswith("_") for part in name.split("."))
     }
-    assert silent <= SILENT.get(name_of(path), set())
+    assert not silent
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -109,5 +89,4 @@ def test_files_that_are_named_exist(path: Path) -> None:
     """A name with folders is the end of a path; with ``x.py`` alone any folder will do."""
     for line, text in (*docstrings(path), *comments(path)):
         for named in re.findall(r"[\w/]*\w\.py\b", text):
-            if named not in MOVED.get(name_of(path), ()):
-                assert any(other.endswith(f"/{named}") for other in KNOWN), f"{line}: {named}"
+            assert any(other.endswith(f"/{named}") for other in KNOWN), f"{line}: {named}"

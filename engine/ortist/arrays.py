@@ -4,7 +4,7 @@ Every kind has the shape [..., H, W] and answers ``array[..., rows, columns]`` w
 NumPy array itself; a ``Stored`` one, in a file; a ``Derived`` one, computed from others as it is
 asked for. ``Arrays`` makes new ones, in memory or in a folder, and applies functions to them some
 rows at a time (``row_slices``). Those slices are about memory and the processor's cache alone: they
-are neither the bands that a step is computed in (objective/banded.py) nor the strips of a file
+are neither the bands that a step is computed in (objective/bands.py) nor the strips of a file
 (pictures/strips.py).
 
 A file is read and written in its place, by plain calls: the pages of a mapped file would count as

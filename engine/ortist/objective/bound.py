@@ -60,6 +60,7 @@ class Bound:
         self._values[name] = value
 
     def bind_outputs(self, outputs: Mapping[str, Value]) -> None:
+        """Values for all outputs; they are kept as inputs are."""
         self._binding.clear_binding_outputs()
         for name, value in outputs.items():
             self._binding.bind_ortvalue_output(name, value.ort)

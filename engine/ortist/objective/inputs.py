@@ -125,6 +125,7 @@ class Inputs:
         return range(rows)[own[0]], range(columns)[own[1]]
 
     def positions(self, tap: Tap) -> int:
+        """The number of positions of a tap that count."""
         rows, columns = self._counted(tap)
         return len(rows) * len(columns)
 
@@ -216,7 +217,7 @@ class _Regions:
 
 
 def _within(positions: range, part: range) -> range:
-    """Those ``positions`` that lie in ``part``, counted from its beginning."""
+    """The ``positions`` that lie in ``part``, counted from its beginning."""
     first = min(max(positions.start, part.start), part.stop)
     end = max(first, min(positions.stop, part.stop))
     return range(first - part.start, end - part.start)

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ..arrays import Array
 from ..style.guides import Guides
 from ..style.moments import Moments
@@ -94,8 +92,3 @@ class Pull:
     mixing: Array | None = None
     shift: Array | None = None
     content_weight: float = 0.0
-
-    @staticmethod
-    def of(mixing: Any, shift: Any, content_weight: float) -> Pull:
-        """With matrices of any floating type."""
-        return Pull(np.asarray(mixing, np.float32), np.asarray(shift, np.float32), content_weight)

@@ -60,7 +60,7 @@ class Schedule:
         self._begun = [0] * bands
         self._needed = {tap: needed for tap, (_, needed) in sums.items()}
         self._sums = {tap: pair for tap, pair in sums.items() if pair[1] < segments}
-        """Those that no thread has taken on."""
+        """Sums that no thread has taken on, by tap."""
         self._missing = Counter(needed for _, needed in self._sums.values())
         """By segment, how many sums it needs that are not made."""
         self._changed = threading.Condition()
@@ -82,6 +82,7 @@ class Schedule:
                 self._changed.wait()
 
     def finish(self, work: Run | Mix) -> None:
+        """Notes that what was taken is done."""
         with self._changed:
             if isinstance(work, Mix):
                 self._missing[self._needed[work.tap]] -= 1
@@ -90,6 +91,7 @@ class Schedule:
             self._changed.notify_all()
 
     def fail(self) -> None:
+        """Ends the step for all threads."""
         with self._changed:
             self._failed = True
             self._changed.notify_all()

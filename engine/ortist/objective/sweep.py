@@ -282,7 +282,7 @@ class Sweep:
         return self.bands[index] if 0 <= index < count else None
 
     def _moments(self, tap: Tap, exact: bool) -> list[Moments]:
-        """Of each region: S and m over all bands, and the mass; in float64 if ``exact``."""
+        """S and m of each region over all bands, and its mass; in float64 if ``exact``."""
         channels, masses = tap.channels, self.inputs.masses(tap)
         kind = np.float64 if exact else np.float32
         second: list[Any] = [None] * len(masses)

@@ -46,7 +46,7 @@ class Sweeper:
     ) -> None:
         self.model = model
         self.band_pixels = BAND_PIXELS
-        """Of calls to come; features that were kept before fit other bands."""
+        """About how many pixels a band has; features that were kept before a change fit no more."""
         self._threads = count_threads(threads)
         self._program = OpenProgram(model, provider, self._threads, profile)
         self.provider = self._program.provider
@@ -154,7 +154,7 @@ class Sweeper:
         return self._program.end_profiling()
 
     def _with_features(self, piece: Piece) -> Piece:
-        """With the content's features, where it has only its pixels."""
+        """The piece with the content's features, where it has only its pixels."""
         content = piece.content
         if content.pixels is None:
             return piece

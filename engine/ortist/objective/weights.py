@@ -2,8 +2,8 @@
 
 A balanced weight gives its term a share of the loss that does not depend on how strong the pictures
 or the model's activations are. With E_l the unweighted style loss of a picture whose features are
-zero (style_losses.energy; for Gram matrices ||A_l||^2; with regions the mean by their areas), P_l
-the content image's features, n the number of values of the picture, and the model's shares s, c, t
+zero (style/losses.py; for Gram matrices ||A_l||^2; with regions the mean by their areas), P_l the
+content image's features, n the number of values of the picture, and the model's shares s, c, t
 (manifest, recipe):
 
     style_l = s_l / E_l          sum of s_l = 1

@@ -32,6 +32,7 @@ class RememberingObserver:
 
     @property
     def model(self) -> Model:
+        """The model whose features are observed."""
         return self._observer.model
 
     def moments(

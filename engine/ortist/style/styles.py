@@ -98,11 +98,15 @@ class Observer(Protocol):
     """What the styles need of an objective: the moments of an image, by tap and region."""
 
     @property
-    def model(self) -> Model: ...
+    def model(self) -> Model:
+        """The model whose features are observed."""
+        ...
 
     def moments(
         self, image: Array, taps: Iterable[int], guides: Guides | None = None
-    ) -> dict[int, list[Moments]]: ...
+    ) -> dict[int, list[Moments]]:
+        """The moments of ``image`` [1, 3, H, W], normalised: by tap, one for each region."""
+        ...
 
 
 class Styles:
