@@ -21,6 +21,8 @@ __all__ = ["BAND_PIXELS", "Band", "Buffers", "Features", "plan_bands"]
 
 BAND_PIXELS = 45_000
 """Pixels of a band, about: fewer mean more runs, more do not fit the caches."""
+_SMALL = 16384
+"""Bytes from which on memory is used again."""
 _WASTE = 1.5
 """How much larger than what it takes up memory may be that is used again."""
 
@@ -43,38 +45,45 @@ class Buffers:
     """Memory that is used again: what was given back is handed out for arrays of about its size.
 
     What a band gives back serves that band alone, in whose order alone it is known to be free. What
-    is left of sweeps that are over is ``stock`` for all.
+    is left of sweeps that are over is ``stock`` for all. Sizes are rounded up to four binary
+    digits, and small arrays are not worth keeping.
     """
 
     def __init__(self, stock: Buffers | None = None) -> None:
-        self._free: list[NDArray[np.uint8]] = []
+        self._free: dict[int, list[NDArray[np.uint8]]] = {}
+        """By size."""
         self._stock, self._lock = stock, threading.Lock()
 
     def take(self, size: int) -> NDArray[np.uint8]:
         """So many bytes or some more, with unset values."""
+        if size < _SMALL:
+            return np.empty(size, np.uint8)
+        digit = 1 << (size.bit_length() - 4)
+        rounded = -(-size // digit) * digit
         with self._lock:
-            fitting = [b for b in self._free if size <= len(b) <= _WASTE * size]
-            if fitting:
-                buffer = min(fitting, key=len)
-                self._free = [other for other in self._free if other is not buffer]
-                return buffer
-        return np.empty(size, np.uint8) if self._stock is None else self._stock.take(size)
+            for fitting in range(rounded, int(_WASTE * size) + 1, digit):
+                if self._free.get(fitting):
+                    return self._free[fitting].pop()
+        return np.empty(rounded, np.uint8) if self._stock is None else self._stock.take(size)
 
     def give_back(self, buffers: Iterable[NDArray[np.uint8]]) -> None:
         """Memory that nothing points at any more."""
         with self._lock:
-            self._free += buffers
+            for buffer in buffers:
+                if len(buffer) >= _SMALL:
+                    self._free.setdefault(len(buffer), []).append(buffer)
 
     @property
     def nbytes(self) -> int:
         """What is free."""
-        return sum(len(buffer) for buffer in self._free)
+        return sum(size * len(buffers) for size, buffers in self._free.items())
 
     def leave(self) -> None:
         """Gives all that is free to the stock."""
         if self._stock is not None:
-            self._stock.give_back(self._free)
-            self._free = []
+            for buffers in self._free.values():
+                self._stock.give_back(buffers)
+            self._free = {}
 
 
 class Band:
