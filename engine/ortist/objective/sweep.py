@@ -130,7 +130,7 @@ class Sweep:
         if failed:
             raise next((f for f in failed if not isinstance(f, StoppedError)), failed[0])
         if gradient is not None:
-            self._add_seams(gradient)
+            _add_seams(self.bands, gradient, self._shape.height)
 
     def sums(self, taps: Sequence[int], exact: bool = True) -> Sums:
         """The sums over all bands of these taps, in the bands' order; of the last run.
@@ -166,7 +166,7 @@ class Sweep:
     def _run(self, index: int, band: Band, thread: int, image: Any, gradient: Any) -> None:
         """One segment of one band, after what its neighbours add to its inputs."""
         if index == 0:
-            self._look_at(image, band)
+            _show_pixels(band, image, self._shape)
         for added in self._wiring.added[index]:
             neighbour = self._neighbour(band, added.offset)
             if neighbour is not None:
@@ -231,32 +231,6 @@ class Sweep:
             for key in [key for key in band.bound if key[0] == self._wiring.made[name]]:
                 del band.bound[key]
 
-    def _look_at(self, image: Any, band: Band) -> None:
-        """The band's pixels, and its own rows with the one above and the one below."""
-        height = self._shape.height
-        seen, rows = band.values["image"], band.values["rows"]
-        inside = min(band.seen, height) - band.begin
-        seen.array[:, :, :inside] = image[:, :, band.begin : band.begin + inside]
-        seen.array[:, :, inside:] = image[:, :, : band.seen - band.begin - inside]
-        rows.array[:, :, 1:-1] = image[:, :, band.begin : band.end]
-        above, below = band.begin - 1, band.end
-        if self._shape.wraps:
-            above, below = above % height, below % height
-        rows.array[:, :, 0] = image[:, :, max(0, above)]
-        rows.array[:, :, -1] = image[:, :, min(height - 1, below)]
-        seen.publish()
-        rows.publish()
-
-    def _add_seams(self, gradient: Any) -> None:
-        """Rows that two bands' features see: what the upper one found is added."""
-        for band in self.bands:
-            own, height = band.end - band.begin, self._shape.height
-            beyond = band.seen - band.end
-            if beyond:
-                begin = band.end % height
-                part = band.values["gradient"].array[:, :, own:]
-                gradient[:, :, begin : begin + beyond] += part
-
     def _input(self, band: Band, name: str) -> Value:
         """The input of that name of a band, made by itself, by a neighbour or by none."""
         exchange = self._wiring.halos.get(name)
@@ -302,3 +276,30 @@ class Sweep:
             Moments(np.zeros((channels, channels), kind) if s is None else s, m, mass)
             for s, m, mass in zip(second, first, masses, strict=True)
         ]
+
+
+def _show_pixels(band: Band, image: Any, shape: Shape) -> None:
+    """Copies the band's pixels, and its own rows with the one above and the one below."""
+    height = shape.height
+    seen, rows = band.values["image"], band.values["rows"]
+    inside = min(band.seen, height) - band.begin
+    seen.array[:, :, :inside] = image[:, :, band.begin : band.begin + inside]
+    seen.array[:, :, inside:] = image[:, :, : band.seen - band.begin - inside]
+    rows.array[:, :, 1:-1] = image[:, :, band.begin : band.end]
+    above, below = band.begin - 1, band.end
+    if shape.wraps:
+        above, below = above % height, below % height
+    rows.array[:, :, 0] = image[:, :, max(0, above)]
+    rows.array[:, :, -1] = image[:, :, min(height - 1, below)]
+    seen.publish()
+    rows.publish()
+
+
+def _add_seams(bands: Sequence[Band], gradient: Any, height: int) -> None:
+    """Adds, at rows that two bands' features see, what the upper one found."""
+    for band in bands:
+        beyond = band.seen - band.end
+        if beyond:
+            begin = band.end % height
+            part = band.values["gradient"].array[:, :, band.end - band.begin :]
+            gradient[:, :, begin : begin + beyond] += part
