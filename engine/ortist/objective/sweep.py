@@ -52,6 +52,7 @@ class Sweep:
         ]
         self._threads = min(threads, len(rows)) if program.in_bands else 1
         self.inputs = Inputs(model, self._wiring, shape, self.bands, self._device)
+        self._exact = "with_shifts" in shape.on  # such losses take roots, and blow rounding up
         self._by_region = {f"moments_{tap.index}": (tap.index, tap.channels) for tap in model.taps}
         self._by_region |= {f"sums_{tap.index}": (tap.index, 1) for tap in model.taps}
         """By output, the tap, and how many rows it has for each region that a band shows."""
@@ -110,7 +111,7 @@ class Sweep:
                             assert decide is not None
                             self.inputs.set_pull(
                                 item.tap,
-                                decide(item.tap, self.sums([item.tap], self._looks_at_means)),
+                                decide(item.tap, self.sums([item.tap], self._exact)),
                             )
                         else:
                             self._run(item.segment, self.bands[item.band], number, image, gradient)
@@ -145,11 +146,6 @@ class Sweep:
             if f"with_moments_{tap}" in self._shape.on:
                 total.moments[tap] = self._moments(self._model.tap(tap), exact)
         return total
-
-    @property
-    def _looks_at_means(self) -> bool:
-        """Whether losses are asked for that take roots of covariances, and so blow rounding up."""
-        return "with_shifts" in self._shape.on
 
     def variation(self) -> float:
         """x^T K x of the pixels that count; of the last run."""
