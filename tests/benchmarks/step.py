@@ -23,6 +23,8 @@ from .contestants import CONTESTANTS
 from .failures import FAILURES
 
 TOLERANCE = 1e-5
+_PRODUCTS = 5
+"""Large products in a burst, by whose rate the floor is told."""
 _REST = 0.3
 """Seconds between bursts: OpenMP's and ONNX Runtime's idle threads spin on for up to 0.2."""
 
@@ -97,13 +99,14 @@ def race(side: int, names: list[str], rounds: int, arguments: tuple[Any, ...]) -
     burst = max(1, round(20 * (192 / side) ** 2))
     if names[0] == "ortist":
         workers["product"] = Worker("product")
-    for worker in workers.values():
-        worker.ask(max(3, burst // 2))  # warm-up
+    bursts = {name: _PRODUCTS if name == "product" else burst for name in workers}
+    for name, worker in workers.items():
+        worker.ask(max(3, bursts[name] // 2))  # warm-up
     times: dict[str, list[float]] = {name: [] for name in workers}
     for _ in range(rounds):
         for name, worker in workers.items():
             time.sleep(_REST)
-            times[name].append(worker.ask(burst))
+            times[name].append(worker.ask(bursts[name]))
     for worker in workers.values():
         worker.stop()
     ratios = {
