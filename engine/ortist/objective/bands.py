@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bound import CPU, Bound, Value
+from .bound import CPU, Bound, Value, aligned
 
 __all__ = ["BAND_PIXELS", "Band", "Buffers", "Features", "plan_bands"]
 
@@ -57,14 +57,14 @@ class Buffers:
     def take(self, size: int) -> NDArray[np.uint8]:
         """So many bytes or some more, with unset values."""
         if size < _SMALL:
-            return np.empty(size, np.uint8)
+            return aligned((size,), np.uint8)
         digit = 1 << (size.bit_length() - 4)
         rounded = -(-size // digit) * digit
         with self._lock:
             for fitting in range(rounded, int(_WASTE * size) + 1, digit):
                 if self._free.get(fitting):
                     return self._free[fitting].pop()
-        return np.empty(rounded, np.uint8) if self._stock is None else self._stock.take(size)
+        return aligned((rounded,), np.uint8) if self._stock is None else self._stock.take(size)
 
     def give_back(self, buffers: Iterable[NDArray[np.uint8]]) -> None:
         """Memory that nothing points at any more."""

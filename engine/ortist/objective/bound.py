@@ -7,6 +7,7 @@ keeps it: a ``Bound`` holds every value that its binding points at.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +19,36 @@ from ..network.sessions import load_onnxruntime
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, RunOptions
 
-__all__ = ["CPU", "Bound", "Value"]
+__all__ = ["CPU", "Bound", "Value", "aligned"]
 
 CPU = "cpu"
+_ALIGNMENT = 64
+"""Bytes. Some kernels sum in another order where an array begins elsewhere in a cache line, and the
+same picture would then not always have the same bytes."""
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An array with unset values that begins with a cache line."""
+    kind = np.dtype(dtype)
+    size = math.prod(shape) * kind.itemsize
+    buffer = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -_address(buffer) % _ALIGNMENT
+    return buffer[start : start + size].view(kind).reshape(shape)
+
+
+def _address(array: NDArray[Any]) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 class Value:
-    """``array``, and the same values where the graphs are computed."""
+    """``array``, or its aligned copy, and the same values where the graphs are computed."""
 
     def __init__(self, array: NDArray[Any], device: str = CPU) -> None:
+        if _address(array) % _ALIGNMENT:
+            unaligned, array = array, aligned(array.shape, array.dtype)
+            array[...] = unaligned
         self.array, self._elsewhere = array, device != CPU
-        self.ort = load_onnxruntime().OrtValue.ortvalue_from_numpy(array, device, 0)
+        self.ort = load_onnxruntime().OrtValue.ortvalue_from_numpy(self.array, device, 0)
 
     def publish(self) -> None:
         """Has graphs see what was written to ``array``."""

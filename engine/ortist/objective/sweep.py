@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..network.bundle import Model, Tap
 from ..network.sessions import pinned_cpu
 from ..style.moments import Moments
 from .bands import Band, Buffers, Features, plan_bands
-from .bound import CPU, Bound, Value
+from .bound import CPU, Bound, Value, aligned
 from .inputs import Inputs, Shape
 from .opened import OpenProgram
 from .piece import Piece, Pull, Sums
@@ -155,7 +156,7 @@ class Sweep:
         """Copies of the features of these taps; of the last run."""
         parts = self._model.program.taps
         return {
-            tap: [[band.array(part.value).copy() for part in parts[tap]] for band in self.bands]
+            tap: [[_copied(band.array(part.value)) for part in parts[tap]] for band in self.bands]
             for tap in taps
         }
 
@@ -272,6 +273,12 @@ class Sweep:
             Moments(np.zeros((channels, channels), kind) if s is None else s, m, mass)
             for s, m, mass in zip(second, first, masses, strict=True)
         ]
+
+
+def _copied(array: NDArray[Any]) -> NDArray[Any]:
+    copy = aligned(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 def _show_pixels(band: Band, image: Any, shape: Shape) -> None:

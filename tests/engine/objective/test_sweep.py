@@ -298,13 +298,16 @@ def test_one_sweep_keeps_no_features_of_another() -> None:
 def test_memory_is_handed_out_again_where_it_fits() -> None:
     stock = Buffers()
     own = Buffers(stock)
-    first = own.take(1000)
+    first = own.take(100_000)
     own.give_back([first])
-    assert own.take(300) is not first
-    assert own.take(900) is first
+    assert own.take(30_000) is not first
+    assert own.take(90_000) is first
     own.give_back([first])
     own.leave()
-    assert Buffers(stock).take(1000) is first
+    assert Buffers(stock).take(100_000) is first
+    small = own.take(100)
+    own.give_back([small])
+    assert own.nbytes == 0
 
 
 def test_a_sweeper_says_how_it_works(procedural: Model) -> None:
