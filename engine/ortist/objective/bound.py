@@ -33,7 +33,8 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     size = math.prod(shape) * kind.itemsize
     buffer = np.empty(size + _ALIGNMENT, np.uint8)
     start = -_address(buffer) % _ALIGNMENT
-    return buffer[start : start + size].view(kind).reshape(shape)
+    array: NDArray[Any] = buffer[start : start + size].view(kind).reshape(shape)
+    return array
 
 
 def _address(array: NDArray[Any]) -> int:
@@ -44,7 +45,7 @@ class Value:
     """``array``, or its aligned copy, and the same values where the graphs are computed."""
 
     def __init__(self, array: NDArray[Any], device: str = CPU) -> None:
-        if _address(array) % _ALIGNMENT:
+        if array.size and _address(array) % _ALIGNMENT:
             unaligned, array = array, aligned(array.shape, array.dtype)
             array[...] = unaligned
         self.array, self._elsewhere = array, device != CPU

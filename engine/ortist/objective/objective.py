@@ -96,6 +96,11 @@ class Objective:
                 total[tap] += energy
         return total
 
+    @property
+    def seconds_opening(self) -> float:
+        """What opening sessions has taken so far; they are opened when they are first needed."""
+        return self._sweeper.seconds_opening
+
     def release(self) -> None:
         """Gives back what memory the calls before have left, for calls with other sizes."""
         self._sweeper.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -126,6 +127,8 @@ class OpenProgram:
     ) -> None:
         self._model, self._threads, self._profile = model, threads, profile
         self._open: dict[tuple[int, frozenset[str]], list[InferenceSession]] = {}
+        self.seconds_opening = 0.0
+        """What opening sessions took so far, which no later run takes."""
         self._provider: Provider = provider
         self.provider = _CPU_PROVIDER
         """The provider in use, in ONNX Runtime's words."""
@@ -163,6 +166,7 @@ class OpenProgram:
         return [str(session.end_profiling()) for own in self._open.values() for session in own]
 
     def _open_all(self, keys: Sequence[tuple[int, frozenset[str]]]) -> None:
+        began = time.perf_counter()
         opened: dict[tuple[int, frozenset[str]], list[InferenceSession]] = {k: [] for k in keys}
         for thread in range(min(self._threads, _ARENAS) if self.in_bands else 1):
             with private_arena():
@@ -171,6 +175,7 @@ class OpenProgram:
                     threads = 1 if self.in_bands else self._threads
                     opened[index, on].append(self._opened(index, on, threads, profile))
         self._open |= opened  # all or none
+        self.seconds_opening += time.perf_counter() - began
 
     def _opened(
         self, index: int, on: frozenset[str], threads: int, profile: str | None

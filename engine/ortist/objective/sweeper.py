@@ -25,6 +25,8 @@ from .sweep import Decide, Sweep
 
 __all__ = ["Sweeper"]
 
+_OF_CONTENT = ("with_error", "with_content")
+"""Switches of what needs the content's features."""
 _LITTLE = 32 * 2**20
 """Bytes that are worth less than the time of getting them again."""
 
@@ -53,7 +55,14 @@ class Sweeper:
         self._pool = ThreadPoolExecutor(max(1, self._threads - 1))
         self._buffers, self._layouts = Buffers(), dict[Any, Any]()
         self._sweeps: OrderedDict[Shape, Sweep] = OrderedDict()
+        self._any_on: frozenset[str] = frozenset()
+        """Switches of sessions that are open, for whoever wants features alone."""
         self._lock = threading.RLock()
+
+    @property
+    def seconds_opening(self) -> float:
+        """What opening sessions has taken so far; they are opened when they are first needed."""
+        return self._program.seconds_opening
 
     @property
     def in_bands(self) -> bool:
@@ -175,13 +184,15 @@ class Sweeper:
         height, width = piece.pixels.shape[2:]
         with self._lock:
             try:
-                switches = on or frozenset()
+                switches = self._any_on if on is None else on
                 shape = Shape(height, width, piece.wraps, self.band_pixels, switches)
                 if on is None:
                     for there, sweep in self._sweeps.items():
                         if dataclasses.replace(shape, on=there.on) == there:
                             yield sweep
                             return
+                if not switches & {"with_guides", "with_inside"}:
+                    self._any_on = frozenset(n for n in switches if not n.startswith(_OF_CONTENT))
                 sweep = self._sweep_of(shape)
                 sweep.set_piece(piece, tv_weight)
                 yield sweep

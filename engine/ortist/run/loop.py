@@ -115,7 +115,7 @@ class Run(Iterator[Progress]):
             return self._next()
 
     def _next(self) -> Progress:
-        began = time.perf_counter()
+        began, opening = time.perf_counter(), self._scene.objective.seconds_opening
         before = self.state
         if self._cancelled:
             raise StopIteration
@@ -128,7 +128,8 @@ class Run(Iterator[Progress]):
             self._diverged = True
             raise
         entered = before is not None and scale > before.scale
-        self._schedule.took(scale, time.perf_counter() - began, entered)
+        opening = self._scene.objective.seconds_opening - opening  # which later steps have not
+        self._schedule.took(scale, time.perf_counter() - began - opening, entered)
         return self._advance(view, state)
 
     def _after(self, before: State | None, scale: int) -> tuple[View, State]:

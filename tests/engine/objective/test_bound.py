@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ortist.network.bundle import Model
 from ortist.network.sessions import open_session
-from ortist.objective.bound import Bound, Value
+from ortist.objective.bound import Bound, Value, aligned
 
 
 def test_a_bound_run_gives_what_a_plain_one_gives(procedural: Model) -> None:
@@ -73,10 +73,20 @@ def test_what_is_bound_is_kept(procedural: Model) -> None:
 
 @pytest.mark.parametrize("shape", [(), (0,), (2, 3)])
 def test_a_value_is_its_array(shape: tuple[int, ...]) -> None:
-    array = np.ones(shape, np.float32)
+    array = aligned(shape, np.float32)
+    array[...] = 1
     value = Value(array)
     assert value.fetch() is array
     np.testing.assert_array_equal(value.ort.numpy(), array)
     array += 1
     value.publish()
     np.testing.assert_array_equal(value.ort.numpy(), array)
+
+
+def test_another_array_is_copied_to_where_a_cache_line_begins() -> None:
+    whole = aligned((9,), np.float32)
+    whole[...] = np.arange(9)
+    value = Value(whole[1:])
+    assert value.array.ctypes.data % 64 == 0
+    np.testing.assert_array_equal(value.array, whole[1:])
+    assert not np.shares_memory(value.array, whole)
