@@ -32,16 +32,22 @@ def waits_of(neighbours: list[str]) -> list[dict[int, int]]:
     sums=st.dictionaries(
         st.integers(0, 20), st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=3
     ),
+    wraps=st.booleans(),
 )
 def test_all_is_done_once_and_in_order(
-    bands: int, threads: int, neighbours: list[str], sums: dict[int, tuple[float, float]]
+    bands: int,
+    threads: int,
+    neighbours: list[str],
+    sums: dict[int, tuple[float, float]],
+    wraps: bool,
 ) -> None:
+    """Where the picture wraps, the first band lies below the last; one alone is its own side."""
     segments, waits = len(neighbours), waits_of(neighbours)
     pairs = {}
     for tap, (place, distance) in sums.items():
         made = round(place * (segments - 2))
         pairs[tap] = made, made + 1 + round(distance * (segments - 2 - made))
-    schedule = Schedule(bands, segments, min(threads, bands), waits, pairs)
+    schedule = Schedule(bands, segments, min(threads, bands), waits, pairs, wraps)
     done: list[Run | Mix] = []
 
     def work(thread: int) -> None:
@@ -54,7 +60,9 @@ def test_all_is_done_once_and_in_order(
                 index, band = found
                 needed = {Run(i, band) for i in range(index)}
                 sides = ((band + offset, last) for offset, last in waits[index].items())
-                needed |= {Run(last, side) for side, last in sides if 0 <= side < bands}
+                needed |= {
+                    Run(last, side % bands) for side, last in sides if wraps or 0 <= side < bands
+                }
                 needed |= {Mix(tap) for tap, (_, first) in pairs.items() if first <= index}
             assert needed <= {*before}
             done.append(found)
