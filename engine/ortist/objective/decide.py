@@ -46,7 +46,9 @@ class Decider:
         """How ``tap`` pulls, by its ``sums`` over the whole image."""
         mixing, shift = None, None
         if tap in self.losses:
-            mixing, shift = self._style(tap, sums.moments[tap], sums.positions[tap])
+            # What leaves float32 is an infinite loss, of which the run says that it diverged.
+            with np.errstate(over="ignore", invalid="ignore"):
+                mixing, shift = self._style(tap, sums.moments[tap], sums.positions[tap])
         weight = 0.0
         if tap in self.taps:
             weight = self.weights.content[tap]
