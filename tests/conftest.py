@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,6 +62,12 @@ def _own_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def procedural() -> Model:
     """The model in the wheel."""
     return load_model(SHIPPED / "squeezenet1_1-procedural")
+
+
+@pytest.fixture
+def copy(procedural: Model, tmp_path: Path) -> Path:
+    """The shipped bundle, to be spoilt."""
+    return Path(shutil.copytree(procedural.folder, tmp_path / "copy"))
 
 
 @pytest.fixture(scope="session")

@@ -22,12 +22,6 @@ from ortist_models import MANIFEST, SEGMENT, SHIPPED
 FIRST, MIDDLE, LAST = (SEGMENT.format(index) for index in (0, 6, 13))
 
 
-@pytest.fixture
-def copy(procedural: Model, tmp_path: Path) -> Path:
-    """The shipped bundle, to be spoilt."""
-    return Path(shutil.copytree(procedural.folder, tmp_path / "copy"))
-
-
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     manifest = json.loads((folder / MANIFEST).read_text())
     change(manifest)

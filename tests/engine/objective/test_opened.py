@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,6 @@ from ortist.objective.sweeper import Sweeper
 from ortist_models import MANIFEST
 
 from .aims import noise
-
-
-@pytest.fixture
-def copy(procedural: Model, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(procedural.folder, tmp_path / "copy"))
 
 
 def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> Model:
