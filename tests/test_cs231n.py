@@ -25,6 +25,7 @@ from ortist.options.fields import Options
 from ortist.options.presets import PRESETS
 from ortist.pictures.reading import load_picture
 from ortist.pictures.values import normalize, shorter_side_to
+from ortist.run.setup import Asked
 from ortist_export.backbones import BACKBONES, Taps
 from ortist_export.weights import Weights, load_weights
 
@@ -84,11 +85,11 @@ def test_the_200_steps_end_where_pytorch_ends(imagenet_folder: Path) -> None:
     ours, theirs = [], []
     with Engine(str(imagenet_folder)) as engine:
         for seed in range(7):
-            plain = engine.set_up(content, style, options)
+            plain = engine.set_up(Asked(content, style), options)
             next(plain)
             assert plain.state is not None
             start = _nudged(seed, plain.state.point.values)
-            result = finished(engine.set_up(content, style, options, start=start))
+            result = finished(engine.set_up(Asked(content, style, start=start), options))
             assert result.iterations == 200
             ours.append(result.final.total)
             theirs.append(notebook_loss(partial(_nudged, seed)))

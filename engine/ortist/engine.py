@@ -7,13 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from PIL import Image
 
-from .arrays import Array
 from .errors import DivergedError, OptionError
 from .network.bundle import Model, find_model
 from .options.choice import choose_options
@@ -23,7 +21,7 @@ from .run.extraction import take_style
 from .run.loop import Run
 from .run.plan import Plan
 from .run.result import Result
-from .run.setup import Objectives, plan_pictures, set_up
+from .run.setup import Asked, Objectives, plan_pictures, set_up
 from .run.state import Progress
 from .style.files import ExtractedStyle, Style
 from .style.styles import Mask
@@ -129,10 +127,14 @@ class Calls(ABC):
         tiles here, to rounding, and to the byte with one thread. Raises OptionError, PictureError,
         StyleFileError, ModelError, ProviderError or ResourceError.
         """
-        init, given = _init_picture(overrides)
-        chosen = choose_options(options, preset, given)
+        init = overrides.get("init")
+        if isinstance(init, (Image.Image, np.ndarray, Raster)):
+            overrides["init"] = "image"  # as options call it
+        else:
+            init = None
+        chosen = choose_options(options, preset, overrides)
         with self._engine_for(chosen) as engine:
-            return engine.set_up(content, style, chosen, masks, init=init, executor=executor)
+            return engine.set_up(Asked(content, style, masks, init), chosen, executor)
 
     def extract_style(
         self,
@@ -207,12 +209,7 @@ class Engine(Calls):
         self._objectives.check_open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -224,51 +221,19 @@ class Engine(Calls):
 
     def set_up(
         self,
-        content: Picture | None,
-        style: Style | Sequence[Style] | None,
+        asked: Asked,
         options: Options,
-        masks: Sequence[Mask] = (),
-        *,
-        init: Picture | None = None,
-        start: Array | None = None,
         executor: Executor | None = None,
         plan: Plan | None = None,
     ) -> Run:
-        """Sets a run up whose options have been chosen, and its plan perhaps (run/setup.py).
-
-        ``init`` is the picture that the option calls "image"; ``start``, normalised values
-        [1, 3, H, W] of the first scale, stands in for it. Raises as ``iterate``.
-        """
-        own = self._own(options)
-        return set_up(
-            self._objectives,
-            content,
-            style,
-            own,
-            masks,
-            init=init,
-            start=start,
-            executor=executor,
-            plan=plan,
-        )
+        """Sets a run up whose options have been chosen, and its plan perhaps; as ``iterate``."""
+        return set_up(self._objectives, asked, self._own(options), executor, plan)
 
     def plan(
-        self,
-        content: Picture | None,
-        style: Style | Sequence[Style] | None,
-        options: Options,
-        masks: Sequence[Mask] = (),
-        *,
-        by_rows: bool = True,
-        files: bool = True,
+        self, asked: Asked, options: Options, by_rows: bool = True, files: bool = True
     ) -> Plan:
-        """How such a run will fit into the memory (run/plan.py), from its pictures' headers.
-
-        ``by_rows`` says that the picture will be written in a format that takes it by rows,
-        ``files`` that the state may be in files. Raises OptionError, PictureError or ResourceError.
-        """
-        own = self._own(options)
-        return plan_pictures(self.model, content, style, own, masks, by_rows, files)
+        """How such a run will fit into the memory (run/plan.py), from its pictures' headers."""
+        return plan_pictures(self.model, asked, self._own(options), by_rows, files)
 
     def fits(self, options: Options) -> bool:
         """Whether an engine made with these options would be as this one is."""
@@ -295,17 +260,6 @@ class Engine(Calls):
                 f"another Engine with {name}={given!r}."
             )
         return dataclasses.replace(options, **self._fixed)
-
-
-def _init_picture(overrides: dict[str, Any]) -> tuple[Picture | None, dict[str, Any]]:
-    """The picture, in memory, that a run shall start from, and the keywords that options hold.
-
-    These call it "image" (Options.init).
-    """
-    init = overrides.get("init")
-    if isinstance(init, (Image.Image, np.ndarray, Raster)):
-        return init, {**overrides, "init": "image"}
-    return None, overrides
 
 
 def finished(run: Run, on_progress: Callable[[Progress], object] | None = None) -> Result:

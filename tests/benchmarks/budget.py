@@ -85,12 +85,12 @@ def _tight(folder: Path, side: int, words: list[str]) -> int:
     from ortist.network.bundle import find_model
     from ortist.options.fields import Options
     from ortist.pictures.reading import read_header
-    from ortist.run.plan import least_memory
+    from ortist.run.plan import MemoryModel
 
     options = Options(size=side, smallest_size=None, tile=int(words[-1]), scratch=str(folder))
     content = read_header(str(SAMPLES / "harbour.jpg"), 10**9)
     style = read_header(str(SAMPLES / "swirls.jpg"), 10**9)
-    return least_memory(find_model(), options, content, [style])
+    return MemoryModel(find_model(), options, content, [style]).least()
 
 
 if __name__ == "__main__":

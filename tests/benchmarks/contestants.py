@@ -63,6 +63,7 @@ class OrtistStep:
         tile: int | None = None,
     ):
         import numpy as np
+        from ortist.arrays import Arrays
         from ortist.objective.content import ByteBudget
         from ortist.objective.objective import Manner, Objective
         from ortist.objective.sweeper import Sweeper
@@ -85,7 +86,7 @@ class OrtistStep:
             Targets(losses), content, (3,), ByteBudget(2**28)
         )
         self._weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
-        self._values, self._state = np.clip(content, *_BOX), adam_init(content)
+        self._values, self._state = np.clip(content, *_BOX), adam_init(content, Arrays())
         self._adam: Any = adam_step
         self._clip: Any = np.clip
 

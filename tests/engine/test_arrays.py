@@ -16,6 +16,7 @@ from ortist.errors import OutputError
 from ortist.options.fields import Options
 from ortist.pictures.reading import load_picture
 from ortist.run.plan import Plan
+from ortist.run.setup import Asked
 from PIL import Image
 
 from tests.conftest import small_pictures
@@ -176,13 +177,14 @@ def test_a_run_in_files_paints_what_one_in_memory_does(
     outcomes = []
     for name, place in (("memory", None), ("files", tmp_path)):
         style = [STYLE, STYLE[::-1]] if masks else STYLE
-        run = engine.set_up(content, style, options, masks, plan=Plan(32, place))
+        asked = Asked(content, style, masks)
+        run = engine.set_up(asked, options, plan=Plan(32, place))
         for progress in run:
             if progress.iteration == 2:
                 break
         checkpoint = tmp_path / name
         run.save_checkpoint(checkpoint)
-        again = engine.set_up(content, style, options, masks, plan=Plan(32, place))
+        again = engine.set_up(asked, options, plan=Plan(32, place))
         again.resume(checkpoint)
         for _ in again:
             pass

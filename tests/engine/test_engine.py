@@ -20,6 +20,7 @@ from ortist.errors import ModelError, OptionError
 from ortist.network.bundle import Model
 from ortist.objective.sweeper import Sweeper
 from ortist.options.fields import Options, Provider
+from ortist.run.setup import Asked
 from ortist_models import MANIFEST
 
 from tests.conftest import small_pictures
@@ -169,7 +170,7 @@ def test_a_start_stands_in_for_the_first_picture(engine: Engine) -> None:
     """In normalised values, at the first scale, as a video's next frame has it."""
     options = Options(**QUICK)
     plain, again, other = (
-        engine.set_up(CONTENT, STYLE, options, start=start)
+        engine.set_up(Asked(CONTENT, STYLE, start=start), options)
         for start in (None, *(engine_start(engine, options) + step for step in (0, 0.1)))
     )
     for run in (plain, again, other):
@@ -179,7 +180,7 @@ def test_a_start_stands_in_for_the_first_picture(engine: Engine) -> None:
 
 
 def engine_start(engine: Engine, options: Options) -> Any:
-    run = engine.set_up(CONTENT, STYLE, options)
+    run = engine.set_up(Asked(CONTENT, STYLE), options)
     next(run)
     assert run.state is not None
     return run.state.point.values
@@ -202,7 +203,7 @@ def test_a_closed_engine_says_so_and_its_runs_go_on(alone: list[ortist.Result]) 
         lambda: engine.invert(CONTENT, **QUICK),
         lambda: engine.texture(STYLE, **QUICK),
         lambda: engine.extract_style(STYLE),
-        lambda: engine.plan(CONTENT, STYLE, Options()),
+        lambda: engine.plan(Asked(CONTENT, STYLE), Options()),
         engine.__enter__,
     ]
     for call in calls:

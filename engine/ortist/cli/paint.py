@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..run.loop import Run
     from ..run.plan import Plan
     from ..run.settings import Settings
+    from ..run.setup import Asked
 
 __all__ = ["TransferCommand", "invert", "texture", "transfer"]
 
@@ -121,6 +122,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     check_request(request, options)
     # Here, not above: this takes half a second that the checks before need not wait for.
     from ..engine import Engine
+    from ..run.setup import Asked
 
     places.check_writable(options)
     if settings:
@@ -131,7 +133,8 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     if request.output and options.scratch is None:
         options = dataclasses.replace(options, scratch=str(request.output.parent))
     with Engine(options.model, options.provider, options.threads) as engine:
-        plan = _planned(engine, named, places, options)
+        asked = Asked(named.content, named.styles or None, named.pairs)
+        plan = _planned(engine, asked, places, options)
         if request.plan:
             print(json.dumps(plan.as_json()) if request.json else plan)
             return
@@ -140,7 +143,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
                 "--sheet and --report hold pictures in memory, where this one has no room; leave "
                 "them out, or give more by --max-memory."
             )
-        run = engine.set_up(named.content, named.styles or None, options, named.pairs, plan=plan)
+        run = engine.set_up(asked, options, plan=plan)
     inputs = {}
     if shown:  # content and styles
         roles = [role for role in run.inputs if role != "init" and "mask" not in role]
@@ -171,13 +174,12 @@ def _chosen(request: Request, given: dict[str, Any], settings: Settings | None) 
     return layered_options(request.preset, request.config, **{**recorded, **given})
 
 
-def _planned(engine: Engine, named: Named, places: Places, options: Options) -> Plan:
+def _planned(engine: Engine, asked: Asked, places: Places, options: Options) -> Plan:
     """How the picture will fit into the memory, and into the files that it goes to."""
     from ..pictures.outputs import output_depth, takes_rows
 
     by_rows = all(takes_rows(path) for path in places.painted)
-    styles = named.styles or None
-    plan = engine.plan(named.content, styles, options, named.pairs, by_rows=by_rows)
+    plan = engine.plan(asked, options, by_rows)
     for path in places.painted:
         output_depth(path, options.depth, plan.size)
     return plan

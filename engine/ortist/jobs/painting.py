@@ -17,6 +17,7 @@ from ..options.fields import Options
 from ..pictures.outputs import output_depth, takes_rows
 from ..pictures.raster import Source
 from ..run.result import Result
+from ..run.setup import Asked
 from .ledger import file_sha256
 
 __all__ = ["Outcome", "Task", "Worker", "failed", "paint"]
@@ -120,14 +121,14 @@ class Worker:
     def _painted(self, task: Task) -> tuple[Result, tuple[str, ...]]:
         """The result, and what there is to say of it."""
         engine, options = self._engine_for(task), task.options
-        by_rows = takes_rows(Path(task.output))
-        plan = engine.plan(task.content, task.style, options, by_rows=by_rows)
+        by_rows, asked = takes_rows(Path(task.output)), Asked(task.content, task.style)
+        plan = engine.plan(asked, options, by_rows)
         output_depth(Path(task.output), options.depth, plan.size)
         if file_sha256(task.style) != task.style_sha256:
             raise PictureError(f"the style image {task.style!r} changed since the batch began.")
         if task.init_sha256 and file_sha256(str(options.init)) != task.init_sha256:
             raise PictureError(f"the init image {options.init!r} changed since then.")
-        run = engine.set_up(task.content, task.style, options, plan=plan)
+        run = engine.set_up(asked, options, plan=plan)
         return finished(run), tuple(run.notes)
 
     def _engine_for(self, task: Task) -> Engine:

@@ -30,7 +30,7 @@ from ..options.fields import Options
 from ..pictures.raster import Painting
 from ..pictures.values import denormalize, normalize, size_at
 from ..run.plan import Plan
-from ..run.setup import load_init
+from ..run.setup import Asked, load_init
 from ..run.tuning import tuned
 from ..style.files import Style, load_style
 from .y4m import read_frame, read_header, write_frame, write_header
@@ -116,12 +116,11 @@ class Painter:
                 start = self._painted + (content - self._content)
                 still = np.exp(-np.square(change * (255 / _SAME)).sum(1, keepdims=True))
         if not self._planned:  # the memory is planned when the size is known, for all frames
-            plan = self._engine.plan(image, self._style, options, files=False)
+            plan = self._engine.plan(Asked(image, self._style), options, files=False)
             self._options, self._planned = plan.applied(self._options), True
             options = plan.applied(options)
-        run = self._engine.set_up(
-            np.asarray(image), self._style, options, start=start, init=self._init, plan=Plan()
-        )
+        asked = Asked(np.asarray(image), self._style, init=self._init, start=start)
+        run = self._engine.set_up(asked, options, plan=Plan())
         result = finished(run)
         painted = normalize(result.painting.values, model)
         if still is not None and self._painted is not None:

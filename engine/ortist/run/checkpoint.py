@@ -32,8 +32,10 @@ from .state import Progress, State
 
 __all__ = ["Saved", "read_checkpoint", "remove_checkpoint", "write_checkpoint"]
 
-_MAGIC = b"ortist checkpoint 1\n"
+_MAGIC = b"ortist checkpoint 2\n"
 _HASH = hashlib.sha256().digest_size
+_PLAIN = ("iteration", "scale", "began", "jitter", "converged", "hurried")
+"""What of a state stands in the header as it is."""
 
 
 class Saved(NamedTuple):
@@ -82,7 +84,7 @@ def _scratch(path: Path) -> str:
     return f".{path.name}.part"
 
 
-def read_checkpoint(path: Path, identity: Mapping[str, Any], place: Arrays | None = None) -> Saved:
+def read_checkpoint(path: Path, identity: Mapping[str, Any], place: Arrays) -> Saved:
     """What ``write_checkpoint`` wrote, with its arrays in ``place``.
 
     Raises CheckpointError for a file that is no checkpoint, is cut short or damaged, or belongs to
@@ -99,7 +101,7 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any], place: Arrays | Non
         try:
             header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
             _compare(path, header["identity"], json.loads(json.dumps(identity)))
-            arrays = _arrays(header["arrays"], stream, Arrays() if place is None else place)
+            arrays = _arrays(header["arrays"], stream, place)
             return _put_together(header["state"], arrays)
         except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
             if isinstance(error, OrtistError):
@@ -143,10 +145,9 @@ def _compare(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> N
     for name in dict.fromkeys([*here, *there]):
         old, new = there.get(name), here.get(name)
         if old != new:
-            if name == "model" or " image" in name or " mask" in name:
+            difference = f"{name} was {json.dumps(old)} and is now {json.dumps(new)}"
+            if name == "model" or " image" in name or " mask" in name:  # these are hashes
                 difference = f"the {name} is another"
-            else:
-                difference = f"{name} was {json.dumps(old)} and is now {json.dumps(new)}"
             raise CheckpointError(
                 f"the checkpoint {str(path)!r} is of another run: {difference}; start as that run "
                 "was started, or remove the file or name another to start anew."
@@ -187,20 +188,14 @@ def _next(stream: BinaryIO, kind: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
 def _take_apart(saved: Saved) -> tuple[dict[str, Any], dict[str, Any]]:
     """What goes into the header, and the arrays by name."""
     state, steps, snapshots = saved
-    values: dict[str, Any] = {
-        "iteration": state.iteration,
-        "iterations": steps[-1].iterations,
-        "stage": state.scale,
-        "began": state.began,
-        "converged": state.converged,
-        "hurried": state.hurried,
-        "jitter": state.jitter,
-        "average": [state.average.decay, state.average.weight],
-        "losses": list(_flat(steps[-1].losses)),
-    }
-    columns = [[step.scale, step.seconds, *_flat(step.losses).values()] for step in steps]
+    values: dict[str, Any] = {name: getattr(state, name) for name in _PLAIN}
+    values["iterations"] = steps[-1].iterations
+    values["average"] = [state.average.decay, state.average.weight]
+    last = steps[-1].losses
+    values["losses"] = [list(last.content_by_layer), list(last.style_by_layer)]
+    values["snapshots"] = list(snapshots)
     arrays: dict[str, Any] = {
-        "steps": np.array(columns, "<f8"),
+        "steps": np.array([_row(step) for step in steps], "<f8"),
         "values": state.point.values,
         "gradient": state.point.gradient,
     }
@@ -213,65 +208,36 @@ def _take_apart(saved: Saved) -> tuple[dict[str, Any], dict[str, Any]]:
         values["lbfgs"] = [state.optimizer.evaluations, len(state.optimizer.pairs)]
         for index, (s, y) in enumerate(state.optimizer.pairs):
             arrays |= {f"s{index}": s, f"y{index}": y}
-    values["snapshots"] = list(snapshots)
-    arrays |= {f"snapshot {n}": values for n, values in snapshots.items()}
-    return values, arrays
+    return values, arrays | {f"snapshot {n}": values for n, values in snapshots.items()}
 
 
 def _put_together(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Saved:
-    steps = [
-        Progress(
-            iteration,
-            values["iterations"],
-            int(scale),
-            _losses(dict(zip(values["losses"], losses, strict=True))),
-            seconds,
-        )
-        for iteration, (scale, seconds, *losses) in enumerate(arrays["steps"].tolist())
-    ]
+    steps = []
+    content, style = values["losses"]
+    for iteration, (scale, seconds, tv, *rest) in enumerate(arrays["steps"].tolist()):
+        by_layer = list(zip([*content, *style], rest, strict=True))
+        losses = Losses(dict(by_layer[: len(content)]), dict(by_layer[len(content) :]), tv)
+        steps.append(Progress(iteration, values["iterations"], int(scale), losses, seconds))
     optimizer: AdamState | LbfgsState
     if "adam" in values:
         optimizer = AdamState(values["adam"], arrays["first"], arrays["second"])
     else:
-        evaluations, pairs = values["lbfgs"]
-        optimizer = LbfgsState(
-            tuple((arrays[f"s{i}"], arrays[f"y{i}"]) for i in range(pairs)), evaluations
-        )
+        evaluations, count = values["lbfgs"]
+        pairs = ((arrays[f"s{i}"], arrays[f"y{i}"]) for i in range(count))
+        optimizer = LbfgsState(tuple(pairs), evaluations)
     decay, weight = values["average"]
-    losses = steps[-1].losses
     state = State(
-        iteration=values["iteration"],
-        scale=values["stage"],
-        began=values["began"],
         point=Point(arrays["values"], losses.total, arrays["gradient"], losses),
         optimizer=optimizer,
         average=RunningAverage(decay, arrays.get("average"), weight),
-        jitter=values["jitter"],
-        converged=values["converged"],
-        hurried=values["hurried"],
+        **{name: values[name] for name in _PLAIN},
     )
     if len(steps) != state.iteration + 1:
         raise ValueError(len(steps))
     return Saved(state, steps, {n: arrays[f"snapshot {n}"] for n in values["snapshots"]})
 
 
-def _flat(losses: Losses) -> dict[str, float]:
-    """One number a term, and one a layer."""
-    flat: dict[str, float] = {}
-    for name, value in vars(losses).items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}:{tap}": number for tap, number in value.items()}
-        else:
-            flat[name] = value
-    return flat
-
-
-def _losses(flat: Mapping[str, float]) -> Losses:
-    terms: dict[str, Any] = {"content_by_layer": {}, "style_by_layer": {}}
-    for name, number in flat.items():
-        term, _, tap = name.partition(":")
-        if tap:
-            terms[term][int(tap)] = number
-        else:
-            terms[term] = number
-    return Losses(**terms)
+def _row(step: Progress) -> list[float]:
+    losses = step.losses
+    by_layer = (*losses.content_by_layer.values(), *losses.style_by_layer.values())
+    return [step.scale, step.seconds, losses.tv, *by_layer]

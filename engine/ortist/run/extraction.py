@@ -13,11 +13,11 @@ from PIL import Image, ImageOps
 from ..errors import OptionError
 from ..options.fields import Options
 from ..pictures.raster import Raster
-from ..style.files import ExtractedStyle, FileTap, Painted, Style, backbone_sha256, load_style
+from ..style.files import ExtractedStyle, FileTap, Painted, Style, backbone_sha256
 from ..style.moments import pack
-from ..style.styles import Styles, as_list
-from .scales import plan_scales
-from .setup import Objectives
+from ..style.styles import Styles
+from .setup import Objectives, load_styles
+from .tuning import plan_scales
 
 __all__ = ["take_style"]
 
@@ -34,12 +34,10 @@ def take_style(
     PictureError, StyleFileError, ModelError or ProviderError.
     """
     model = objectives.model
-    sources = [load_style(painting, options.max_pixels) for painting in as_list(paintings)]
+    sources = load_styles(paintings, options.max_pixels, model)
     styles = Styles(sources, options)
     for source in sources:
-        if isinstance(source, ExtractedStyle):
-            source.check(model)
-        elif min(source.size) < model.smallest_side:
+        if isinstance(source, Raster) and min(source.size) < model.smallest_side:
             raise OptionError(
                 f"the style image has {source.size[0]} x {source.size[1]} pixels; {model.name} "
                 f"needs {model.smallest_side} each way, so give a larger one."

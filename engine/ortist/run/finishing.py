@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from ..arrays import Array, Derived, Field, Rows, row_slices
-from ..options.fields import Options
 from ..pictures.colors import luminance_of, match_histogram
 from ..pictures.raster import Painting
 from ..pictures.values import denormalize, extremes
@@ -24,8 +23,8 @@ class Finisher:
     Where the run's arrays are in files, so is the painting: it is made row by row as it is read.
     """
 
-    def __init__(self, scene: Scene, options: Options) -> None:
-        self._scene, self._options = scene, options
+    def __init__(self, scene: Scene) -> None:
+        self._scene, self._options = scene, scene.options
         self._model, self._arrays = scene.model, scene.arrays
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""L-BFGS with box bounds, in NumPy: a state is made by ``init`` and handed on by ``step``.
+"""L-BFGS with box bounds, in NumPy: each step takes a state and returns the next.
 
 Two-loop recursion after Nocedal and Wright, "Numerical Optimization", 2nd ed., algorithms 7.4 and
 7.5. Bounds are kept by projection (Bertsekas, SIAM J. Control Optim. 20, 1982): pixels that sit on
@@ -14,9 +14,10 @@ import numpy as np
 
 from .optimizers import Point, Values
 
-__all__ = ["Bounds", "LbfgsState", "lbfgs_direction", "lbfgs_init", "lbfgs_step"]
+__all__ = ["Bounds", "LbfgsState", "lbfgs_direction", "lbfgs_step"]
 
 Bounds = tuple[Values, Values]
+"""The lowest and the highest values of the pixels, broadcastable to [1, 3, H, W]."""
 
 _MEMORY = 10
 """Pairs kept (m): Nocedal and Wright call 3 to 20 satisfactory."""
@@ -30,11 +31,6 @@ class LbfgsState(NamedTuple):
 
     pairs: tuple[tuple[Values, Values], ...] = ()
     evaluations: int = 0
-
-
-def lbfgs_init() -> LbfgsState:
-    """The state before the first step."""
-    return LbfgsState()
 
 
 def lbfgs_direction(gradient: Values, pairs: tuple[tuple[Values, Values], ...]) -> Values:
@@ -59,7 +55,7 @@ def lbfgs_step(
 ) -> tuple[Point, LbfgsState]:
     """One iteration: a direction, a line search along its projection, the next point and state.
 
-    ``bounds`` are arrays that broadcast against the values. The returned point is the given one
+    The returned point is the given one
     where no decrease is found any more. The line search bisects for the weak Wolfe conditions
     (Lewis and Overton, Math. Program. 141, 2013); most iterations accept their first trial.
     """

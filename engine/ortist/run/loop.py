@@ -15,22 +15,18 @@ from numpy.typing import NDArray
 
 from ..arrays import Field
 from ..errors import CheckpointError, DivergedError, OptionError
-from ..network.bundle import Model
 from ..objective.targets import Losses
-from ..options.fields import Options
 from ..pictures.raster import Painting, Raster
 from ..style.files import ExtractedStyle
 from .checkpoint import Saved, read_checkpoint, write_checkpoint
 from .finishing import Finisher
 from .identity import identity_of
 from .result import Result
-from .scales import plan_scales
 from .scene import Scene
 from .schedule import Schedule
-from .starts import start_values
-from .state import Progress, State, picture_of
+from .state import Progress, State
 from .stepping import Stepper, diverged
-from .time_budget import TimeBudget
+from .tuning import plan_scales
 from .turns import Turns
 from .view import View
 
@@ -54,30 +50,22 @@ class Run(Iterator[Progress]):
     def __init__(
         self,
         scene: Scene,
-        options: Options,
         inputs: Mapping[str, Raster | ExtractedStyle],
-        start: Field | None = None,
-        turns: Turns | None = None,
+        start: Field | None,
+        turns: Turns,
     ) -> None:
-        self.options = options
-        self.inputs = inputs
+        self.options, self.model, self.inputs = scene.options, scene.model, inputs
         self.state: State | None = None
-        self._turns = Turns() if turns is None else turns
+        self._scene, self._turns = scene, turns
         self._began = time.perf_counter()
-        self._scene = scene
-        self._schedule = _schedule(scene, options)
+        self._schedule = Schedule(plan_scales(self.options), self.options.time_limit)
         self._view = scene.at(self._schedule.scales[0].side)
-        self._start = start_values(scene, self._view) if start is None else start
-        self._stepper, self._finisher = Stepper(scene, options), Finisher(scene, options)
+        self._start = scene.start(self._view) if start is None else start
+        self._stepper, self._finisher = Stepper(scene), Finisher(scene)
         self._steps: list[Progress] = []  # these two may be ahead of the state by a step
         self._snapshots: dict[int, Painting] = {}
         self._diverged = False
         self._cancelled = False
-
-    @property
-    def model(self) -> Model:
-        """The model that looks at the pictures."""
-        return self._scene.model
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -160,7 +148,7 @@ class Run(Iterator[Progress]):
         )
         self._steps[state.iteration :] = [progress]
         if state.iteration in self.options.snapshots:
-            picture = picture_of(state, self._scene.arrays)
+            picture = state.picture(self._scene.arrays)
             self._snapshots[state.iteration] = self._finisher.painting(picture)
         self._view, self.state = view, state
         return progress
@@ -172,7 +160,7 @@ class Run(Iterator[Progress]):
     def painting(self) -> Painting:
         """The picture as it is now, before rounding, with the content's alpha, if it has one."""
         state = self.state
-        picture = self._start if state is None else picture_of(state, self._scene.arrays)
+        picture = self._start if state is None else state.picture(self._scene.arrays)
         return self._finisher.painting(picture)
 
     def reschedule(self, schedule: Sequence[tuple[int, int]]) -> None:
@@ -219,7 +207,7 @@ class Run(Iterator[Progress]):
 
     @functools.cached_property
     def _identity(self) -> dict[str, Any]:
-        return identity_of(self._scene, self.options, self._schedule.scales)
+        return identity_of(self._scene, self.inputs, self._schedule.scales)
 
     def _snapshots_so_far(self) -> dict[int, Painting]:
         return {n: painting for n, painting in self._snapshots.items() if n <= self.iteration}
@@ -258,9 +246,9 @@ class Run(Iterator[Progress]):
         if state.iteration > 0 and (scene.tuning.jitter > 1 or scene.tuning.averaging > 0):
             # The last evaluation was of a window of the last iterate, not of the picture.
             scene.objective.release()
-            final = view.evaluate(picture_of(state, scene.arrays))[0]
+            final = view.evaluate(state.picture(scene.arrays))[0]
         if state.scale > 0:  # the start was evaluated at another scale, with other weights
-            initial = view.evaluate(start_values(scene, view))[0]
+            initial = view.evaluate(scene.start(view))[0]
         return initial, final
 
     def _stopped(self, state: State) -> str:
@@ -272,13 +260,3 @@ class Run(Iterator[Progress]):
         if self._diverged:
             return "diverged"
         return "time limit" if self._schedule.out_of_time else "cancelled"
-
-
-def _schedule(scene: Scene, options: Options) -> Schedule:
-    """The scales that the options ask for, with the time that they give."""
-    scales, budget = plan_scales(options), None
-    if options.time_limit is not None:
-        sizes = [scene.canvas(scale.side) for scale in scales]
-        pixels = [width * height for width, height in sizes]
-        budget = TimeBudget(pixels, [scale.iterations for scale in scales], options.time_limit)
-    return Schedule(scales, budget)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array
+from ..arrays import Array, Arrays, Field
 
 __all__ = ["AdamState", "Point", "RunningAverage", "Values", "adam_init", "adam_step"]
 
@@ -39,9 +39,9 @@ class AdamState(NamedTuple):
     second: Any
 
 
-def adam_init(values: Array) -> AdamState:
+def adam_init(values: Field, arrays: Arrays) -> AdamState:
     """The state before the first step from ``values``."""
-    return AdamState(0, np.zeros_like(values), np.zeros_like(values))
+    return AdamState(0, arrays.zeros(values.shape), arrays.zeros(values.shape))
 
 
 def adam_step(
@@ -85,16 +85,22 @@ class RunningAverage(NamedTuple):
         """The next average, with the iterate ``values`` in it."""
         if self.decay == 0:
             return self
-        share = np.float32(1 - self.decay)
-        total = values * share
-        if self.total is not None:
-            total += self.total * np.float32(self.decay)
-        return self.followed_by(total)
+        return self.followed_by(self.total_with(values, self.total))
+
+    def total_with(self, values: Array, total: Array | None = None) -> Array:
+        """The next weighted sum: of ``values`` and the ``total`` before, or some rows of both."""
+        with_them = values * np.float32(1 - self.decay)
+        if total is not None:
+            with_them += total * np.float32(self.decay)
+        return with_them
 
     def followed_by(self, total: Any) -> RunningAverage:
         """The next average, whose weighted sum is ``total``."""
         return RunningAverage(self.decay, total, self.decay * self.weight + 1 - self.decay)
 
-    def value(self, without: Array) -> Array:
+    def value(self, without: Field, arrays: Arrays) -> Any:
         """The mean, or ``without`` where nothing has been averaged."""
-        return without if self.total is None else self.total / np.float32(self.weight)
+        weight = np.float32(self.weight)
+        if self.total is None:
+            return without
+        return arrays.derived(lambda total: total / weight, self.total)

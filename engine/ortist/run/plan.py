@@ -33,11 +33,10 @@ from ..options.fields import STARTS, Options
 from ..options.parsing import size_in_words
 from ..pictures.raster import Header
 from ..pictures.values import size_at
-from .scales import Scale, plan_scales
-from .tuning import tuned
+from .tuning import Scale, plan_scales, tuned
 from .view import KEPT_BYTES
 
-__all__ = ["Plan", "least_memory", "plan_run"]
+__all__ = ["MemoryModel", "Plan", "plan_run"]
 
 _BASE = 95 * 10**6
 """Interpreter, libraries and sessions."""
@@ -104,159 +103,130 @@ class Plan:
         )
 
 
-def plan_run(
-    model: Model,
-    options: Options,
-    content: Header | None,
-    styles: Sequence[Header],
-    masks: Sequence[Header] = (),
-    by_rows: bool = True,
-    files: bool = True,
-) -> Plan:
+def plan_run(memory: MemoryModel, files: bool = True) -> Plan:
     """The plan for pictures of which only the headers were read.
 
-    ``by_rows`` says that the picture will be written in a format that takes it by rows, ``files``
-    that the state may be in files. Raises ResourceError, with the largest size that would do, where
-    nothing fits the budget (``max_memory``, or what the machine has free, less a tenth), and where
-    the disk has no room for the files.
+    ``files`` says that the state may be in files. Raises ResourceError, with the largest size that
+    would do, where nothing fits the budget (``max_memory``, or what the machine has free, less a
+    tenth), and where the disk has no room for the files.
     """
+    options = memory.options
     budget = options.max_memory or int(0.9 * available_memory())
-    memory = MemoryModel(model, options, content, styles, masks, by_rows)
     if memory.canvas[0] * memory.canvas[1] > options.max_pixels:
         raise OptionError(
             f"the picture would have {memory.canvas[0]} x {memory.canvas[1]} pixels, more than the "
             f"limit of {options.max_pixels}; give a smaller --size or raise --max-pixels."
         )
-    ways = list(_ways(memory, files))
-    for tile, on_disk in ways:
+    for tile, on_disk in memory.ways(files):
         peak = memory.peak(tile, on_disk)
-        if budget and peak > budget:
-            continue
-        kept = KEPT_BYTES if not budget else min(KEPT_BYTES, max(0, budget - peak) * 9 // 10)
-        kept = min(kept, memory.features)
-        folder = Path(options.scratch or os.curdir) if on_disk else None
-        plan = Plan(
-            tile=tile,
-            folder=folder,
-            kept=0 if on_disk else kept,
-            peak=peak if on_disk else peak + kept,
-            budget=budget,
-            disk=memory.disk if on_disk else 0,
-            size=memory.canvas,
-            scales=tuple(plan_scales(options)),
-        )
-        _check_disk(plan)
-        return plan
-    least = min(memory.peak(*way) for way in ways)
-    raise ResourceError(_refusal(memory, budget, least, files))
-
-
-def least_memory(
-    model: Model, options: Options, content: Header | None, styles: Sequence[Header]
-) -> int:
-    """The least budget, in bytes, for which there is a plan."""
-    memory = MemoryModel(model, options, content, styles, (), by_rows=True)
-    return min(memory.peak(*way) for way in _ways(memory, files=True))
-
-
-def _ways(memory: MemoryModel, files: bool) -> Iterator[tuple[int | None, bool]]:
-    """(tile, state in files) from the least costly to the least hungry."""
-    files = files and memory.why_not_in_files is None
-    asked = memory.options.tile
-    if isinstance(asked, int):
-        tiles = large = [asked]
+        if not budget or peak <= budget:
+            break
     else:
-        yield None, False
-        if asked == "off":
-            return
-        tiles = [tile for tile in _TILES if tile < max(memory.canvas)] or [_TILES[-1]]
-        large = [tile for tile in tiles if tile >= _SMALL or not files] or tiles
-    yield from ((tile, False) for tile in large)
-    if files:
-        yield from ((tile, True) for tile in tiles)
+        raise ResourceError(_refusal(memory, budget, files))
+    size, scales = memory.canvas, tuple(plan_scales(options))
+    if on_disk:
+        folder = Path(options.scratch or os.curdir)
+        _check_disk(folder, memory.disk, size)
+        return Plan(tile, folder, 0, peak, budget, memory.disk, size, scales)
+    spare = (budget - peak) * 9 // 10 if budget else KEPT_BYTES
+    kept = min(KEPT_BYTES, spare, memory.features)
+    return Plan(tile, None, kept, peak + kept, budget, 0, size, scales)
 
 
-def _refusal(memory: MemoryModel, budget: int, least: int, files: bool) -> str:
+def _refusal(memory: MemoryModel, budget: int, files: bool) -> str:
     """What to say where no way takes less than ``budget``."""
     width, height = memory.canvas
-    said = size_in_words(budget)
+    said, least = size_in_words(budget), size_in_words(memory.least(files))
     low, high = 16, memory.options.size
     while high - low > 1:  # the largest size that fits
         middle = (low + high) // 2
-        smaller = memory.at_size(middle)
-        fits = any(smaller.peak(*way) <= budget for way in _ways(smaller, files))
+        fits = memory.at_size(middle).least(files) <= budget
         low, high = (middle, high) if fits else (low, middle)
     if low == 16:
         return (
-            f"{said} of memory are less than the {size_in_words(least)} that {width} x {height} "
-            "pixels take at least; give more by --max-memory."
+            f"{said} of memory are less than the {least} that {width} x {height} pixels take at "
+            "least; give more by --max-memory."
         )
     why = f" ({memory.why_not_in_files})" if memory.why_not_in_files else ""
     return (
-        f"a picture of {width} x {height} pixels takes {size_in_words(least)} of memory, and there "
+        f"a picture of {width} x {height} pixels takes {least} of memory, and there "
         f"are {said}{why}; give --size {low}, the largest that fits, or more by --max-memory."
     )
 
 
-def _check_disk(plan: Plan) -> None:
-    if plan.folder is None:
-        return
+def _check_disk(folder: Path, needed: int, size: tuple[int, int]) -> None:
     try:
-        free = shutil.disk_usage(plan.folder).free
+        free = shutil.disk_usage(folder).free
     except OSError as error:
         raise OptionError(
-            f"cannot keep the run's state in {str(plan.folder)!r} ({error.strerror}); name another "
+            f"cannot keep the run's state in {str(folder)!r} ({error.strerror}); name another "
             "folder by --scratch."
         ) from error
-    if free < plan.disk:
+    if free < needed:
         raise ResourceError(
-            f"the state of {plan.size[0]} x {plan.size[1]} pixels takes "
-            f"{size_in_words(plan.disk)} on the disk and {str(plan.folder)!r} has "
-            f"{size_in_words(free)}; make room, name another folder by --scratch, or give a "
-            "smaller --size."
+            f"the state of {size[0]} x {size[1]} pixels takes {size_in_words(needed)} on the disk "
+            f"and {str(folder)!r} has {size_in_words(free)}; make room, name another folder by "
+            "--scratch, or give a smaller --size."
         )
 
 
+@dataclass
 class MemoryModel:
-    """The memory that a run takes, by the way it is made; all in bytes."""
+    """The memory that a run takes, by the way it is made; all in bytes.
 
-    def __init__(
-        self,
-        model: Model,
-        options: Options,
-        content: Header | None,
-        styles: Sequence[Header],
-        masks: Sequence[Header],
-        by_rows: bool,
-    ) -> None:
-        self.options = options
-        self._model, self._content, self._styles = model, content, styles
-        self._masks, self._by_rows = masks, by_rows
-        side = options.size
-        self.canvas = (side, side) if content is None else size_at(content.size, side)
+    ``by_rows`` says that the picture will be written in a format that takes it by rows.
+    """
+
+    model: Model
+    options: Options
+    content: Header | None
+    styles: Sequence[Header]
+    masks: Sequence[Header] = ()
+    by_rows: bool = True
+
+    def __post_init__(self) -> None:
+        side = self.options.size
+        self.canvas = (side, side) if self.content is None else size_at(self.content.size, side)
         self._pixels = self.canvas[0] * self.canvas[1]
-        content_taps, style_taps = chosen_taps(options, model)
-        if content is None:
-            content_taps = []
-        if not styles:
-            style_taps = {}
-        self._taps = [tap for tap in model.taps if tap.index in {*content_taps, *style_taps}]
-        own = [tap for tap in model.taps if tap.index in content_taps]
+        content_taps, style_taps = chosen_taps(self.options, self.model)
+        content = {*content_taps} if self.content is not None else set()
+        seen = content | (style_taps.keys() if self.styles else set())
+        self._taps = [tap for tap in self.model.taps if tap.index in seen]
+        own = [tap for tap in self.model.taps if tap.index in content]
         self._features = sum(4 * tap.channels / tap.stride**2 for tap in own)  # bytes a pixel
-        self._regions = len([mask for mask in masks if mask.role == "content mask"])
-        self._in_bands = bool(model.program.exchanges) and options.provider != "cuda"
+        self._regions = len([mask for mask in self.masks if mask.role == "content mask"])
+        self._in_bands = bool(self.model.program.exchanges) and self.options.provider != "cuda"
 
     def at_size(self, size: int) -> MemoryModel:
         """The model of the run at another size, without snapshots."""
         options = dataclasses.replace(self.options, size=size, snapshots=())
-        args = (self._content, self._styles, self._masks, self._by_rows)
-        return MemoryModel(self._model, options, *args)
+        return dataclasses.replace(self, options=options)
+
+    def ways(self, files: bool = True) -> Iterator[tuple[int | None, bool]]:
+        """(tile, state in files) from the least costly to the least hungry."""
+        files = files and self.why_not_in_files is None
+        asked = self.options.tile
+        if isinstance(asked, int):
+            tiles = large = [asked]
+        else:
+            yield None, False
+            if asked == "off":
+                return
+            tiles = [tile for tile in _TILES if tile < max(self.canvas)] or [_TILES[-1]]
+            large = [tile for tile in tiles if tile >= _SMALL or not files] or tiles
+        yield from ((tile, False) for tile in large)
+        if files:
+            yield from ((tile, True) for tile in tiles)
+
+    def least(self, files: bool = True) -> int:
+        """The least budget for which there is a plan."""
+        return min(self.peak(*way) for way in self.ways(files))
 
     @property
     def features(self) -> int:
         """Content features over all windows, which may be kept."""
         steps = plan_scales(self.options)[-1].iterations
-        windows = 1 + min(tuned(self.options, self._model.recipe).jitter ** 2, steps)
+        windows = 1 + min(tuned(self.options, self.model.recipe).jitter ** 2, steps)
         return int(windows * self._features * self._pixels)
 
     @property
@@ -277,34 +247,34 @@ class MemoryModel:
         """All files at the largest scale: the last state and the next, the content."""
         arrays = {0: 2, 1: 6}.get(self.options.iterations, 10)
         masks = 4 * self._regions
-        spooled = 0 if self._content is None else self._content.resident
+        spooled = 0 if self.content is None else self.content.resident
         return int(self._pixels * (_ARRAY * arrays + 4 + masks)) + spooled
 
     def peak(self, tile: int | None, on_disk: bool) -> int:
         """The most that is resident at once."""
         resident, decoding = 0, 0
         for picture in self._pictures():
-            spooled = on_disk and picture is self._content
+            spooled = on_disk and picture is self.content
             own = picture.spooling if spooled and picture.spooling else picture.decoding
             decoding = max(decoding, resident + own)
             resident += 0 if spooled else picture.resident
-        styles = max((self._style(header, tile) for header in self._styles), default=0)
+        styles = max((self._style(header, tile) for header in self.styles), default=0)
         step = self._graphs(tile) + (_FILES if on_disk else self._state(tile))
         ending = 0
-        if on_disk and not self._by_rows:  # its levels, and Pillow's
+        if on_disk and not self.by_rows:  # its levels, and Pillow's
             ending = self._graphs(tile) + 8 * self._pixels
         return _BASE + max(decoding, resident + max(styles, step, ending))
 
     def _pictures(self) -> Iterator[Header]:
-        if self._content is not None:
-            yield self._content
-        yield from (*self._styles, *self._masks)
+        if self.content is not None:
+            yield self.content
+        yield from (*self.styles, *self.masks)
 
     def _style(self, header: Header, tile: int | None) -> int:
         """The moments of one style: its values, resized and normalised, and its features."""
         options = self.options
         full = (options.style_size or options.size) * options.style_scale
-        side = min(max(round(full), self._model.smallest_side), *header.size)
+        side = min(max(round(full), self.model.smallest_side), *header.size)
         width, height = size_at(header.size, side)
         around = (options.seamless, options.seamless)
         seen = self._seen(width, height, tile, around, observing=True)
@@ -323,7 +293,7 @@ class MemoryModel:
 
     def _swept(self, pixels: int) -> int:
         """What a sweep over so many pixels takes: its arrays, and the segments that are run."""
-        program = self._model.program
+        program = self.model.program
         worked_on = pixels
         if self._in_bands:
             threads = self.options.threads or available_cpus()
@@ -344,7 +314,7 @@ class MemoryModel:
         observing: bool = False,
     ) -> int:
         """Pixels of the largest tile with its halo."""
-        least = self._model.smallest_side
+        least = self.model.smallest_side
         tiles = plan_tiles(height, width, tile, self._taps, least, wraps, observing)
         return max(_area(part.seen) for part in tiles)
 
@@ -355,7 +325,7 @@ class MemoryModel:
         pairs, and what its line search holds.
         """
         arrays = 9.0 if self.options.optimizer == "adam" else 29.0
-        if tuned(self.options, self._model.recipe).averaging:
+        if tuned(self.options, self.model.recipe).averaging:
             arrays += 2
         arrays += 5 if tile is None else 1.5  # the window's copies; what tiles leave between them
         return int(self._pixels * (_ARRAY * arrays + 4 * self._regions))

@@ -7,22 +7,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..arrays import Array, Arrays, Derived, Field, Rows, Stored, row_slices
+from ..arrays import Arrays, Derived, Field, Rows, Stored, row_slices
 from ..errors import OptionError
-from ..network.bundle import Model
 from ..objective.objective import Objective
 from ..objective.weights import chosen_taps
 from ..options.fields import Options
+from ..pictures.colors import colored_noise
 from ..pictures.raster import Raster, unit
 from ..pictures.values import alpha_at, fill, normalize, normalize_planes, shorter_side_to, size_at
-from ..style.files import ExtractedStyle
 from ..style.guides import mask_values
-from ..style.moments import Statistics
 from ..style.styles import Observer, Styles
-from .fingerprints import pixels_sha256
-from .scales import plan_scales
-from .tuning import tuned
-from .view import KEPT_BYTES, Shared, View
+from .tuning import plan_scales, tuned
+from .view import Shared, View
 
 __all__ = ["Scene"]
 
@@ -30,21 +26,21 @@ __all__ = ["Scene"]
 class Scene:
     """Content and styles, or one of them, and the objective that looks at them.
 
-    ``arrays`` is where the state is, in memory without it; ``observer`` looks at the styles in the
-    objective's place, so that what it finds can be kept for other runs. Raises OptionError for what
-    such pictures cannot be asked for.
+    ``arrays`` is where the state is; ``observer`` looks at the styles in the objective's place, so
+    that what it finds can be kept for other runs. Raises OptionError for what such pictures cannot
+    be asked for.
     """
 
     def __init__(
         self,
         objective: Objective,
+        observer: Observer,
         content: Raster | None,
         styles: Styles,
+        init: Raster | None,
         options: Options,
-        init: Raster | None = None,
-        arrays: Arrays | None = None,
-        kept_bytes: int = KEPT_BYTES,
-        observer: Observer | None = None,
+        arrays: Arrays,
+        kept_bytes: int,
     ) -> None:
         if content is None and not styles.images:
             raise OptionError("there is neither a content image nor a style image.")
@@ -64,49 +60,22 @@ class Scene:
                 "seamless is for textures, and a content image's edges do not fit together; leave "
                 "seamless or the content image out."
             )
-        self.objective = objective
+        self.objective, self.model = objective, objective.model
         self.options = options
         self.tuning = tuned(options, objective.model.recipe)
         self.styles = styles
-        self._observer: Observer = objective if observer is None else observer
-        self._init = init
-        self.arrays = Arrays() if arrays is None else arrays
-        self._shared = Shared(
-            objective, options, self.tuning, self.arrays, kept_bytes, styles.emphasis
-        )
-        self._content = content
+        self.arrays = arrays
+        self._observer, self._content, self._init = observer, content, init
+        self._shared = Shared(objective, options, self.tuning, arrays, kept_bytes, styles.emphasis)
         self._content_taps, self._style_taps = chosen_taps(options, objective.model)
         for scale in plan_scales(options):
             self._check(scale.side)
-        strides = [objective.model.tap(tap).stride for tap in self._style_taps]
-        stride = max(strides, default=1)
+        stride = max((self.model.tap(tap).stride for tap in self._style_taps), default=1)
         if options.seamless and options.size % stride:
             raise OptionError(
                 f"the size {options.size} of a seamless texture does not fit the network's stride; "
                 f"give a --size that {stride} divides, as {-(-options.size // stride) * stride}."
             )
-
-    @property
-    def model(self) -> Model:
-        """The objective's."""
-        return self.objective.model
-
-    def fingerprints(self) -> dict[str, str]:
-        """The SHA-256 of the pixels of each picture and mask, by its name."""
-        pictures: dict[str, Raster | ExtractedStyle | Image.Image | None] = {
-            "content image": self._content,
-            "init image": self._init,
-        }
-        for number, image in enumerate(self.styles.images, 1):
-            pictures["style image" if number == 1 else f"style image {number}"] = image
-        for number, region in enumerate(self.styles.regions, 1):
-            pictures |= {f"content mask {number}": region.content}
-            pictures |= {f"style mask {number}": region.part}
-        return {
-            name: pixels_sha256(picture)
-            for name, picture in pictures.items()
-            if picture is not None
-        }
 
     def content_at(self, side: int) -> tuple[Any, Any]:
         """The content [H, W, 3] and its alpha [H, W], in [0, 1], if there are such.
@@ -143,15 +112,48 @@ class Scene:
         self.objective.release()
         return View(self._shared, canvas, content, self._content_taps, style, masks)
 
-    def init_at(self, side: int) -> Array:
-        """The picture that ``init`` gave, [H, W, 3] in [0, 1], as large as the canvas."""
-        assert self._init is not None
-        return fill(self._init, self.canvas(side))
+    def start(self, view: View) -> Field:
+        """The picture before the first step, [1, 3, H, W] in normalised units.
 
-    def style_colors(self, side: int) -> Statistics:
-        """The statistics of the style's colours, sRGB in [0, 1]."""
-        like = self.content_at(side)[0] if self.options.colors == "style-matched" else None
-        return self.styles.colors(side, self.model.smallest_side, like)
+        Noise is uniform in [0, 1) in normalised units, as in the CS231n assignment. ``init_noise``
+        is what cysmith/neural-style-tf calls noise ratio: start = (1 - ratio) start + ratio noise.
+        """
+        width, height = view.canvas
+        ratio = np.float32(self.options.init_noise)
+        start = None if ratio == 1 or self.options.init == "noise" else self._plain_start(view)
+        if ratio == 0 and start is not None:
+            return start
+        generator = np.random.default_rng(self.options.seed)
+        noise: Field = self.arrays.filled(
+            (1, 3, height, width), lambda part: generator.random(part, dtype=np.float32)
+        )
+        if start is None:
+            return noise
+        mixed: Field
+        (mixed,) = self.arrays.each(lambda a, b: ((1 - ratio) * a + ratio * b,), start, noise)
+        return mixed
+
+    def _plain_start(self, view: View) -> Field:
+        """The start without noise mixed in; gray is the mean of the training images."""
+        width, height = view.canvas
+        options, side = self.options, min(view.canvas)
+        if options.init == "gray":
+            gray: Field = self.arrays.zeros((1, 3, height, width))
+            return gray
+        if options.init == "style":
+            like = self.content_at(side)[0] if options.colors == "style-matched" else None
+            second, mean = self.styles.colors(side, self.model.smallest_side, like)
+            generator = np.random.default_rng([options.seed, 2])
+            white = generator.standard_normal((height, width, 3), np.float32)
+            return normalize(colored_noise(white, mean, second - np.outer(mean, mean)), self.model)
+        if self._init is not None:
+            return normalize(fill(self._init, view.canvas), self.model)
+        if view.content is None:
+            raise OptionError(
+                "there is no content image to start from; use --init noise, gray, style or a "
+                "picture."
+            )
+        return view.content
 
     def _masks(self, canvas: tuple[int, int]) -> Field:
         """The regions' masks [R, H, W] in [0, 1]."""

@@ -37,8 +37,8 @@ from ..options.fields import STARTS, Options
 from ..pictures.metadata import text_of
 from ..pictures.raster import Source
 from ..pictures.reading import open_picture
-from .scales import plan_scales
 from .state import Progress
+from .tuning import plan_scales
 
 __all__ = ["Settings", "describe", "read_settings"]
 

@@ -25,13 +25,13 @@ from ..pictures.raster import Picture, Raster
 from ..pictures.reading import load_picture, read_header, spool_picture
 from ..style.files import ExtractedStyle, Style, is_style_file, load_style
 from ..style.remembered import RememberingObserver
-from ..style.styles import Mask, Observer, Region, Styles, as_list, load_regions
+from ..style.styles import Mask, Observer, Styles, as_list, load_regions
 from .loop import Run
-from .plan import Plan, plan_run
+from .plan import MemoryModel, Plan, plan_run
 from .scene import Scene
 from .turns import Turns
 
-__all__ = ["Objectives", "load_init", "plan_pictures", "set_up"]
+__all__ = ["Asked", "Objectives", "load_init", "load_styles", "plan_pictures", "set_up"]
 
 _KEPT = 4
 """Kinds of objectives whose view of styles is kept: with and without tiles, say."""
@@ -91,75 +91,96 @@ class Objectives:
             raise OptionError("this engine is closed; make another ortist.Engine.")
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a run is made of, as it was given.
+
+    ``init`` is the picture that the option calls "image". ``start``, normalised values [1, 3, H, W]
+    of the first scale, stands in for what ``init`` says.
+    """
+
+    content: Picture | None
+    style: Style | Sequence[Style] | None
+    masks: Sequence[Mask] = ()
+    init: Picture | None = None
+    start: Array | None = None
+
+
 def plan_pictures(
-    model: Model,
-    content: Picture | None,
-    style: Style | Sequence[Style] | None,
-    options: Options,
-    masks: Sequence[Mask] = (),
-    by_rows: bool = True,
-    files: bool = True,
+    model: Model, asked: Asked, options: Options, by_rows: bool = True, files: bool = True
 ) -> Plan:
     """How the run fits into the memory (plan.py), from the headers of its pictures.
 
     A style file has no pixels to make room for. Raises as ``plan_run``, and PictureError.
     """
-    most = options.max_pixels
+    most, content = options.max_pixels, asked.content
     photo = None if content is None else read_header(content, most, "content image")
     paintings = [
         read_header(cast(Picture, picture), most, "style image")
-        for picture in as_list(style)
+        for picture in as_list(asked.style)
         if not is_style_file(picture)
     ]
-    regions = [
+    masks = [
         read_header(mask, most, role)
-        for pair in masks
+        for pair in asked.masks
         for mask, role in zip(pair, ("content mask", "style mask"), strict=True)
         if mask is not None
     ]
-    return plan_run(model, options, photo, paintings, regions, by_rows, files)
+    return plan_run(MemoryModel(model, options, photo, paintings, masks, by_rows), files)
 
 
 def set_up(
     objectives: Objectives,
-    content: Picture | None,
-    style: Style | Sequence[Style] | None,
+    asked: Asked,
     options: Options,
-    masks: Sequence[Mask] = (),
-    *,
-    init: Picture | None = None,
-    start: Array | None = None,
     executor: Executor | None = None,
     plan: Plan | None = None,
 ) -> Run:
-    """The run of these pictures, with an objective that it shares with others.
+    """The run of what is asked for, with an objective that it shares with others.
 
-    ``init`` is the picture that the option calls "image". ``start``, normalised values [1, 3, H, W]
-    of the first scale, stands in for what ``init`` says. With ``executor`` the picture is done in
-    tiles, wherever that runs things. ``plan`` says how it fits into the memory; without it one is
-    made. Raises OptionError, PictureError, StyleFileError, ModelError, ProviderError or
-    ResourceError.
+    With ``executor`` the picture is done in tiles, wherever that runs things. ``plan`` says how it
+    fits into the memory; without it one is made. Raises OptionError, PictureError, StyleFileError,
+    ModelError, ProviderError or ResourceError.
     """
-    _check_pairs(masks)
+    _check_pairs(asked.masks)
     options = options if executor is None else _in_tiles(options)
-    if plan is None:
-        plan = plan_pictures(objectives.model, content, style, options, masks)
-    if executor is not None:  # what is kept here would have to be sent at every step
-        plan = dataclasses.replace(plan, kept=0)
-    options = plan.applied(options)
+    plan = plan or plan_pictures(objectives.model, asked, options)
+    options, most = plan.applied(options), options.max_pixels
     objective, observer = objectives.opened(options, executor)
     arrays = Arrays(plan.folder, options.threads or available_cpus())
-    pictures = _load(objectives.model, content, as_list(style), masks, options, arrays)
-    if options.init is None:
-        both = content is not None and len(pictures.styles) > 0
-        options = dataclasses.replace(options, init="content" if both else "noise")
-    options, image = load_init(options, init)
-    styles = Styles(pictures.styles, options, pictures.regions(options.max_pixels))
-    with objectives.turns:
-        scene = Scene(
-            objective, pictures.content, styles, options, image, arrays, plan.kept, observer
+    content: Raster | None = None
+    if asked.content is not None:
+        content = spool_picture(asked.content, most, arrays, "content image")
+    images = load_styles(asked.style, most, objectives.model)
+    masks = [
+        (
+            load_picture(mask, most, "content mask"),
+            None if part is None else load_picture(part, most, "style mask"),
         )
-        return Run(scene, options, pictures.by_role(image), start, objectives.turns)
+        for mask, part in asked.masks
+    ]
+    if options.init is None:
+        init = "content" if content is not None and images else "noise"
+        options = dataclasses.replace(options, init=init)
+    options, image = load_init(options, asked.init)
+    styles = Styles(images, options, load_regions(masks, content, images, most))
+    # What an executor's workers keep here would have to be sent at every step.
+    kept = plan.kept if executor is None else 0
+    with objectives.turns:
+        scene = Scene(objective, observer, content, styles, image, options, arrays, kept)
+        inputs = _by_role(content, images, masks, image)
+        return Run(scene, inputs, asked.start, objectives.turns)
+
+
+def load_styles(
+    style: Style | Sequence[Style] | None, max_pixels: int, model: Model
+) -> list[Raster | ExtractedStyle]:
+    """The styles, read; raises PictureError and StyleFileError, also for another ``model``'s."""
+    images = [load_style(picture, max_pixels) for picture in as_list(style)]
+    for image in images:
+        if isinstance(image, ExtractedStyle):
+            image.check(model)
+    return images
 
 
 def load_init(options: Options, init: Picture | None = None) -> tuple[Options, Raster | None]:
@@ -167,71 +188,33 @@ def load_init(options: Options, init: Picture | None = None) -> tuple[Options, R
 
     It is ``init``, or what the option ``init`` is the path of. Raises PictureError.
     """
-    picture = init
     if init is None and options.init not in (None, *STARTS):
-        picture = options.init
-        if not os.path.exists(options.init):
+        init = options.init
+        if not os.path.exists(init):
             raise PictureError(
-                f"there is no init {options.init!r}; give content, noise, gray, style or the path "
-                "of a picture."
+                f"there is no init {init!r}; give content, noise, gray, style or the path of a "
+                "picture."
             )
-    if picture is None:
+    if init is None:
         return options, None
-    loaded = load_picture(picture, options.max_pixels, "init image")
-    return dataclasses.replace(options, init="image"), loaded
+    picture = load_picture(init, options.max_pixels, "init image")
+    return dataclasses.replace(options, init="image"), picture
 
 
-@dataclass(frozen=True)
-class _Pictures:
-    """The pictures of a run, read."""
-
-    content: Raster | None
-    styles: Sequence[Raster | ExtractedStyle]
-    masks: Sequence[tuple[Raster, Raster | None]]
-
-    def regions(self, max_pixels: int) -> list[Region]:
-        """The masks, fitted to the pictures that they belong to."""
-        return load_regions(self.masks, self.content, self.styles, max_pixels)
-
-    def by_role(self, init: Raster | None) -> dict[str, Raster | ExtractedStyle]:
-        """The pictures by the names that settings give them (settings.py)."""
-        roles: dict[str, Raster | ExtractedStyle] = {}
-        if self.content is not None:
-            roles["content"] = self.content
-        for number, style in enumerate(self.styles, 1):
-            roles["style" if len(self.styles) == 1 else f"style {number}"] = style
-        for number, (mask, part) in enumerate(self.masks, 1):
-            roles[f"content mask {number}"] = mask
-            if part is not None:
-                roles[f"style mask {number}"] = part
-        if init is not None:
-            roles["init"] = init
-        return roles
-
-
-def _load(
-    model: Model,
-    content: Picture | None,
-    styles: Sequence[Style],
-    masks: Sequence[Mask],
-    options: Options,
-    arrays: Arrays,
-) -> _Pictures:
-    """Reads the pictures, the content into ``arrays``; raises PictureError or StyleFileError."""
-    most = options.max_pixels
-    photo = None if content is None else spool_picture(content, most, arrays, "content image")
-    paintings = [load_style(picture, most) for picture in styles]
-    for painting in paintings:
-        if isinstance(painting, ExtractedStyle):
-            painting.check(model)
-    guides = [
-        (
-            load_picture(mask, most, "content mask"),
-            None if part is None else load_picture(part, most, "style mask"),
-        )
-        for mask, part in masks
-    ]
-    return _Pictures(photo, paintings, guides)
+def _by_role(
+    content: Raster | None,
+    styles: Sequence[Raster | ExtractedStyle],
+    masks: Sequence[tuple[Raster, Raster | None]],
+    init: Raster | None,
+) -> dict[str, Raster | ExtractedStyle]:
+    """The pictures by the names that settings give them (settings.py)."""
+    roles: dict[str, Raster | ExtractedStyle | None] = {"content": content}
+    for number, style in enumerate(styles, 1):
+        roles["style" if len(styles) == 1 else f"style {number}"] = style
+    for number, (mask, part) in enumerate(masks, 1):
+        roles |= {f"content mask {number}": mask, f"style mask {number}": part}
+    roles["init"] = init
+    return {role: picture for role, picture in roles.items() if picture is not None}
 
 
 def _in_tiles(options: Options) -> Options:

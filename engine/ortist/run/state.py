@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..arrays import Arrays, Field
 from ..objective.targets import Losses
 from .lbfgs import LbfgsState
 from .optimizers import AdamState, Point, RunningAverage
 
-__all__ = ["Progress", "State", "picture_of"]
+__all__ = ["Progress", "State"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,11 @@ class State:
     converged: bool = False
     hurried: bool = False
 
+    def picture(self, arrays: Arrays) -> Field:
+        """The running average where there is one, else the iterate, [1, 3, H, W] normalised."""
+        picture: Field = self.average.value(self.point.values, arrays)
+        return picture
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -49,14 +52,3 @@ class Progress:
     scale: int
     losses: Losses
     seconds: float
-
-
-def picture_of(state: State, arrays: Arrays) -> Field:
-    """The running average where there is one, else the iterate, [1, 3, H, W] normalised."""
-    average = state.average
-    if average.total is None:
-        values: Field = state.point.values
-        return values
-    weight = np.float32(average.weight)
-    picture: Field = arrays.derived(lambda total: total / weight, average.total)
-    return picture

@@ -6,6 +6,9 @@ have left: done again, it is the same step.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+
 import numpy as np
 from PIL import Image
 
@@ -13,16 +16,13 @@ from ..arrays import Array, Field, row_slices
 from ..errors import DivergedError
 from ..network.bundle import Model
 from ..options.fields import Options
-from .lbfgs import LbfgsState, lbfgs_init, lbfgs_step
-from .optimizers import AdamState, Point, RunningAverage, adam_step
+from .lbfgs import Bounds, LbfgsState, lbfgs_step
+from .optimizers import AdamState, Point, RunningAverage, adam_init, adam_step
 from .scene import Scene
-from .state import State, picture_of
+from .state import State
 from .view import View
 
 __all__ = ["Stepper", "diverged"]
-
-Box = tuple[Array, Array]
-"""The lowest and the highest values of the pixels, broadcastable to [1, 3, H, W]."""
 
 
 class Stepper:
@@ -32,10 +32,10 @@ class Stepper:
     finite is for the caller to see.
     """
 
-    def __init__(self, scene: Scene, options: Options) -> None:
-        self._options, self._tuning, self._arrays = options, scene.tuning, scene.arrays
-        self._limits = _limits(options, scene.model)
-        self._shifts = np.random.default_rng([options.seed, 1])
+    def __init__(self, scene: Scene) -> None:
+        self._options, self._tuning, self._arrays = scene.options, scene.tuning, scene.arrays
+        self._limits = _limits(scene.options, scene.model)
+        self._shifts = np.random.default_rng([scene.options.seed, 1])
 
     def first(self, view: View, start: Field) -> State:
         """The state of iteration 0: ``start``, evaluated whole and without a window."""
@@ -46,7 +46,7 @@ class Stepper:
             scale=0,
             began=0,
             point=Point(start, losses.total, gradient, losses),
-            optimizer=self._adam_init(start) if adam else lbfgs_init(),
+            optimizer=adam_init(start, self._arrays) if adam else LbfgsState(),
             average=RunningAverage(self._tuning.averaging),
             jitter=self._shifts.bit_generator.state,
         )
@@ -64,9 +64,8 @@ class Stepper:
         converged = False
         optimizer: AdamState | LbfgsState
         if isinstance(state.optimizer, LbfgsState):
-            point, optimizer = lbfgs_step(
-                begin, state.optimizer, lambda values: self.evaluate(view, values), within
-            )
+            evaluate = functools.partial(self.evaluate, view)
+            point, optimizer = lbfgs_step(begin, state.optimizer, evaluate, within)
             converged = point is begin and not state.optimizer.pairs
             average = state.average.including(point.values)
         else:
@@ -74,16 +73,14 @@ class Stepper:
                 done, begin, state.optimizer, state.average, within
             )
             point = self.evaluate(view, values)
-        return State(
+        return dataclasses.replace(
+            state,
             iteration=done + 1,
-            scale=state.scale,
-            began=state.began,
             point=point,
             optimizer=optimizer,
             average=average,
             jitter=self._shifts.bit_generator.state,
             converged=converged,
-            hurried=state.hurried,
         )
 
     def enlarged(self, view: View, state: State, scale: int) -> State:
@@ -94,39 +91,34 @@ class Stepper:
         """
         arrays, canvas, wraps = self._arrays, view.canvas, self._options.seamless
         bicubic, bilinear = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
-        picture = arrays.resized(picture_of(state, arrays), canvas, bicubic, wraps)
-        picture = self._clipped(picture)
+        picture = self._clipped(arrays.resized(state.picture(arrays), canvas, bicubic, wraps))
         self._shifts.bit_generator.state = state.jitter
-        optimizer: AdamState | LbfgsState = lbfgs_init()
+        optimizer: AdamState | LbfgsState = LbfgsState()
         if isinstance(state.optimizer, AdamState):
             steps, first, second = state.optimizer
             first = arrays.resized(first, canvas, bicubic, wraps)
             second = arrays.resized(second, canvas, bilinear, wraps)
             (second,) = arrays.each(lambda v: (np.maximum(v, 0),), second)
             optimizer = AdamState(steps, first, second)
-        return State(
-            iteration=state.iteration,
+        return dataclasses.replace(
+            state,
             scale=scale,
             began=state.iteration,
             point=self.evaluate(view, picture),
             optimizer=optimizer,
             average=RunningAverage(self._tuning.averaging),
             jitter=self._shifts.bit_generator.state,
-            hurried=state.hurried,
+            converged=False,
         )
 
     def evaluate(self, view: View, values: Field) -> Point:
         """``values`` [1, 3, H, W], normalised, with what the next window shows of them."""
-        losses, gradient = view.evaluate(values, self._offset())
+        offset, jitter = None, self._tuning.jitter
+        if jitter > 1:
+            down, right = self._shifts.integers(0, jitter, 2)
+            offset = int(down), int(right)
+        losses, gradient = view.evaluate(values, offset)
         return Point(values, losses.total, gradient, losses)
-
-    def _offset(self) -> tuple[int, int] | None:
-        """The next shift of the window, in pixels down and right; None without jitter."""
-        jitter = self._tuning.jitter
-        if jitter == 1:
-            return None
-        down, right = self._shifts.integers(0, jitter, 2)
-        return int(down), int(right)
 
     def _inside(self, values: Field) -> bool:
         """Whether all of ``values`` are in the box."""
@@ -140,17 +132,13 @@ class Stepper:
         (inside,) = self._arrays.each(lambda v: (np.clip(v, *self._limits),), values)
         return inside
 
-    def _adam_init(self, values: Field) -> AdamState:
-        first, second = (self._arrays.zeros(values.shape) for _ in range(2))
-        return AdamState(0, first, second)
-
     def _adam_step(
         self,
         done: int,
         point: Point,
         state: AdamState,
         average: RunningAverage,
-        within: Box | None,
+        within: Bounds | None,
     ) -> tuple[Field, AdamState, RunningAverage]:
         """Adam's step, the clamp to the box ``within``, and the average; all of it band by band.
 
@@ -160,17 +148,17 @@ class Stepper:
         last_phase = max(0, options.iterations - tuning.final_iterations)
         rate = tuning.learning_rate if done < last_phase else tuning.final_learning_rate
         if done == last_phase:
-            state = self._adam_init(point.values)
+            state = adam_init(point.values, self._arrays)
 
         def step(
-            values: Array, gradient: Array, first: Array, second: Array, total: Array | None = None
+            values: Array, gradient: Array, first: Array, second: Array, *total: Array
         ) -> tuple[Array, ...]:
             own = AdamState(state.steps, first, second)
             values, own = adam_step(values, gradient, own, rate, beta2=options.beta2)
             if within:
                 np.clip(values, *within, out=values)
-            averaged = average._replace(total=total).including(values).total
-            return (values, own.first, own.second, *(() if averaged is None else (averaged,)))
+            averages = [average.total_with(values, *total)] if average.decay else []
+            return (values, own.first, own.second, *averages)
 
         sources = [point.values, point.gradient, state.first, state.second]
         sources += [] if average.total is None else [average.total]
@@ -190,7 +178,7 @@ def diverged(what: str, iteration: int, rate: float) -> DivergedError:
     )
 
 
-def _limits(options: Options, model: Model) -> Box:
+def _limits(options: Options, model: Model) -> Bounds:
     """The box of the pixels in normalised units."""
     mean, std = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (model.mean, model.std))
     if options.bounds == "cs231n":

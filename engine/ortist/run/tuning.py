@@ -1,4 +1,4 @@
-"""What options leave to the model's recipe and to the optimiser, decided."""
+"""What a run's options come to: the scales of its pyramid, and what they leave to the recipe."""
 
 from __future__ import annotations
 
@@ -7,10 +7,38 @@ from dataclasses import dataclass
 from ..network.bundle import Recipe
 from ..options.fields import Options
 
-__all__ = ["Tuning", "tuned"]
+__all__ = ["Scale", "Tuning", "plan_scales", "tuned"]
 
+_STRIDE = 16
+"""A multiple of the strides of all taps that there are."""
 _AVERAGING = 0.97
 """Adam's; L-BFGS, whose steps do not scatter, has none."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A scale of the pyramid: the picture's shorter side, in pixels, and its number of steps."""
+
+    side: int
+    iterations: int
+
+
+def plan_scales(options: Options) -> list[Scale]:
+    """The scales from small to large: size / sqrt(2)^i down to ``smallest_size``.
+
+    Coarse structure is cheap to move where the picture is small (Gatys et al., CVPR 2017, section
+    5). The first scale gets a double share of the iterations, and what a division leaves over;
+    where there are too few for every scale to get one, the smallest are left out. The smaller
+    scales of a seamless texture are rounded to where the network's stride fits.
+    """
+    sides = [options.size]
+    smallest = options.smallest_size or options.size
+    while (side := round(options.size / 2 ** (len(sides) / 2))) >= smallest:
+        sides.insert(0, max(1, round(side / _STRIDE)) * _STRIDE if options.seamless else side)
+    sides = sides[-max(1, options.iterations - 1) :]
+    share = options.iterations // (len(sides) + 1)
+    first = options.iterations - share * (len(sides) - 1)
+    return [Scale(sides[0], first), *(Scale(side, share) for side in sides[1:])]
 
 
 @dataclass(frozen=True)
@@ -33,12 +61,12 @@ def tuned(options: Options, recipe: Recipe) -> Tuning:
     adam = options.optimizer == "adam"
     rate = recipe.learning_rate if options.learning_rate is None else options.learning_rate
     final_iterations, final_rate = options.final_iterations, options.final_learning_rate
+    if final_iterations is None:
+        final_iterations = round(recipe.final_share * options.iterations)
     return Tuning(
         jitter=options.jitter or (recipe.jitter if adam else 1),
         learning_rate=rate,
-        final_iterations=round(recipe.final_share * options.iterations)
-        if final_iterations is None
-        else final_iterations,
+        final_iterations=final_iterations,
         final_learning_rate=recipe.final_rate * rate if final_rate is None else final_rate,
         averaging=(_AVERAGING if adam else 0.0) if options.averaging is None else options.averaging,
     )

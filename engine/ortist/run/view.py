@@ -57,8 +57,7 @@ class View:
         style: dict[int, list[Statistics]],
         masks: Field | None,
     ) -> None:
-        self.canvas = canvas
-        self.content = content
+        self.canvas, self.content = canvas, content
         self._shared, self._content_taps = shared, content_taps
         make = STYLE_LOSSES[shared.options.style_loss]
         self._losses: dict[int, list[StyleLoss]] = {
@@ -74,13 +73,10 @@ class View:
         self._whole = self._seen_from(None)
         areas = np.ones(1) if masks is None else _areas(masks)
         shares = (areas / areas.sum()).tolist()
-        energies = {
-            tap: sum(
-                area * energy(loss, len(parts[0].mean))
-                for area, loss in zip(shares, self._losses[tap], strict=True)
-            )
-            for tap, parts in style.items()
-        }
+        energies = {}
+        for tap, losses in self._losses.items():
+            by_region = [energy(loss, shared.objective.model.tap(tap).channels) for loss in losses]
+            energies[tap] = sum(a * e for a, e in zip(shares, by_region, strict=True))
         content_energies = shared.objective.energies(self._whole)
         values = 3 * canvas[0] * canvas[1]
         self.weights: Weights = resolve_weights(

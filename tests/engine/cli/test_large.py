@@ -15,7 +15,7 @@ import pytest
 from ortist.network.bundle import find_model
 from ortist.options.fields import Options
 from ortist.pictures.reading import read_header
-from ortist.run.plan import least_memory
+from ortist.run.plan import MemoryModel
 
 from tests.conftest import SAMPLES, Ortist
 
@@ -27,7 +27,8 @@ def in_files() -> list[str]:
     """Options with which the state of a small picture lies in files."""
     options = Options(size=800, tile=128, smallest_size=400)
     headers = [read_header(path, 10**9) for path in PICTURES]
-    least = least_memory(find_model("squeezenet1_1-procedural"), options, headers[0], headers[1:])
+    model = find_model("squeezenet1_1-procedural")
+    least = MemoryModel(model, options, headers[0], headers[1:]).least()
     words = ["--size", "800", "--tile", "128", "--smallest-size", "400", "--iterations", "5"]
     return [*words, "--max-memory", str(least)]
 

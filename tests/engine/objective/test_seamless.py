@@ -18,7 +18,7 @@ from ortist.objective.piece import Piece, Terms
 from ortist.objective.targets import Targets
 from ortist.objective.weights import Weights
 from ortist.options.fields import Options
-from ortist.run.scales import plan_scales
+from ortist.run.tuning import plan_scales
 from ortist.style.losses import STYLE_LOSSES
 from ortist.style.moments import sum_moments
 from PIL import Image

@@ -145,7 +145,7 @@ def damaged(data: bytes) -> dict[str, bytes]:
         "one bit": data[:-100] + bytes([data[-100] ^ 1]) + data[-99:],
         "one bit of the hash": data[:magic] + bytes([data[magic] ^ 1]) + data[magic + 1 :],
         "longer": data + b"\0",
-        "another version": data.replace(b"checkpoint 1", b"checkpoint 2"),
+        "another version": data.replace(b"checkpoint 2", b"checkpoint 3"),
         "a forged header": forged,
         "a forged length": data[:magic] + hashlib.sha256(short).digest() + short,
     }

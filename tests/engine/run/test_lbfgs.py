@@ -9,7 +9,7 @@ import pytest
 import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ortist.run.lbfgs import Bounds, lbfgs_direction, lbfgs_init, lbfgs_step
+from ortist.run.lbfgs import Bounds, LbfgsState, lbfgs_direction, lbfgs_step
 from ortist.run.optimizers import Point, Values
 
 
@@ -22,7 +22,7 @@ def rosenbrock(x: Values) -> Point:
 
 
 def minimise(f: Any, x: Values, bounds: Bounds | None, steps: int) -> tuple[Point, int]:
-    point, state = f(x), lbfgs_init()
+    point, state = f(x), LbfgsState()
     for _ in range(steps):
         before = point.loss
         point, state = lbfgs_step(point, state, f, bounds)

@@ -19,7 +19,7 @@ from ortist.options.fields import Options
 from ortist.options.parsing import parse_size
 from ortist.pictures.raster import Header, Raster
 from ortist.pictures.reading import read_header
-from ortist.run.plan import Plan, plan_run
+from ortist.run.plan import MemoryModel, Plan, plan_run
 from PIL import Image
 
 from tests.conftest import SAMPLES, small_pictures
@@ -34,7 +34,7 @@ def photo(width: int, height: int) -> Header:
 
 def planned(model: Model, size: int, budget: int, **given: Any) -> Plan:
     options = Options(size=size, max_memory=budget, max_pixels=10**10, **given)
-    return plan_run(model, options, photo(600, 450), [STYLE])
+    return plan_run(MemoryModel(model, options, photo(600, 450), [STYLE]))
 
 
 def test_the_least_costly_way_that_fits(procedural: Model, tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from ortist.run.time_budget import CLOSING, ENLARGING, ENTRY, TimeBudget
+from ortist.run.schedule import CLOSING, ENLARGING, ENTRY, Schedule
+from ortist.run.tuning import Scale
 
-PIXELS = [128 * 170, 181 * 241, 256 * 341, 362 * 482, 512 * 682]
+SIDES = [128, 181, 256, 362, 512]
+PIXELS = [side * side * 4 // 3 for side in SIDES]
 COUNTS = [100, 50, 50, 50, 50]
 
 
@@ -15,19 +17,20 @@ def simulated(limit: float, speed: float, noise: list[float]) -> tuple[list[int]
 
     ``speed`` is in seconds a pixel; each step takes that, times one of ``noise``.
     """
-    budget, done, elapsed = TimeBudget(PIXELS, COUNTS, limit), [0] * 5, PIXELS[0] * speed
-    budget.took(0, elapsed, False)
+    schedule = Schedule(list(map(Scale, SIDES, COUNTS)), limit)
+    done, elapsed = [0] * 5, PIXELS[0] * speed
+    schedule.took(0, elapsed, False)
     now, longest = 0, 0.0
     while True:
         wanted = now + 1 if done[now] >= COUNTS[now] else now
         if wanted == 5:
             break
-        found = budget.scale_of_next(now, wanted, elapsed)
+        found = schedule.scale_of_next(now, wanted, elapsed, limit)
         if found is None:
             break
         evaluations = 1 + (ENTRY if found > now else 0)
         seconds = evaluations * PIXELS[found] * speed * noise[sum(done) % len(noise)]
-        budget.took(found, seconds, found > now)
+        schedule.took(found, seconds, found > now)
         now, elapsed, longest = found, elapsed + seconds, max(longest, seconds)
         done[now] += 1
     closing = CLOSING * PIXELS[now] + (ENLARGING * PIXELS[-1] if now < 4 else 0)
