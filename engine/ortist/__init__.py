@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .options.presets import PRESETS
     from .run.loop import Run
     from .run.result import Result
-    from .run.state import Progress
+    from .run.stepping import Progress
     from .style.files import ExtractedStyle, read_style
 
 __all__ = [
@@ -86,7 +86,7 @@ _MODULES = {
     "options.presets": ("PRESETS",),
     "run.loop": ("Run",),
     "run.result": ("Result",),
-    "run.state": ("Progress",),
+    "run.stepping": ("Progress",),
     "style.files": ("ExtractedStyle", "read_style"),
     "jobs.video": ("Frame", "Painter", "video"),
 }

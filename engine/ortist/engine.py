@@ -22,7 +22,7 @@ from .run.loop import Run
 from .run.plan import Plan
 from .run.result import Result
 from .run.setup import Asked, Objectives, plan_pictures, set_up
-from .run.state import Progress
+from .run.stepping import Progress
 from .style.files import ExtractedStyle, Style
 from .style.styles import Mask
 

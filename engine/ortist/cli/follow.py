@@ -14,7 +14,7 @@ from .bar import progress_bar
 if TYPE_CHECKING:
     from ..objective.targets import Losses
     from ..run.loop import Run
-    from ..run.state import Progress
+    from ..run.stepping import Progress
 
 __all__ = ["Listener", "every", "follow", "losses_as_json", "traced"]
 

@@ -21,7 +21,7 @@ from .._version import __version__
 from ..options.declaring import declaration
 from ..options.fields import Options
 from ..run.result import Result
-from ..run.state import Progress
+from ..run.stepping import Progress
 from .sheet import DECADES, TERMS, by_term
 
 __all__ = ["html_report"]

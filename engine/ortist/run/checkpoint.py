@@ -15,7 +15,8 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -28,7 +29,7 @@ from ..files import atomic_writer
 from ..objective.targets import Losses
 from .lbfgs import LbfgsState
 from .optimizers import AdamState, Point, RunningAverage
-from .state import Progress, State
+from .stepping import Progress, State
 
 __all__ = ["Saved", "read_checkpoint", "remove_checkpoint", "write_checkpoint"]
 
@@ -42,7 +43,7 @@ class Saved(NamedTuple):
     """A state, every step up to it, and the snapshots on the way (sRGB in [0, 1], [H, W, 3])."""
 
     state: State
-    steps: list[Progress]
+    steps: Sequence[Progress]
     snapshots: dict[int, Any]
 
 
@@ -91,9 +92,8 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any], place: Arrays) -> S
     another run; the file stays as it is.
     """
     with _opened(path) as stream:
-        digest = stream.read(_HASH)
-        begin = stream.tell()
-        if _hashed(stream) != digest:
+        digest, begin = stream.read(_HASH), stream.tell()
+        if hashlib.file_digest(stream, "sha256").digest() != digest:
             raise CheckpointError(
                 f"the checkpoint {str(path)!r} is cut short or damaged; remove it to start anew."
             )
@@ -113,7 +113,7 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any], place: Arrays) -> S
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[BufferedReader]:
     """The file after its magic."""
     if not os.path.isfile(path):
         why = "is not a regular file" if os.path.exists(path) else "does not exist"
@@ -130,14 +130,6 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise CheckpointError(
             f"cannot read the checkpoint {str(path)!r} ({error.strerror}); name another."
         ) from error
-
-
-def _hashed(stream: BinaryIO) -> bytes:
-    """The hash of the rest of it."""
-    digest = hashlib.sha256()
-    while block := stream.read(2**20):
-        digest.update(block)
-    return digest.digest()
 
 
 def _compare(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:

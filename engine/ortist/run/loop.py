@@ -19,13 +19,11 @@ from ..objective.targets import Losses
 from ..pictures.raster import Painting, Raster
 from ..style.files import ExtractedStyle
 from .checkpoint import Saved, read_checkpoint, write_checkpoint
-from .finishing import Finisher
 from .identity import identity_of
-from .result import Result
+from .result import Finisher, Result
 from .scene import Scene
 from .schedule import Schedule
-from .state import Progress, State
-from .stepping import Stepper, diverged
+from .stepping import Progress, State, Stepper, diverged
 from .tuning import plan_scales
 from .turns import Turns
 from .view import View
@@ -41,10 +39,9 @@ class Run(Iterator[Progress]):
     loop early is how a run is cancelled, or, from another thread, ``cancel()``. ``state`` is None
     before the first Progress. It is replaced as a whole by every step, so that an interruption
     leaves the last one, and ``save_checkpoint`` and ``resume`` can carry it to another process.
-    ``inputs`` are the pictures as they were read, by role ("content", "style", "style 2", "content
-    mask 1", "style mask 1", "init").
-
-    Runs that share an objective share ``turns``: one of them computes at a time.
+    ``canvas`` is (width, height) of the finished picture, in pixels; ``inputs`` are the pictures as
+    they were read, by role ("content", "style", "style 2", "content mask 1", "style mask 1",
+    "init"). Runs that share an objective share ``turns``: one of them computes at a time.
     """
 
     def __init__(
@@ -55,6 +52,7 @@ class Run(Iterator[Progress]):
         turns: Turns,
     ) -> None:
         self.options, self.model, self.inputs = scene.options, scene.model, inputs
+        self.canvas = scene.canvas(self.options.size)
         self.state: State | None = None
         self._scene, self._turns = scene, turns
         self._began = time.perf_counter()
@@ -64,13 +62,7 @@ class Run(Iterator[Progress]):
         self._stepper, self._finisher = Stepper(scene), Finisher(scene)
         self._steps: list[Progress] = []  # these two may be ahead of the state by a step
         self._snapshots: dict[int, Painting] = {}
-        self._diverged = False
-        self._cancelled = False
-
-    @property
-    def canvas(self) -> tuple[int, int]:
-        """(width, height) of the finished picture, in pixels."""
-        return self._scene.canvas(self.options.size)
+        self._diverged = self._cancelled = False
 
     @property
     def notes(self) -> list[str]:
@@ -91,8 +83,7 @@ class Run(Iterator[Progress]):
     @property
     def finished(self) -> bool:
         """Whether there is no step left, be it that all were done or that the last converged."""
-        state = self.state
-        return state is not None and self._schedule.wanted(state) is None
+        return self.state is not None and self._schedule.wanted(self.state) is None
 
     def cancel(self) -> None:
         """Ends the run after the present step; may be called from any thread, at any time."""
@@ -100,25 +91,22 @@ class Run(Iterator[Progress]):
 
     def __next__(self) -> Progress:
         with self._turns:
-            return self._next()
-
-    def _next(self) -> Progress:
-        began, opening = time.perf_counter(), self._scene.objective.seconds_opening
-        before = self.state
-        if self._cancelled:
-            raise StopIteration
-        scale = 0 if before is None else self._schedule.in_time(before, began - self._began)
-        if scale is None:
-            raise StopIteration
-        try:
-            view, state = self._after(before, scale)
-        except DivergedError:
-            self._diverged = True
-            raise
-        entered = before is not None and scale > before.scale
-        opening = self._scene.objective.seconds_opening - opening  # which later steps have not
-        self._schedule.took(scale, time.perf_counter() - began - opening, entered)
-        return self._advance(view, state)
+            began, opening = time.perf_counter(), self._scene.objective.seconds_opening
+            before = self.state
+            if self._cancelled:
+                raise StopIteration
+            scale = 0 if before is None else self._schedule.in_time(before, began - self._began)
+            if scale is None:
+                raise StopIteration
+            try:
+                view, state = self._after(before, scale)
+            except DivergedError:
+                self._diverged = True
+                raise
+            entered = before is not None and scale > before.scale
+            opening = self._scene.objective.seconds_opening - opening  # which later steps have not
+            self._schedule.took(scale, time.perf_counter() - began - opening, entered)
+            return self._advance(view, state)
 
     def _after(self, before: State | None, scale: int) -> tuple[View, State]:
         """The view and the state after a step at that scale; raises DivergedError."""
@@ -148,8 +136,7 @@ class Run(Iterator[Progress]):
         )
         self._steps[state.iteration :] = [progress]
         if state.iteration in self.options.snapshots:
-            picture = state.picture(self._scene.arrays)
-            self._snapshots[state.iteration] = self._finisher.painting(picture)
+            self._snapshots[state.iteration] = self._painting(state)
         self._view, self.state = view, state
         return progress
 
@@ -159,7 +146,9 @@ class Run(Iterator[Progress]):
 
     def painting(self) -> Painting:
         """The picture as it is now, before rounding, with the content's alpha, if it has one."""
-        state = self.state
+        return self._painting(self.state)
+
+    def _painting(self, state: State | None) -> Painting:
         picture = self._start if state is None else state.picture(self._scene.arrays)
         return self._finisher.painting(picture)
 
@@ -179,7 +168,7 @@ class Run(Iterator[Progress]):
             if self.state is None:
                 raise OptionError("the run has no state to save before its first iteration.")
             snapshots = {n: painting.values for n, painting in self._snapshots_so_far().items()}
-            saved = Saved(self.state, list(self.steps), snapshots)
+            saved = Saved(self.state, self.steps, snapshots)
         write_checkpoint(Path(path), saved, self._identity)
 
     def resume(self, path: str | PathLike[str]) -> None:
@@ -190,8 +179,8 @@ class Run(Iterator[Progress]):
         it asks for the same tiles) and how the picture is written (``depth``, ``settings``,
         ``keep_metadata``) may be others. Raises CheckpointError, and leaves the file as it is.
         """
-        arrays = self._scene.arrays
-        state, steps, snapshots = read_checkpoint(Path(path), self._identity, arrays)
+        read = read_checkpoint(Path(path), self._identity, self._scene.arrays)
+        state, steps, snapshots = read
         with self._turns:
             view = self._scene.at(self._schedule.scales[state.scale].side)
         if state.point.values.shape[:1:-1] != view.canvas:
@@ -200,7 +189,7 @@ class Run(Iterator[Progress]):
                 "another size); remove it to start anew."
             )
         alpha = self._finisher.alpha
-        self._steps = steps
+        self._steps = list(steps)
         self._snapshots = {n: Painting(values, alpha) for n, values in snapshots.items()}
         self._view, self.state = view, state
         self._began = time.perf_counter() - steps[-1].seconds
@@ -215,29 +204,24 @@ class Run(Iterator[Progress]):
     def result(self) -> Result:
         """What has been reached so far; raises OptionError before the first evaluation."""
         with self._turns:
-            return self._result()
-
-    def _result(self) -> Result:
-        state = self.state
-        if state is None:
-            raise OptionError("the run has no result before its first iteration.")
-        initial, final = self._losses(state)
-        inputs = self.inputs
-        content = inputs.get("content")
-        return Result(
-            painting=self.painting(),
-            stopped=self._stopped(state),
-            provider=self._scene.objective.provider,
-            model=self.model,
-            options=self.options,
-            weights=self._view.weights,
-            initial=initial,
-            final=final,
-            steps=self.steps,
-            snapshots=self._snapshots_so_far(),
-            inputs={role: picture.source for role, picture in inputs.items()},
-            exif=content.exif if isinstance(content, Raster) else b"",
-        )
+            state, content = self.state, self.inputs.get("content")
+            if state is None:
+                raise OptionError("the run has no result before its first iteration.")
+            initial, final = self._losses(state)
+            return Result(
+                painting=self.painting(),
+                stopped=self._stopped(state),
+                provider=self._scene.objective.provider,
+                model=self.model,
+                options=self.options,
+                weights=self._view.weights,
+                initial=initial,
+                final=final,
+                steps=self.steps,
+                snapshots=self._snapshots_so_far(),
+                inputs={role: picture.source for role, picture in self.inputs.items()},
+                exif=content.exif if isinstance(content, Raster) else b"",
+            )
 
     def _losses(self, state: State) -> tuple[Losses, Losses]:
         """The losses of the start and of the picture, both at the present scale and whole."""

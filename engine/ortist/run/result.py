@@ -1,27 +1,33 @@
-"""What a run ends with."""
+"""What a run ends with: the optimiser's values made a picture, and all that is known of it."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..arrays import Array, Derived, Field, Rows, row_slices
 from ..errors import OptionError
 from ..network.bundle import Model
 from ..objective.targets import Losses
 from ..objective.weights import Weights
 from ..options.fields import Options
+from ..pictures.colors import luminance_of, match_histogram
 from ..pictures.outputs import save_picture
 from ..pictures.raster import Painting, Source
+from ..pictures.values import denormalize, extremes
+from .scene import Scene
 from .settings import describe
-from .state import Progress
+from .stepping import Progress
 
-__all__ = ["Result"]
+__all__ = ["Finisher", "Result"]
 
 
 @dataclass(frozen=True)
@@ -100,3 +106,69 @@ class Result:
     def settings_json(self, snapshot: int | None = None) -> str:
         """What the picture, or a snapshot of it, keeps of how it was made (settings.py): JSON."""
         return describe(self.options, self.model, self.inputs, self.steps, snapshot)
+
+
+class Finisher:
+    """Finishes the pictures of one run, whatever scale they come from.
+
+    Where the run's arrays are in files, so is the painting: it is made row by row as it is read.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene, self._options = scene, scene.options
+        self._model, self._arrays = scene.model, scene.arrays
+
+    @functools.cached_property
+    def _content(self) -> tuple[Any, Any]:
+        """The content at the picture's full size, and its alpha."""
+        return self._scene.content_at(self._options.size)
+
+    @property
+    def alpha(self) -> Any:
+        """The content's alpha [H, W] at the picture's full size, in [0, 1]; None without any."""
+        return self._content[1]
+
+    def painting(self, values: Field) -> Painting:
+        """``values`` [1, 3, H, W], normalised, as the picture that the options ask for."""
+        picture, canvas = values, self._scene.canvas(self._options.size)
+        if picture.shape[:1:-1] != canvas:
+            how = Image.Resampling.BICUBIC
+            picture = self._arrays.resized(picture, canvas, how, self._options.seamless)
+        stretched = None
+        if self._options.rescale:
+            slices = (picture[(..., rows, slice(None))] for rows in row_slices(picture))
+            lows, highs = zip(*(extremes(part, self._model) for part in slices), strict=True)
+            stretched = min(lows), max(highs)
+        content, alpha = self._content
+        kept = self._options.colors in ("content-luminance", "content-histogram")
+        content = content if kept else None
+        if not self._arrays.on_disk:
+            assert isinstance(picture, np.ndarray)
+            return Painting(self._displayed(picture, content, alpha, stretched), alpha)
+
+        def planes(values: Array, *others: Array) -> Array:
+            """A part [1, C, h, w] of the painting, from the same parts of what it is made of."""
+            pixels = [part[0].transpose(1, 2, 0) for part in others]
+            own = None if content is None else pixels[0]
+            own_alpha = None if alpha is None else pixels[-1]
+            displayed = self._displayed(values, own, own_alpha, stretched)
+            return displayed.transpose(2, 0, 1)[None]
+
+        others = [part.planes for part in (content, alpha) if part is not None]
+        return Painting(Rows(Derived(planes, picture, *others)), alpha)
+
+    def _displayed(
+        self,
+        values: Array,
+        content: Array | None,
+        alpha: Array | None,
+        stretched: tuple[np.float32, np.float32] | None,
+    ) -> Array:
+        """The picture, or some rows of it, [h, w, 3] in [0, 1], with the content's colours."""
+        pixels = denormalize(values, self._model, stretched)
+        if content is not None:
+            by_luminance = self._options.colors == "content-luminance"
+            pixels = (luminance_of if by_luminance else match_histogram)(pixels, content)
+        if alpha is not None:  # over white, nothing is darker than the white behind lets it be
+            pixels = np.maximum(pixels, 1 - alpha.reshape(*pixels.shape[:2], 1))
+        return pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from ..pictures.colors import colored_noise
 from ..pictures.raster import Raster, unit
 from ..pictures.values import alpha_at, fill, normalize, normalize_planes, shorter_side_to, size_at
 from ..style.guides import mask_values
+from ..style.losses import STYLE_LOSSES
 from ..style.styles import Observer, Styles
 from .tuning import plan_scales, tuned
-from .view import Shared, View
+from .view import View
 
 __all__ = ["Scene"]
 
@@ -64,9 +66,8 @@ class Scene:
         self.options = options
         self.tuning = tuned(options, objective.model.recipe)
         self.styles = styles
-        self.arrays = arrays
+        self.arrays, self._kept_bytes = arrays, kept_bytes
         self._observer, self._content, self._init = observer, content, init
-        self._shared = Shared(objective, options, self.tuning, arrays, kept_bytes, styles.emphasis)
         self._content_taps, self._style_taps = chosen_taps(options, objective.model)
         for scale in plan_scales(options):
             self._check(scale.side)
@@ -110,7 +111,22 @@ class Scene:
         self.objective.release()
         style = self.styles.statistics(self._observer, self._style_taps, side, like)
         self.objective.release()
-        return View(self._shared, canvas, content, self._content_taps, style, masks)
+        emphasis, make = self.styles.emphasis, STYLE_LOSSES[self.options.style_loss]
+        losses = {
+            tap: [replace(make(s), factor=f) for s, f in zip(parts, emphasis, strict=True)]
+            for tap, parts in style.items()
+        }
+        return View(
+            self.objective,
+            self.options,
+            self.arrays,
+            canvas,
+            content,
+            self._content_taps,
+            losses,
+            masks,
+            self._kept_bytes,
+        )
 
     def start(self, view: View) -> Field:
         """The picture before the first step, [1, 3, H, W] in normalised units.

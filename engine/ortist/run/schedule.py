@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from ..errors import OptionError
-from .state import State
+from .stepping import State
 from .tuning import Scale
 
 __all__ = ["CLOSING", "ENLARGING", "ENTRY", "Schedule"]

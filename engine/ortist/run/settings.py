@@ -37,7 +37,7 @@ from ..options.fields import STARTS, Options
 from ..pictures.metadata import text_of
 from ..pictures.raster import Source
 from ..pictures.reading import open_picture
-from .state import Progress
+from .stepping import Progress
 from .tuning import plan_scales
 
 __all__ = ["Settings", "describe", "read_settings"]
@@ -79,11 +79,9 @@ class Settings:
     @property
     def masks(self) -> list[tuple[str, str | None]]:
         """The roles of the pairs of masks, in their order; None for all of the style."""
-        parts = [mask.replace("content", "style") for mask in self._numbered("content mask")]
-        return [
-            (part.replace("style", "content"), part if part in self.inputs else None)
-            for part in parts
-        ]
+        masks = self._numbered("content mask")
+        parts = [mask.replace("content", "style") for mask in masks]
+        return [(m, p if p in self.inputs else None) for m, p in zip(masks, parts, strict=True)]
 
     def _numbered(self, role: str) -> list[str]:
         numbers = [int(name.split()[-1]) for name in self.inputs if re.match(rf"{role} \d", name)]

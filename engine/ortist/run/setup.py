@@ -20,7 +20,7 @@ from ..network.sessions import available_cpus
 from ..objective.objective import Manner, Objective
 from ..objective.sweeper import Sweeper
 from ..objective.workers import Workers
-from ..options.fields import STARTS, Options, Provider
+from ..options.fields import STARTS, Options
 from ..pictures.raster import Picture, Raster
 from ..pictures.reading import load_picture, read_header, spool_picture
 from ..style.files import ExtractedStyle, Style, is_style_file, load_style
@@ -47,10 +47,8 @@ class Objectives:
     """
 
     def __init__(self, model: Model) -> None:
-        self.model = model
-        self.turns = Turns()
-        self.closed = False
-        self._sweepers: dict[tuple[Provider, int | None], Sweeper] = {}
+        self.model, self.turns, self.closed = model, Turns(), False
+        self._sweeper: Sweeper | None = None
         self._observers: OrderedDict[tuple[object, ...], RememberingObserver] = OrderedDict()
 
     def opened(
@@ -58,20 +56,17 @@ class Objectives:
     ) -> tuple[Objective, Observer]:
         """The objective for such options, and what it sees of styles, kept from run to run.
 
-        Raises OptionError, also when closed, ModelError or ProviderError.
+        The provider and the threads are those of the first options. Raises OptionError, also when
+        closed, ModelError or ProviderError.
         """
-        provider, threads = options.provider, options.threads
-        manner = Manner(
-            options.tile_side, options.seamless, options.normalize_gradients, options.tv_loss
-        )
+        provider, threads, tile = options.provider, options.threads, options.tile_side
+        manner = Manner(tile, options.seamless, options.normalize_gradients, options.tv_loss)
         with self.turns:
             self.check_open()
-            if (provider, threads) not in self._sweepers:
-                self._sweepers[provider, threads] = Sweeper(self.model, provider, threads)
-            sweeper = self._sweepers[provider, threads]
-            workers = Workers(sweeper, provider, threads, executor)
-            objective = Objective(sweeper, manner, workers)
-            key = provider, threads, manner.tile, manner.wraps, executor
+            self._sweeper = self._sweeper or Sweeper(self.model, provider, threads)
+            workers = Workers(self._sweeper, provider, threads, executor)
+            objective = Objective(self._sweeper, manner, workers)
+            key = tile, manner.wraps, executor
             observer = self._observers.pop(key, None) or RememberingObserver(objective)
             self._observers[key] = observer
             if len(self._observers) > _KEPT:
@@ -81,8 +76,7 @@ class Objectives:
     def close(self) -> None:
         """Lets go of them; a run keeps the one that it has."""
         with self.turns:
-            self.closed = True
-            self._sweepers.clear()
+            self.closed, self._sweeper = True, None
             self._observers.clear()
 
     def check_open(self) -> None:
@@ -229,10 +223,8 @@ def _in_tiles(options: Options) -> Options:
 
 def _check_pairs(masks: Any) -> None:
     """Raises OptionError for a mask, or what else it may be, in the place of a list of pairs."""
-    listed = isinstance(masks, (list, tuple))
-    for pair in masks if listed else ():
-        listed = listed and isinstance(pair, (list, tuple)) and len(pair) == 2
-    if not listed:
+    pairs = masks if isinstance(masks, (list, tuple)) else [None]
+    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
         given = repr(masks) if isinstance(masks, (str, list, tuple)) else type(masks).__name__
         raise OptionError(
             f"masks should be a list of pairs, not {given[:80]}; give [(content mask, style mask "

@@ -8,21 +8,64 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ..arrays import Array, Field, row_slices
+from ..arrays import Array, Arrays, Field, row_slices
 from ..errors import DivergedError
 from ..network.bundle import Model
+from ..objective.targets import Losses
 from ..options.fields import Options
 from .lbfgs import Bounds, LbfgsState, lbfgs_step
 from .optimizers import AdamState, Point, RunningAverage, adam_init, adam_step
 from .scene import Scene
-from .state import State
 from .view import View
 
-__all__ = ["Stepper", "diverged"]
+__all__ = ["Progress", "State", "Stepper", "diverged"]
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the next step depends on, besides the pictures and the options.
+
+    After ``iteration`` steps the run is in its ``scale``-th scale, which began at iteration
+    ``began``: at ``point``, with the optimiser's own state, the running average, and the state of
+    the random generator that shifts the window. ``converged``: no step at this scale gains more;
+    ``hurried``: a time limit has cut a scale short.
+    """
+
+    iteration: int
+    scale: int
+    began: int
+    point: Point
+    optimizer: AdamState | LbfgsState
+    average: RunningAverage
+    jitter: Mapping[str, Any]
+    converged: bool = False
+    hurried: bool = False
+
+    def picture(self, arrays: Arrays) -> Field:
+        """The running average where there is one, else the iterate, [1, 3, H, W] normalised."""
+        picture: Field = self.average.value(self.point.values, arrays)
+        return picture
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One evaluation: ``losses`` of the picture after ``iteration`` steps, ``seconds`` in all.
+
+    ``scale`` is the shorter side, in pixels, of the picture that was evaluated.
+    """
+
+    iteration: int
+    iterations: int
+    scale: int
+    losses: Losses
+    seconds: float
 
 
 class Stepper:
@@ -56,22 +99,20 @@ class Stepper:
         options, done = self._options, state.iteration
         self._shifts.bit_generator.state = state.jitter
         bounded = options.iterations - options.free_iterations
-        begin = state.point
-        if done == 0 and bounded > 0 and not self._inside(begin.values):
+        if done == 0 and bounded > 0 and not self._inside(state.point.values):
             # Iteration 0 was of the picture as given; the first step starts from inside the box.
-            begin = self.evaluate(view, self._clipped(begin.values))
+            inside = self.evaluate(view, self._clipped(state.point.values))
+            state = dataclasses.replace(state, point=inside)
         within = self._limits if options.free_iterations == 0 or done + 1 < bounded else None
         converged = False
         optimizer: AdamState | LbfgsState
         if isinstance(state.optimizer, LbfgsState):
             evaluate = functools.partial(self.evaluate, view)
-            point, optimizer = lbfgs_step(begin, state.optimizer, evaluate, within)
-            converged = point is begin and not state.optimizer.pairs
+            point, optimizer = lbfgs_step(state.point, state.optimizer, evaluate, within)
+            converged = point is state.point and not state.optimizer.pairs
             average = state.average.including(point.values)
         else:
-            values, optimizer, average = self._adam_step(
-                done, begin, state.optimizer, state.average, within
-            )
+            values, optimizer, average = self._adam_step(state, state.optimizer, within)
             point = self.evaluate(view, values)
         return dataclasses.replace(
             state,
@@ -133,42 +174,39 @@ class Stepper:
         return inside
 
     def _adam_step(
-        self,
-        done: int,
-        point: Point,
-        state: AdamState,
-        average: RunningAverage,
-        within: Bounds | None,
+        self, state: State, adam: AdamState, within: Bounds | None
     ) -> tuple[Field, AdamState, RunningAverage]:
         """Adam's step, the clamp to the box ``within``, and the average; all of it band by band.
 
         The rate is the options', or the last phase's, which begins with fresh moments.
         """
-        options, tuning = self._options, self._tuning
+        options, tuning, average = self._options, self._tuning, state.average
         last_phase = max(0, options.iterations - tuning.final_iterations)
-        rate = tuning.learning_rate if done < last_phase else tuning.final_learning_rate
-        if done == last_phase:
-            state = adam_init(point.values, self._arrays)
+        early = state.iteration < last_phase
+        rate = tuning.learning_rate if early else tuning.final_learning_rate
+        if state.iteration == last_phase:
+            adam = adam_init(state.point.values, self._arrays)
 
         def step(
             values: Array, gradient: Array, first: Array, second: Array, *total: Array
         ) -> tuple[Array, ...]:
-            own = AdamState(state.steps, first, second)
+            own = AdamState(adam.steps, first, second)
             values, own = adam_step(values, gradient, own, rate, beta2=options.beta2)
             if within:
                 np.clip(values, *within, out=values)
             averages = [average.total_with(values, *total)] if average.decay else []
             return (values, own.first, own.second, *averages)
 
-        sources = [point.values, point.gradient, state.first, state.second]
+        sources = [state.point.values, state.point.gradient, adam.first, adam.second]
         sources += [] if average.total is None else [average.total]
         try:
             with np.errstate(over="raise"):  # else an infinite mean of squares stops all pixels
                 values, first, second, *total = self._arrays.each(step, *sources)
         except FloatingPointError as error:
-            raise diverged("the gradient left float32", done + 1, tuning.learning_rate) from error
+            what, iteration = "the gradient left float32", state.iteration + 1
+            raise diverged(what, iteration, tuning.learning_rate) from error
         average = average.followed_by(total[0]) if total else average
-        return values, AdamState(state.steps + 1, first, second), average
+        return values, AdamState(adam.steps + 1, first, second), average
 
 
 def diverged(what: str, iteration: int, rate: float) -> DivergedError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,72 +13,53 @@ from ..objective.targets import Losses, Targets
 from ..objective.weights import Weights, resolve_weights
 from ..options.fields import Options
 from ..style.guides import Guides
-from ..style.losses import STYLE_LOSSES, StyleLoss, energy
-from ..style.moments import Statistics
-from .tuning import Tuning
+from ..style.losses import StyleLoss, energy
+from .tuning import tuned
 
-__all__ = ["KEPT_BYTES", "Shared", "View"]
+__all__ = ["KEPT_BYTES", "View"]
 
 KEPT_BYTES = 256 * 2**20
 """Content features are kept up to this size, then computed at every step."""
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What all scales of a run have in common.
-
-    ``kept_bytes`` of content features are kept from step to step at most; ``emphasis`` is what each
-    region's style loss is multiplied by.
-    """
-
-    objective: Objective
-    options: Options
-    tuning: Tuning
-    arrays: Arrays
-    kept_bytes: int
-    emphasis: Sequence[float]
-
-
 class View:
     """A scene at one scale: pictures of the size ``canvas`` (width, height) can be evaluated.
 
-    ``style`` are the statistics that each region shall have, by tap; ``masks`` [R, H, W] say where
-    the regions are, None that there is one, everywhere.
+    ``style`` are the losses that each region has, by tap; ``masks`` [R, H, W] say where the regions
+    are, None that there is one, everywhere. Up to ``kept_bytes`` of content features are kept.
     """
 
     def __init__(
         self,
-        shared: Shared,
+        objective: Objective,
+        options: Options,
+        arrays: Arrays,
         canvas: tuple[int, int],
         content: Field | None,
         content_taps: list[int],
-        style: dict[int, list[Statistics]],
+        style: dict[int, list[StyleLoss]],
         masks: Field | None,
+        kept_bytes: int,
     ) -> None:
         self.canvas, self.content = canvas, content
-        self._shared, self._content_taps = shared, content_taps
-        make = STYLE_LOSSES[shared.options.style_loss]
-        self._losses: dict[int, list[StyleLoss]] = {
-            tap: [
-                replace(make(part), factor=by)
-                for part, by in zip(parts, shared.emphasis, strict=True)
-            ]
-            for tap, parts in style.items()
-        }
-        self._masks = masks
+        self._objective, self._arrays, self._wraps = objective, arrays, options.seamless
+        self._jitter = tuned(options, objective.model.recipe).jitter
+        self._content_taps, self._style, self._masks = content_taps, style, masks
         self._kept: dict[tuple[int, int], Targets] = {}
-        self._budget = ByteBudget(shared.kept_bytes)
+        self._budget = ByteBudget(kept_bytes)
         self._whole = self._seen_from(None)
         areas = np.ones(1) if masks is None else _areas(masks)
         shares = (areas / areas.sum()).tolist()
         energies = {}
-        for tap, losses in self._losses.items():
-            by_region = [energy(loss, shared.objective.model.tap(tap).channels) for loss in losses]
+        for tap, losses in style.items():
+            by_region = [energy(loss, objective.model.tap(tap).channels) for loss in losses]
             energies[tap] = sum(a * e for a, e in zip(shares, by_region, strict=True))
-        content_energies = shared.objective.energies(self._whole)
-        values = 3 * canvas[0] * canvas[1]
         self.weights: Weights = resolve_weights(
-            shared.options, shared.objective.model, content_energies, energies, values
+            options,
+            objective.model,
+            objective.energies(self._whole),
+            energies,
+            values=3 * canvas[0] * canvas[1],
         )
 
     def evaluate(
@@ -94,16 +73,16 @@ class View:
         (as in Olah et al., "Feature Visualization", Distill 2017, but by a window: rolling the
         picture would carry one border onto the other). A seamless one has no border, and is rolled.
         """
-        objective, arrays = self._shared.objective, self._shared.arrays
+        objective = self._objective
         targets = self._whole if offset is None else self._targets(offset)
-        if self._shared.options.seamless and offset is not None:
+        if self._wraps and offset is not None:
             rolled: Any = np.roll(np.asarray(values), (-offset[0], -offset[1]), (2, 3))
             losses, rolled = objective(rolled, targets, self.weights)
             return losses, np.roll(rolled, offset, (2, 3))
         seen: Any = self._window(values, offset)
-        if offset is None and not arrays.on_disk:
+        if offset is None and not self._arrays.on_disk:
             return objective(seen, targets, self.weights)
-        gradient: Field = arrays.zeros(values.shape)
+        gradient: Field = self._arrays.zeros(values.shape)
         losses, _ = objective(seen, targets, self.weights, self._window(gradient, offset))
         return losses, gradient
 
@@ -112,7 +91,7 @@ class View:
         if offset is None:
             return values
         down, right = offset
-        less = self._shared.tuning.jitter - 1
+        less = self._jitter - 1
         height, width = values.shape[-2] - less, values.shape[-1] - less
         return crop(values, slice(down, down + height), slice(right, right + width))
 
@@ -121,7 +100,7 @@ class View:
             return self._kept[offset]
         targets = self._seen_from(offset)
         size = 0
-        if targets.guides is not None and not self._shared.arrays.on_disk:
+        if targets.guides is not None and not self._arrays.on_disk:
             size = targets.guides.masks.nbytes  # all taps' guides have fewer values than these
         if self._budget.claim(size):
             self._kept[offset] = targets
@@ -129,13 +108,11 @@ class View:
 
     def _seen_from(self, offset: tuple[int, int] | None) -> Targets:
         guides = None if self._masks is None else Guides(self._window(self._masks, offset))
-        targets = Targets(self._losses, guides=guides)
+        targets = Targets(self._style, guides=guides)
         if self.content is None:
             return targets
         pixels = self._window(self.content, offset)
-        return self._shared.objective.with_content(
-            targets, pixels, self._content_taps, self._budget
-        )
+        return self._objective.with_content(targets, pixels, self._content_taps, self._budget)
 
 
 def _areas(masks: Field) -> Any:
