@@ -1,4 +1,4 @@
 """One picture's life: plan, scales, steps, checkpoints, result.
 
-For use elsewhere: ``loop.Run``, ``plan``, ``scene``, ``result``, ``settings``, ``extraction``.
+For use elsewhere: ``loop.Run``, ``plan``, ``setup``, ``result``, ``settings``, ``extraction``.
 """

@@ -197,7 +197,7 @@ def _take_apart(saved: Saved) -> tuple[dict[str, Any], dict[str, Any]]:
         values["adam"] = state.optimizer.steps
         arrays |= {"first": state.optimizer.first, "second": state.optimizer.second}
     else:
-        values["lbfgs"] = [state.optimizer.evaluations, len(state.optimizer.pairs)]
+        values["lbfgs"] = len(state.optimizer.pairs)
         for index, (s, y) in enumerate(state.optimizer.pairs):
             arrays |= {f"s{index}": s, f"y{index}": y}
     return values, arrays | {f"snapshot {n}": values for n, values in snapshots.items()}
@@ -214,9 +214,8 @@ def _put_together(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Saved
     if "adam" in values:
         optimizer = AdamState(values["adam"], arrays["first"], arrays["second"])
     else:
-        evaluations, count = values["lbfgs"]
-        pairs = ((arrays[f"s{i}"], arrays[f"y{i}"]) for i in range(count))
-        optimizer = LbfgsState(tuple(pairs), evaluations)
+        pairs = ((arrays[f"s{i}"], arrays[f"y{i}"]) for i in range(values["lbfgs"]))
+        optimizer = LbfgsState(tuple(pairs))
     decay, weight = values["average"]
     state = State(
         point=Point(arrays["values"], losses.total, arrays["gradient"], losses),

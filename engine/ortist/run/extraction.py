@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from ..errors import OptionError
 from ..options.fields import Options
-from ..pictures.raster import Raster
+from ..pictures.raster import Raster, Source
 from ..style.files import ExtractedStyle, FileTap, Painted, Style, backbone_sha256
 from ..style.moments import pack
 from ..style.styles import Styles
@@ -42,7 +42,8 @@ def take_style(
                 f"the style image has {source.size[0]} x {source.size[1]} pixels; {model.name} "
                 f"needs {model.smallest_side} each way, so give a larger one."
             )
-    largest = max(_largest(source) for source in sources)
+    # The shorter side from which on the style stays what it is.
+    largest = max(s.sides[-1] if isinstance(s, ExtractedStyle) else min(s.size) for s in sources)
     taps = [tap.index for tap in model.taps]
     by_side = {}
     with objectives.turns:
@@ -50,9 +51,9 @@ def take_style(
         for scale in plan_scales(options):
             side = min(styles.wanted(scale.side, model.smallest_side), largest)
             if side not in by_side:
-                parts = [styles.colors(scale.side, model.smallest_side)]
+                colors = styles.colors(scale.side, model.smallest_side)
                 by_tap = styles.statistics(observer, taps, scale.side)
-                parts += [by_tap[tap][0] for tap in taps]
+                parts = [colors, *(by_tap[tap][0] for tap in taps)]
                 by_side[side] = np.concatenate([pack(part) for part in parts])
     return ExtractedStyle(
         model_name=model.name,
@@ -67,18 +68,12 @@ def take_style(
     )
 
 
-def _largest(source: Raster | ExtractedStyle) -> int:
-    """The shorter side from which on the style stays what it is."""
-    return source.sides[-1] if isinstance(source, ExtractedStyle) else min(source.size)
-
-
 def _painted(source: Raster | ExtractedStyle) -> tuple[Painted, ...]:
     if isinstance(source, ExtractedStyle):
         return source.paintings
-    name, sha256 = "", ""
-    if source.source is not None:
-        name, sha256 = os.path.basename(source.source.path), source.source.sha256
-    return (Painted(name if name.isprintable() else "", sha256, *source.size),)
+    file = source.source or Source("", "")
+    name = os.path.basename(file.path)
+    return (Painted(name if name.isprintable() else "", file.sha256, *source.size),)
 
 
 def _thumbnail(images: Sequence[Image.Image]) -> NDArray[np.uint8]:

@@ -17,8 +17,8 @@ from ..arrays import chunks
 from ..network.sessions import available_cpus, load_onnxruntime
 from ..pictures.raster import Raster
 from ..style.files import ExtractedStyle
-from .scene import Scene
 from .tuning import Scale
+from .view import Scene
 
 __all__ = ["identity_of"]
 

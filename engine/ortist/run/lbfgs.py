@@ -27,10 +27,9 @@ _TRIALS = 12
 
 
 class LbfgsState(NamedTuple):
-    """Pairs (s_i, y_i), oldest first, s = step, y = change of the gradient; evaluations so far."""
+    """Pairs (s_i, y_i), oldest first, s = step, y = change of the gradient."""
 
     pairs: tuple[tuple[Values, Values], ...] = ()
-    evaluations: int = 0
 
 
 def lbfgs_direction(gradient: Values, pairs: tuple[tuple[Values, Values], ...]) -> Values:
@@ -55,9 +54,9 @@ def lbfgs_step(
 ) -> tuple[Point, LbfgsState]:
     """One iteration: a direction, a line search along its projection, the next point and state.
 
-    The returned point is the given one
-    where no decrease is found any more. The line search bisects for the weak Wolfe conditions
-    (Lewis and Overton, Math. Program. 141, 2013); most iterations accept their first trial.
+    The returned point is the given one where no decrease is found any more. The line search bisects
+    for the weak Wolfe conditions (Lewis and Overton, Math. Program. 141, 2013); most iterations
+    accept their first trial.
     """
     free = _free(point, bounds)
     direction = lbfgs_direction(point.gradient * free, state.pairs) * free
@@ -71,10 +70,8 @@ def lbfgs_step(
     # Without curvature the first trial moves no pixel by more than a tenth of a deviation.
     length = 1.0 if state.pairs else 0.1 / float(np.abs(direction).max())
     low, high, best = 0.0, np.inf, None
-    evaluations = state.evaluations
     for _ in range(_TRIALS):
         trial = evaluate(_moved(point.values, direction, length, bounds))
-        evaluations += 1
         step = trial.values - point.values
         if not trial.loss <= point.loss + _ARMIJO * _dot(step, point.gradient):
             high = length
@@ -85,13 +82,13 @@ def lbfgs_step(
             break
         length = 2 * length if high == np.inf else (low + high) / 2
     if best is None:
-        return point, LbfgsState((), evaluations)
+        return point, LbfgsState()
     pairs = state.pairs
     s, y = best.values - point.values, best.gradient - point.gradient
     # A pair of no positive curvature would make H indefinite; it is left out (page 537).
     if _dot(s, y) > 1e-10 * _dot(y, y):
         pairs = (*pairs, (s, y))[-_MEMORY:]
-    return best, LbfgsState(pairs, evaluations)
+    return best, LbfgsState(pairs)
 
 
 def _moved(values: Values, direction: Values, length: float, bounds: Bounds | None) -> Values:

@@ -21,12 +21,11 @@ from ..style.files import ExtractedStyle
 from .checkpoint import Saved, read_checkpoint, write_checkpoint
 from .identity import identity_of
 from .result import Finisher, Result
-from .scene import Scene
 from .schedule import Schedule
 from .stepping import Progress, State, Stepper, diverged
 from .tuning import plan_scales
 from .turns import Turns
-from .view import View
+from .view import Scene, View
 
 __all__ = ["Run"]
 
@@ -188,7 +187,7 @@ class Run(Iterator[Progress]):
                 f"the checkpoint {str(path)!r} is not one that this Ortist wrote (its picture has "
                 "another size); remove it to start anew."
             )
-        alpha = self._finisher.alpha
+        _, alpha = self._finisher.content
         self._steps = list(steps)
         self._snapshots = {n: Painting(values, alpha) for n, values in snapshots.items()}
         self._view, self.state = view, state

@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,12 +189,12 @@ class MemoryModel:
         self.canvas = (side, side) if self.content is None else size_at(self.content.size, side)
         self._pixels = self.canvas[0] * self.canvas[1]
         content_taps, style_taps = chosen_taps(self.options, self.model)
-        content = {*content_taps} if self.content is not None else set()
+        content = set() if self.content is None else {*content_taps}
         seen = content | (style_taps.keys() if self.styles else set())
         self._taps = [tap for tap in self.model.taps if tap.index in seen]
-        own = [tap for tap in self.model.taps if tap.index in content]
+        own = [tap for tap in self._taps if tap.index in content]
         self._features = sum(4 * tap.channels / tap.stride**2 for tap in own)  # bytes a pixel
-        self._regions = len([mask for mask in self.masks if mask.role == "content mask"])
+        self._regions = [mask.role for mask in self.masks].count("content mask")
         self._in_bands = bool(self.model.program.exchanges) and self.options.provider != "cuda"
 
     def at_size(self, size: int) -> MemoryModel:
@@ -246,14 +246,13 @@ class MemoryModel:
     def disk(self) -> int:
         """All files at the largest scale: the last state and the next, the content."""
         arrays = {0: 2, 1: 6}.get(self.options.iterations, 10)
-        masks = 4 * self._regions
         spooled = 0 if self.content is None else self.content.resident
-        return int(self._pixels * (_ARRAY * arrays + 4 + masks)) + spooled
+        return int(self._pixels * (_ARRAY * arrays + 4 + 4 * self._regions)) + spooled
 
     def peak(self, tile: int | None, on_disk: bool) -> int:
         """The most that is resident at once."""
         resident, decoding = 0, 0
-        for picture in self._pictures():
+        for picture in filter(None, (self.content, *self.styles, *self.masks)):
             spooled = on_disk and picture is self.content
             own = picture.spooling if spooled and picture.spooling else picture.decoding
             decoding = max(decoding, resident + own)
@@ -265,26 +264,20 @@ class MemoryModel:
             ending = self._graphs(tile) + 8 * self._pixels
         return _BASE + max(decoding, resident + max(styles, step, ending))
 
-    def _pictures(self) -> Iterator[Header]:
-        if self.content is not None:
-            yield self.content
-        yield from (*self.styles, *self.masks)
-
     def _style(self, header: Header, tile: int | None) -> int:
         """The moments of one style: its values, resized and normalised, and its features."""
         options = self.options
         full = (options.style_size or options.size) * options.style_scale
         side = min(max(round(full), self.model.smallest_side), *header.size)
         width, height = size_at(header.size, side)
-        around = (options.seamless, options.seamless)
-        seen = self._seen(width, height, tile, around, observing=True)
-        values = 2 * _ARRAY * width * height
-        return max(values, _ARRAY * width * height + self._swept(seen))
+        values, wraps = _ARRAY * width * height, (options.seamless, options.seamless)
+        seen = self._seen((width, height), tile, wraps, observing=True)
+        return values + max(values, self._swept(seen))
 
     def _graphs(self, tile: int | None) -> int:
         wraps = self.options.seamless
         by_rows = wraps and tile is None and self._in_bands
-        seen = self._seen(*self.canvas, tile, (wraps and not by_rows, wraps))
+        seen = self._seen(self.canvas, tile, (wraps and not by_rows, wraps), observing=False)
         taken = self._swept(seen) + int(seen * self._features)
         if tile is not None or wraps:
             # The pixels of the tile that comes next and the gradient of the last are there too.
@@ -293,11 +286,9 @@ class MemoryModel:
 
     def _swept(self, pixels: int) -> int:
         """What a sweep over so many pixels takes: its arrays, and the segments that are run."""
-        program = self.model.program
-        worked_on = pixels
+        program, worked_on = self.model.program, pixels
         if self._in_bands:
-            threads = self.options.threads or available_cpus()
-            worked_on = min(pixels, threads * BAND_PIXELS)
+            worked_on = min(pixels, (self.options.threads or available_cpus()) * BAND_PIXELS)
         guides, guided = 0.0, 0.0
         for tap in self._taps if self._regions else ():
             guides += 4 * self._regions / tap.stride**2
@@ -306,17 +297,13 @@ class MemoryModel:
         return int(pixels * kept + worked_on * (program.working + guided))
 
     def _seen(
-        self,
-        width: int,
-        height: int,
-        tile: int | None,
-        wraps: tuple[bool, bool],
-        observing: bool = False,
+        self, size: tuple[int, int], tile: int | None, wraps: tuple[bool, bool], observing: bool
     ) -> int:
-        """Pixels of the largest tile with its halo."""
+        """Pixels of the largest tile with its halo; ``size`` is (width, height)."""
         least = self.model.smallest_side
-        tiles = plan_tiles(height, width, tile, self._taps, least, wraps, observing)
-        return max(_area(part.seen) for part in tiles)
+        tiles = plan_tiles(size[1], size[0], tile, self._taps, least, wraps, observing)
+        seen = (part.seen for part in tiles)
+        return max(int((y.stop - y.start) * (x.stop - x.start)) for y, x in seen)
 
     def _state(self, tile: int | None) -> int:
         """The arrays of the state before and after a step, with its gradient, at once.
@@ -325,12 +312,6 @@ class MemoryModel:
         pairs, and what its line search holds.
         """
         arrays = 9.0 if self.options.optimizer == "adam" else 29.0
-        if tuned(self.options, self.model.recipe).averaging:
-            arrays += 2
+        arrays += 2 if tuned(self.options, self.model.recipe).averaging else 0
         arrays += 5 if tile is None else 1.5  # the window's copies; what tiles leave between them
         return int(self._pixels * (_ARRAY * arrays + 4 * self._regions))
-
-
-def _area(seen: Iterable[slice]) -> int:
-    rows, columns = seen
-    return int((rows.stop - rows.start) * (columns.stop - columns.start))

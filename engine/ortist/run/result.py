@@ -23,9 +23,9 @@ from ..pictures.colors import luminance_of, match_histogram
 from ..pictures.outputs import save_picture
 from ..pictures.raster import Painting, Source
 from ..pictures.values import denormalize, extremes
-from .scene import Scene
 from .settings import describe
 from .stepping import Progress
+from .view import Scene
 
 __all__ = ["Finisher", "Result"]
 
@@ -119,14 +119,9 @@ class Finisher:
         self._model, self._arrays = scene.model, scene.arrays
 
     @functools.cached_property
-    def _content(self) -> tuple[Any, Any]:
-        """The content at the picture's full size, and its alpha."""
+    def content(self) -> tuple[Any, Any]:
+        """The content [H, W, 3] and its alpha [H, W] at full size, in [0, 1], if there are such."""
         return self._scene.content_at(self._options.size)
-
-    @property
-    def alpha(self) -> Any:
-        """The content's alpha [H, W] at the picture's full size, in [0, 1]; None without any."""
-        return self._content[1]
 
     def painting(self, values: Field) -> Painting:
         """``values`` [1, 3, H, W], normalised, as the picture that the options ask for."""
@@ -139,9 +134,9 @@ class Finisher:
             slices = (picture[(..., rows, slice(None))] for rows in row_slices(picture))
             lows, highs = zip(*(extremes(part, self._model) for part in slices), strict=True)
             stretched = min(lows), max(highs)
-        content, alpha = self._content
-        kept = self._options.colors in ("content-luminance", "content-histogram")
-        content = content if kept else None
+        content, alpha = self.content
+        if self._options.colors not in ("content-luminance", "content-histogram"):
+            content = None
         if not self._arrays.on_disk:
             assert isinstance(picture, np.ndarray)
             return Painting(self._displayed(picture, content, alpha, stretched), alpha)

@@ -42,9 +42,6 @@ from .tuning import plan_scales
 
 __all__ = ["Settings", "describe", "read_settings"]
 
-Schedule = tuple[tuple[int, int], ...]
-"""(side in pixels, steps) of every scale that was entered, in their order."""
-
 _LIMIT, _LONGEST_PATH = 32_768, 4096
 """Characters of JSON: JPEG holds 64 KiB of EXIF data."""
 _LEFT_OUT = {"snapshots", "settings", "max_pixels", "time_limit", "max_memory", "scratch"}
@@ -69,7 +66,7 @@ class Settings:
     model_sha256: str
     inputs: Mapping[str, tuple[str, str] | None]
     iteration: int | None
-    schedule: Schedule | None = None
+    schedule: tuple[tuple[int, int], ...] | None
 
     @property
     def styles(self) -> list[str]:
@@ -148,33 +145,17 @@ def describe(
         "model": {"name": model.name, "sha256": model.sha256},
         "inputs": {role: _input(source) for role, source in inputs.items()},
     }
-    reached = steps[-1].iteration
-    if iteration is None and reached < options.iterations:
-        iteration = reached
-    if iteration is not None:
-        settings["iteration"] = iteration
-    done = reached if iteration is None else iteration
-    schedule = _schedule([step.scale for step in steps[: done + 1]])
-    if schedule != _planned(options, done):
-        settings["schedule"] = schedule
+    done = steps[-1].iteration if iteration is None else iteration
+    if iteration is not None or done < options.iterations:
+        settings["iteration"] = done
+    # The start is an evaluation, and no step.
+    went = [step.scale for step in steps[: done + 1]]
+    planned = [scale.side for scale in plan_scales(options) for _ in range(scale.iterations)]
+    if went[1:] != planned[:done]:
+        counts = [[side, len(list(group))] for side, group in groupby(went)]
+        counts[0][1] -= 1
+        settings["schedule"] = counts
     return json.dumps(settings)
-
-
-def _schedule(scales: Sequence[int]) -> Schedule:
-    """The scale of every evaluation from the start on -> scales and steps; the start is none."""
-    (first, steps), *later = [(scale, len(list(group))) for scale, group in groupby(scales)]
-    return ((first, steps - 1), *later)
-
-
-def _planned(options: Options, iterations: int) -> Schedule:
-    """The first steps of the plan."""
-    entered: list[tuple[int, int]] = []
-    for scale in plan_scales(options):
-        steps = min(scale.iterations, iterations)
-        if steps or not entered:
-            entered.append((scale.side, steps))
-        iterations -= steps
-    return tuple(entered)
 
 
 def _command(roles: Collection[str]) -> str:

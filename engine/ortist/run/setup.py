@@ -28,8 +28,8 @@ from ..style.remembered import RememberingObserver
 from ..style.styles import Mask, Observer, Styles, as_list, load_regions
 from .loop import Run
 from .plan import MemoryModel, Plan, plan_run
-from .scene import Scene
 from .turns import Turns
+from .view import Scene
 
 __all__ = ["Asked", "Objectives", "load_init", "load_styles", "plan_pictures", "set_up"]
 

@@ -22,8 +22,7 @@ from ..objective.targets import Losses
 from ..options.fields import Options
 from .lbfgs import Bounds, LbfgsState, lbfgs_step
 from .optimizers import AdamState, Point, RunningAverage, adam_init, adam_step
-from .scene import Scene
-from .view import View
+from .view import Scene, View
 
 __all__ = ["Progress", "State", "Stepper", "diverged"]
 

@@ -1,65 +1,230 @@
-"""A scene at one scale: what pictures of its size are compared with."""
+"""What a run looks at: the scene of its pictures, and the view of them at each scale."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from ..arrays import Arrays, Field, crop, row_slices
+from ..arrays import Arrays, Derived, Field, Rows, Stored, crop, row_slices
+from ..errors import OptionError
 from ..objective.content import ByteBudget
 from ..objective.objective import Objective
 from ..objective.targets import Losses, Targets
-from ..objective.weights import Weights, resolve_weights
+from ..objective.weights import Weights, chosen_taps, resolve_weights
 from ..options.fields import Options
-from ..style.guides import Guides
-from ..style.losses import StyleLoss, energy
-from .tuning import tuned
+from ..pictures.colors import colored_noise
+from ..pictures.raster import Raster, unit
+from ..pictures.values import alpha_at, fill, normalize, normalize_planes, shorter_side_to, size_at
+from ..style.guides import Guides, mask_values
+from ..style.losses import STYLE_LOSSES, StyleLoss, energy
+from ..style.styles import Observer, Styles
+from .tuning import plan_scales, tuned
 
-__all__ = ["KEPT_BYTES", "View"]
+__all__ = ["KEPT_BYTES", "Scene", "View"]
 
 KEPT_BYTES = 256 * 2**20
 """Content features are kept up to this size, then computed at every step."""
 
 
-class View:
-    """A scene at one scale: pictures of the size ``canvas`` (width, height) can be evaluated.
+class Scene:
+    """Content and styles, or one of them, and the objective that looks at them.
 
-    ``style`` are the losses that each region has, by tap; ``masks`` [R, H, W] say where the regions
-    are, None that there is one, everywhere. Up to ``kept_bytes`` of content features are kept.
+    ``arrays`` is where the state is; ``observer`` looks at the styles in the objective's place, so
+    that what it finds can be kept for other runs. Raises OptionError for what such pictures cannot
+    be asked for.
     """
 
     def __init__(
         self,
         objective: Objective,
+        observer: Observer,
+        content: Raster | None,
+        styles: Styles,
+        init: Raster | None,
         options: Options,
         arrays: Arrays,
-        canvas: tuple[int, int],
-        content: Field | None,
-        content_taps: list[int],
-        style: dict[int, list[StyleLoss]],
-        masks: Field | None,
         kept_bytes: int,
     ) -> None:
-        self.canvas, self.content = canvas, content
-        self._objective, self._arrays, self._wraps = objective, arrays, options.seamless
-        self._jitter = tuned(options, objective.model.recipe).jitter
-        self._content_taps, self._style, self._masks = content_taps, style, masks
+        if content is None and not styles.images:
+            raise OptionError("there is neither a content image nor a style image.")
+        if options.colors != "style" and (content is None or not styles.images):
+            raise OptionError(
+                f"colors {options.colors!r} needs a content image and a style image; leave "
+                "--colors out."
+            )
+        if options.init == "image" and init is None:
+            raise OptionError(
+                "init 'image' stands for a picture, and none was given; give its path as init."
+            )
+        if options.init == "style" and not styles.images:
+            raise OptionError("there is no style to start from; use --init noise or gray.")
+        if options.seamless and content is not None:
+            raise OptionError(
+                "seamless is for textures, and a content image's edges do not fit together; leave "
+                "seamless or the content image out."
+            )
+        self.objective, self.model = objective, objective.model
+        self.options = options
+        self.tuning = tuned(options, objective.model.recipe)
+        self.styles = styles
+        self.arrays, self.kept_bytes = arrays, kept_bytes
+        self.observer, self._content, self._init = observer, content, init
+        self.content_taps, self.style_taps = chosen_taps(options, objective.model)
+        for scale in plan_scales(options):
+            self._check(scale.side)
+        stride = max((self.model.tap(tap).stride for tap in self.style_taps), default=1)
+        if options.seamless and options.size % stride:
+            raise OptionError(
+                f"the size {options.size} of a seamless texture does not fit the network's stride; "
+                f"give a --size that {stride} divides, as {-(-options.size // stride) * stride}."
+            )
+
+    def content_at(self, side: int) -> tuple[Any, Any]:
+        """The content [H, W, 3] and its alpha [H, W], in [0, 1], if there are such.
+
+        ``Rows`` of them where arrays are in files.
+        """
+        if self._content is None:
+            return None, None
+        if not self.arrays.on_disk:
+            return shorter_side_to(self._content, side), alpha_at(self._content, side)
+
+        def at_size(planes: Field) -> Rows:
+            """Levels of the content, [1, C, H, W], as values in [0, 1] at that scale."""
+            levels = self.arrays.resized(planes, self.canvas(side), Image.Resampling.BILINEAR)
+            return Rows(Derived(unit, levels))
+
+        alpha = self._content.alpha_planes()
+        return at_size(self._content.planes()), None if alpha is None else at_size(alpha)
+
+    def at(self, side: int) -> View:
+        """The scene with pictures whose shorter side has ``side`` pixels."""
+        return View(self, side)
+
+    def start(self, view: View) -> Field:
+        """The picture before the first step, [1, 3, H, W] in normalised units.
+
+        Noise is uniform in [0, 1) in normalised units, as in the CS231n assignment. ``init_noise``
+        is what cysmith/neural-style-tf calls noise ratio: start = (1 - ratio) start + ratio noise.
+        """
+        width, height = view.canvas
+        ratio = np.float32(self.options.init_noise)
+        start = None if ratio == 1 or self.options.init == "noise" else self._plain_start(view)
+        if ratio == 0 and start is not None:
+            return start
+        generator = np.random.default_rng(self.options.seed)
+        noise: Field = self.arrays.filled(
+            (1, 3, height, width), lambda part: generator.random(part, dtype=np.float32)
+        )
+        if start is None:
+            return noise
+        mixed: Field
+        (mixed,) = self.arrays.each(lambda a, b: ((1 - ratio) * a + ratio * b,), start, noise)
+        return mixed
+
+    def _plain_start(self, view: View) -> Field:
+        """The start without noise mixed in; gray is the mean of the training images."""
+        width, height = view.canvas
+        options, side = self.options, min(view.canvas)
+        if options.init == "gray":
+            gray: Field = self.arrays.zeros((1, 3, height, width))
+            return gray
+        if options.init == "style":
+            like = self.content_at(side)[0] if options.colors == "style-matched" else None
+            second, mean = self.styles.colors(side, self.model.smallest_side, like)
+            generator = np.random.default_rng([options.seed, 2])
+            white = generator.standard_normal((height, width, 3), np.float32)
+            return normalize(colored_noise(white, mean, second - np.outer(mean, mean)), self.model)
+        if self._init is not None:
+            return normalize(fill(self._init, view.canvas), self.model)
+        if view.content is None:
+            raise OptionError(
+                "there is no content image to start from; use --init noise, gray, style or a "
+                "picture."
+            )
+        return view.content
+
+    def masks(self, canvas: tuple[int, int]) -> Field:
+        """The regions' masks [R, H, W] in [0, 1]."""
+        regions = self.styles.regions
+        if not self.arrays.on_disk:
+            return np.stack([mask_values(region.content, canvas) for region in regions])
+        masks: Stored = self.arrays.zeros((len(regions), canvas[1], canvas[0]))
+        for index, region in enumerate(regions):
+            levels = np.asarray(region.content)[None, None]
+            planes = Derived(lambda part: part.astype(np.float32), levels)
+            resized = self.arrays.resized(planes, canvas, Image.Resampling.BILINEAR)
+            own = masks.plane(index)
+            for rows in row_slices(resized):
+                key = (..., rows, slice(None))
+                own[key] = resized[key][0, 0] / np.float32(255)
+        return masks
+
+    def canvas(self, side: int) -> tuple[int, int]:
+        """(width, height) of the picture at that scale: the content's aspect, or square."""
+        return (side, side) if self._content is None else size_at(self._content.size, side)
+
+    def _check(self, side: int) -> None:
+        """Raises OptionError for pictures too large to try or too small for the network."""
+        least = self.model.smallest_side
+        sizes = {"picture": (self.canvas(side), least + self.tuning.jitter - 1)}
+        for index in range(len(self.styles.images)):
+            name = "style image" if len(self.styles.images) == 1 else f"style image {index + 1}"
+            sizes[name] = (self.styles.size(index, side, least), least)
+        for name, ((width, height), needed) in sizes.items():
+            if width * height > self.options.max_pixels:
+                raise OptionError(
+                    f"the {name} would have {width} x {height} pixels, more than the limit of "
+                    f"{self.options.max_pixels}; give a smaller --size or raise --max-pixels."
+                )
+            if min(width, height) < needed:
+                raise OptionError(
+                    f"the {name} would have {width} x {height} pixels; {self.model.name} needs "
+                    f"{needed} each way, so give a larger size or picture, or less --jitter."
+                )
+
+
+class View:
+    """A scene at one scale: pictures of the size ``canvas`` (width, height) can be evaluated.
+
+    ``content`` is the content at that size, [1, 3, H, W] normalised, None where there is none.
+    """
+
+    def __init__(self, scene: Scene, side: int) -> None:
+        self._scene, self.canvas = scene, scene.canvas(side)
+        self.content: Any = None
+        photo, _ = scene.content_at(side)
+        like = photo if scene.options.colors == "style-matched" else None
+        if isinstance(photo, Rows):
+            self.content = Derived(lambda part: normalize_planes(part, scene.model), photo.planes)
+        elif photo is not None:
+            self.content = normalize(photo, scene.model)
+            del photo
+        self._masks = scene.masks(self.canvas) if scene.styles.regions else None
+        scene.objective.release()
+        style = scene.styles.statistics(scene.observer, scene.style_taps, side, like)
+        scene.objective.release()
+        make, emphasis = STYLE_LOSSES[scene.options.style_loss], scene.styles.emphasis
+        self._style: dict[int, list[StyleLoss]] = {
+            tap: [replace(make(s), factor=f) for s, f in zip(parts, emphasis, strict=True)]
+            for tap, parts in style.items()
+        }
         self._kept: dict[tuple[int, int], Targets] = {}
-        self._budget = ByteBudget(kept_bytes)
+        self._budget = ByteBudget(scene.kept_bytes)
         self._whole = self._seen_from(None)
-        areas = np.ones(1) if masks is None else _areas(masks)
+        areas = np.ones(1) if self._masks is None else _areas(self._masks)
         shares = (areas / areas.sum()).tolist()
         energies = {}
-        for tap, losses in style.items():
-            by_region = [energy(loss, objective.model.tap(tap).channels) for loss in losses]
+        for tap, losses in self._style.items():
+            by_region = [energy(loss, scene.model.tap(tap).channels) for loss in losses]
             energies[tap] = sum(a * e for a, e in zip(shares, by_region, strict=True))
+        content_energies = scene.objective.energies(self._whole)
+        values = 3 * self.canvas[0] * self.canvas[1]
         self.weights: Weights = resolve_weights(
-            options,
-            objective.model,
-            objective.energies(self._whole),
-            energies,
-            values=3 * canvas[0] * canvas[1],
+            scene.options, scene.model, content_energies, energies, values
         )
 
     def evaluate(
@@ -73,16 +238,16 @@ class View:
         (as in Olah et al., "Feature Visualization", Distill 2017, but by a window: rolling the
         picture would carry one border onto the other). A seamless one has no border, and is rolled.
         """
-        objective = self._objective
+        objective, arrays = self._scene.objective, self._scene.arrays
         targets = self._whole if offset is None else self._targets(offset)
-        if self._wraps and offset is not None:
+        if self._scene.options.seamless and offset is not None:
             rolled: Any = np.roll(np.asarray(values), (-offset[0], -offset[1]), (2, 3))
             losses, rolled = objective(rolled, targets, self.weights)
             return losses, np.roll(rolled, offset, (2, 3))
         seen: Any = self._window(values, offset)
-        if offset is None and not self._arrays.on_disk:
+        if offset is None and not arrays.on_disk:
             return objective(seen, targets, self.weights)
-        gradient: Field = self._arrays.zeros(values.shape)
+        gradient: Field = arrays.zeros(values.shape)
         losses, _ = objective(seen, targets, self.weights, self._window(gradient, offset))
         return losses, gradient
 
@@ -91,7 +256,7 @@ class View:
         if offset is None:
             return values
         down, right = offset
-        less = self._jitter - 1
+        less = self._scene.tuning.jitter - 1
         height, width = values.shape[-2] - less, values.shape[-1] - less
         return crop(values, slice(down, down + height), slice(right, right + width))
 
@@ -100,7 +265,7 @@ class View:
             return self._kept[offset]
         targets = self._seen_from(offset)
         size = 0
-        if targets.guides is not None and not self._arrays.on_disk:
+        if targets.guides is not None and not self._scene.arrays.on_disk:
             size = targets.guides.masks.nbytes  # all taps' guides have fewer values than these
         if self._budget.claim(size):
             self._kept[offset] = targets
@@ -112,7 +277,8 @@ class View:
         if self.content is None:
             return targets
         pixels = self._window(self.content, offset)
-        return self._objective.with_content(targets, pixels, self._content_taps, self._budget)
+        taps = self._scene.content_taps
+        return self._scene.objective.with_content(targets, pixels, taps, self._budget)
 
 
 def _areas(masks: Field) -> Any:

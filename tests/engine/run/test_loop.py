@@ -23,10 +23,9 @@ from ortist.objective.targets import Targets
 from ortist.objective.weights import Weights
 from ortist.options.fields import Options
 from ortist.run.optimizers import AdamState, Point
-from ortist.run.scene import Scene
 from ortist.run.stepping import Stepper
 from ortist.run.tuning import Scale, Tuning, plan_scales, tuned
-from ortist.run.view import View
+from ortist.run.view import Scene, View
 from ortist.style.losses import STYLE_LOSSES
 from PIL import Image
 
