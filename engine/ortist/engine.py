@@ -193,12 +193,8 @@ class Engine(Calls):
     ) -> None:
         options = Options.of(model=model, provider=provider, threads=threads)
         self._fixed = {name: getattr(options, name) for name in _FIXED}
-        self._objectives = Objectives(find_model(options.model))
-
-    @property
-    def model(self) -> Model:
-        """The model of all its pictures."""
-        return self._objectives.model
+        self.model: Model = find_model(options.model)
+        self._objectives = Objectives(self.model)
 
     @property
     def closed(self) -> bool:

@@ -52,26 +52,12 @@ class Schedule:
     def in_time(self, state: State, elapsed: float) -> int | None:
         """The scale that ``wanted`` says, or a later one, ``elapsed`` seconds after the set-up.
 
-        None where all steps are done, or where there is no time for another.
+        None where all steps are done, or where there is no time for another. A step is expected to
+        take as long, pixel for pixel, as the slowest of the last three.
         """
-        wanted = self.wanted(state)
-        if wanted is None or self._limit is None:
+        now, wanted, limit = state.scale, self.wanted(state), self._limit
+        if wanted is None or limit is None:
             return wanted
-        scale = self.scale_of_next(state.scale, wanted, elapsed, self._limit)
-        self.out_of_time = scale is None
-        return scale
-
-    def took(self, scale: int, seconds: float, entered: bool) -> None:
-        """A step at that scale was done in ``seconds``, and the scale entered with it or not."""
-        evaluations = 1 + (ENTRY if entered else 0)
-        self._recent.append(seconds / evaluations / self._pixels[scale])
-
-    def scale_of_next(self, now: int, wanted: int, elapsed: float, limit: float) -> int | None:
-        """The scale of the next step, ``wanted`` or a later one; None where there is no time.
-
-        ``now`` is the present scale. A step is expected to take as long, pixel for pixel, as the
-        slowest of the last three.
-        """
         pace = max(self._recent, default=0.0)
         last = len(self._pixels) - 1
 
@@ -82,12 +68,18 @@ class Schedule:
 
         if end(last) > limit:
             enlarging = ENLARGING * pace * self._pixels[last] if now < last else 0.0
-            return wanted if wanted == now and end(now) + enlarging <= limit else None
+            self.out_of_time = wanted > now or end(now) + enlarging > limit
+            return None if self.out_of_time else wanted
         reserve = (1 + ENTRY + CLOSING) * pace * self._pixels[last]
         for scale in range(wanted, last):
             if end(scale) <= self._shares[scale] * (limit - reserve):
                 return scale
         return last
+
+    def took(self, scale: int, seconds: float, entered: bool) -> None:
+        """A step at that scale was done in ``seconds``, and the scale entered with it or not."""
+        evaluations = 1 + (ENTRY if entered else 0)
+        self._recent.append(seconds / evaluations / self._pixels[scale])
 
     def repeating(self, schedule: Sequence[tuple[int, int]]) -> Schedule:
         """The schedule of just these scales (side, steps), without a limit of time.

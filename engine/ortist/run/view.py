@@ -195,7 +195,7 @@ class View:
 
     def __init__(self, scene: Scene, side: int) -> None:
         self._scene, self.canvas = scene, scene.canvas(side)
-        self.content: Any = None
+        self.content: Field | None = None
         photo, _ = scene.content_at(side)
         like = photo if scene.options.colors == "style-matched" else None
         if isinstance(photo, Rows):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from hypothesis import given
 from hypothesis import strategies as st
+from ortist.run.lbfgs import LbfgsState
+from ortist.run.optimizers import Point, RunningAverage
 from ortist.run.schedule import CLOSING, ENLARGING, ENTRY, Schedule
+from ortist.run.stepping import State
 from ortist.run.tuning import Scale
 
 SIDES = [128, 181, 256, 362, 512]
@@ -20,18 +25,16 @@ def simulated(limit: float, speed: float, noise: list[float]) -> tuple[list[int]
     schedule = Schedule(list(map(Scale, SIDES, COUNTS)), limit)
     done, elapsed = [0] * 5, PIXELS[0] * speed
     schedule.took(0, elapsed, False)
+    state = State(0, 0, 0, Point(0, 0, 0), LbfgsState(), RunningAverage(0), {})
     now, longest = 0, 0.0
-    while True:
-        wanted = now + 1 if done[now] >= COUNTS[now] else now
-        if wanted == 5:
-            break
-        found = schedule.scale_of_next(now, wanted, elapsed, limit)
-        if found is None:
-            break
+    while (found := schedule.in_time(state, elapsed)) is not None:
         evaluations = 1 + (ENTRY if found > now else 0)
         seconds = evaluations * PIXELS[found] * speed * noise[sum(done) % len(noise)]
         schedule.took(found, seconds, found > now)
-        now, elapsed, longest = found, elapsed + seconds, max(longest, seconds)
+        elapsed, longest = elapsed + seconds, max(longest, seconds)
+        began = state.iteration if found > now else state.began
+        now, iteration = found, state.iteration + 1
+        state = dataclasses.replace(state, scale=found, iteration=iteration, began=began)
         done[now] += 1
     closing = CLOSING * PIXELS[now] + (ENLARGING * PIXELS[-1] if now < 4 else 0)
     return done, elapsed + closing * speed, longest
