@@ -56,7 +56,7 @@ class Run(Iterator[Progress]):
         self._scene, self._turns = scene, turns
         self._began = time.perf_counter()
         self._schedule = Schedule(plan_scales(self.options), self.options.time_limit)
-        self._view = scene.at(self._schedule.scales[0].side)
+        self._view = View(scene, self._schedule.scales[0].side)
         self._start = scene.start(self._view) if start is None else start
         self._stepper, self._finisher = Stepper(scene), Finisher(scene)
         self._steps: list[Progress] = []  # these two may be ahead of the state by a step
@@ -116,7 +116,7 @@ class Run(Iterator[Progress]):
             hurried = before.hurried or scale != self._schedule.wanted(before)
             begin = dataclasses.replace(before, hurried=hurried)
             if scale > before.scale:
-                view = self._scene.at(self._schedule.scales[scale].side)
+                view = View(self._scene, self._schedule.scales[scale].side)
                 begin = self._stepper.enlarged(view, begin, scale)
             state = self._stepper.step(view, begin)
         if not np.isfinite(state.point.loss):
@@ -181,7 +181,7 @@ class Run(Iterator[Progress]):
         read = read_checkpoint(Path(path), self._identity, self._scene.arrays)
         state, steps, snapshots = read
         with self._turns:
-            view = self._scene.at(self._schedule.scales[state.scale].side)
+            view = View(self._scene, self._schedule.scales[state.scale].side)
         if state.point.values.shape[:1:-1] != view.canvas:
             raise CheckpointError(
                 f"the checkpoint {str(path)!r} is not one that this Ortist wrote (its picture has "

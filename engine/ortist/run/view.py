@@ -100,10 +100,6 @@ class Scene:
         alpha = self._content.alpha_planes()
         return at_size(self._content.planes()), None if alpha is None else at_size(alpha)
 
-    def at(self, side: int) -> View:
-        """The scene with pictures whose shorter side has ``side`` pixels."""
-        return View(self, side)
-
     def start(self, view: View) -> Field:
         """The picture before the first step, [1, 3, H, W] in normalised units.
 
@@ -188,8 +184,9 @@ class Scene:
 
 
 class View:
-    """A scene at one scale: pictures of the size ``canvas`` (width, height) can be evaluated.
+    """A scene with pictures whose shorter side has ``side`` pixels, which can be evaluated.
 
+    ``canvas`` is their (width, height).
     ``content`` is the content at that size, [1, 3, H, W] normalised, None where there is none.
     """
 

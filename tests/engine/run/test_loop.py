@@ -25,7 +25,7 @@ from ortist.options.fields import Options
 from ortist.run.optimizers import AdamState, Point
 from ortist.run.stepping import Stepper
 from ortist.run.tuning import Scale, Tuning, plan_scales, tuned
-from ortist.run.view import Scene, View
+from ortist.run.view import View
 from ortist.style.losses import STYLE_LOSSES
 from PIL import Image
 
@@ -345,7 +345,7 @@ def test_an_interruption_between_scales_leaves_a_whole_picture(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Scene, "at", interrupted)
+    monkeypatch.setattr(View, "__init__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(run)
     np.testing.assert_array_equal(run.result().pixels, run.pixels())
