@@ -122,7 +122,6 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     check_request(request, options)
     # Here, not above: this takes half a second that the checks before need not wait for.
     from ..engine import Engine
-    from ..run.setup import Asked
 
     places.check_writable(options)
     if settings:
@@ -133,8 +132,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     if request.output and options.scratch is None:
         options = dataclasses.replace(options, scratch=str(request.output.parent))
     with Engine(options.model, options.provider, options.threads) as engine:
-        asked = Asked(named.content, named.styles or None, named.pairs)
-        plan = _planned(engine, asked, places, options)
+        asked, plan = _planned(engine, named, places, options)
         if request.plan:
             print(json.dumps(plan.as_json()) if request.json else plan)
             return
@@ -174,15 +172,17 @@ def _chosen(request: Request, given: dict[str, Any], settings: Settings | None) 
     return layered_options(request.preset, request.config, **{**recorded, **given})
 
 
-def _planned(engine: Engine, asked: Asked, places: Places, options: Options) -> Plan:
-    """How the picture will fit into the memory, and into the files that it goes to."""
+def _planned(engine: Engine, named: Named, places: Places, options: Options) -> tuple[Asked, Plan]:
+    """What is asked of the engine; how it will fit into the memory, and the files it goes to."""
     from ..pictures.outputs import output_depth, takes_rows
+    from ..run.setup import Asked
 
     by_rows = all(takes_rows(path) for path in places.painted)
+    asked = Asked(named.content, named.styles or None, named.pairs)
     plan = engine.plan(asked, options, by_rows)
     for path in places.painted:
         output_depth(path, options.depth, plan.size)
-    return plan
+    return asked, plan
 
 
 def _remark(run: Run, request: Request) -> None:
