@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import OptionError
@@ -68,11 +69,16 @@ class Declaration:
         return self.unset is not None and (value is None or word == self.unset)
 
 
-def option(default: Any, help: str, heading: Heading, kind: Kind, unset: str | None = None) -> Any:
-    """A field of Options; its metadata are those of its Declaration, by name."""
-    return dataclasses.field(
-        default=default, metadata=vars(Declaration(help, heading, kind, unset))
-    )
+def option(
+    default: Any, heading: Heading, kind: Kind, unset: str | None = None
+) -> Callable[[str], Any]:
+    """What makes a field of Options of its help text; the metadata are those of a Declaration."""
+
+    def described(help: str) -> Any:
+        metadata = vars(Declaration(help, heading, kind, unset))
+        return dataclasses.field(default=default, metadata=metadata)
+
+    return described
 
 
 def declaration(field: dataclasses.Field[Any]) -> Declaration:

@@ -28,7 +28,7 @@ from PIL.ExifTags import Base
 
 from ..arrays import Arrays, Rows
 from ..errors import OrtistError, PictureError
-from ..files import sha256_of
+from ..files import require_file, sha256_of
 from .metadata import exif_of
 from .profiles import convert, to_srgb
 from .raster import Header, Picture, Raster, Source, in_depth, to_levels, unit
@@ -125,9 +125,7 @@ def open_picture(
             f"the {role} is a {type(picture).__name__}; give a path, a PIL image or an array."
         )
     role = f"{role} {os.fspath(picture)!r}"
-    if not os.path.isfile(picture):  # a folder, a FIFO or a device would block or never end
-        why = "is not a regular file" if os.path.exists(picture) else "does not exist"
-        raise PictureError(f"the {role} {why}; name another file.")
+    require_file(picture, f"the {role}", PictureError, "name another file")
     if not os.access(picture, os.R_OK):
         raise PictureError(
             f"the {role} cannot be read: permission denied; let it be read, or name another."

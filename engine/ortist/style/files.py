@@ -29,7 +29,7 @@ from PIL import Image
 
 from ..arrays import Array
 from ..errors import OptionError, StyleFileError
-from ..files import atomic_writer
+from ..files import atomic_writer, read_bytes
 from ..network.bundle import Model
 from ..pictures.raster import Picture, Raster, Source
 from ..pictures.reading import load_picture
@@ -251,45 +251,26 @@ def read_style(path: str | PathLike[str]) -> ExtractedStyle:
     or of another version, and for one that holds what no statistics can be.
     """
     name = os.fsdecode(path)
-    data = _read(name)
+    named = f"the style file {name!r}"
+    data = read_bytes(name, named, StyleFileError, "ortist style extract writes one", _LARGEST)
     line, _, rest = data.partition(b"\n")
     if line != _MAGIC.rstrip() + b" %d" % _FORMAT:
         if line.startswith(_MAGIC) and line[len(_MAGIC) :].isdigit():
             raise StyleFileError(
-                f"the style file {name!r} has format {line[len(_MAGIC) :][:9].decode()}, and this "
+                f"{named} has format {line[len(_MAGIC) :][:9].decode()}, and this "
                 f"Ortist reads format {_FORMAT}; extract the style again."
             )
         raise StyleFileError(f"{name!r} is not a style file; ortist style extract writes such.")
     digest, rest = rest[:_HASH], rest[_HASH:]
     if hashlib.sha256(rest).digest() != digest:
-        raise StyleFileError(
-            f"the style file {name!r} is cut short or damaged; copy or extract it again."
-        )
+        raise StyleFileError(f"{named} is cut short or damaged; copy or extract it again.")
     try:
-        source = Source(name, hashlib.sha256(data).hexdigest())
-        return _parse(rest, source)
+        return _parse(rest, Source(name, hashlib.sha256(data).hexdigest()))
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         raise StyleFileError(
-            f"the style file {name!r} is not one that Ortist wrote ({type(error).__name__}: "
+            f"{named} is not one that Ortist wrote ({type(error).__name__}: "
             f"{str(error)[:100]}); extract the style again."
         ) from error
-
-
-def _read(name: str) -> bytes:
-    """The bytes of the file, of which there may be 64 MiB; raises StyleFileError."""
-    if not os.path.isfile(name):
-        why = "is not a regular file" if os.path.exists(name) else "does not exist"
-        raise StyleFileError(f"the style file {name!r} {why}; ortist style extract writes one.")
-    try:
-        with open(name, "rb") as stream:
-            data = stream.read(_LARGEST + 1)
-    except OSError as error:
-        raise StyleFileError(f"cannot read the style file {name!r} ({error.strerror}).") from error
-    if len(data) > _LARGEST:
-        raise StyleFileError(
-            f"the style file {name!r} is larger than one may be ({_LARGEST} bytes); name another."
-        )
-    return data
 
 
 def _parse(data: bytes, source: Source) -> ExtractedStyle:
