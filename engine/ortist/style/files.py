@@ -54,13 +54,11 @@ _HASH = hashlib.sha256().digest_size
 _LARGEST = 64 * 2**20
 """Bytes of a file at most, and of what is inflated: 13 sizes of VGG-19 with all its layers."""
 _LONGEST_HEADER, _LONGEST_SIDE = 2**20, 256
+_DAMAGES = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, zlib.error)
 
 
 class FileTap(NamedTuple):
-    """A tap in a style file: its ``layer`` is the index that a ``Tap`` of the model has.
-
-    (The model's are in network/bundle.py.)
-    """
+    """A tap in a style file: its ``layer`` is the index of the model's ``Tap``."""
 
     layer: int
     name: str
@@ -68,10 +66,7 @@ class FileTap(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """A painting that the style was taken from: its file's name and SHA-256, its size in pixels.
-
-    Name and hash are "" for what was no file.
-    """
+    """A painting of the style: its file's name and SHA-256 ("" for no file), its size in pixels."""
 
     name: str
     sha256: str
@@ -146,14 +141,10 @@ class ExtractedStyle:
         Between two sizes they are a mixture of both, by the size's logarithm: against the picture's
         own, three to five times nearer than the nearest of the two.
         """
-        values = self._at(side)
-        begin = packed_size(3)
-        by_tap = {}
-        for tap in self.taps:
-            end = begin + packed_size(tap.channels)
-            by_tap[tap.layer] = unpack(values[begin:end], tap.channels)
-            begin = end
-        return by_tap
+        sizes = [packed_size(3), *(packed_size(tap.channels) for tap in self.taps)]
+        _, *parts = np.split(self._at(side), np.cumsum(sizes)[:-1])
+        pairs = zip(self.taps, parts, strict=True)
+        return {tap.layer: unpack(part, tap.channels) for tap, part in pairs}
 
     def colors(self, side: int) -> Statistics:
         """The statistics of the colours, sRGB in [0, 1], at ``side`` or the nearest there is."""
@@ -163,12 +154,11 @@ class ExtractedStyle:
         """The packed statistics at that size, of the colours and then of every tap."""
         side = self.nearest(side)
         above = next(i for i, known in enumerate(self.sides) if known >= side)
-        numbers: Array = self.values[above]
-        if self.sides[above] > side:
-            low, high = self.sides[above - 1], self.sides[above]
-            share = np.float32(math.log(side / low) / math.log(high / low))
-            numbers = (1 - share) * self.values[above - 1] + share * numbers
-        return numbers
+        if self.sides[above] == side:
+            return self.values[above]
+        low, high = self.sides[above - 1], self.sides[above]
+        share = np.float32(math.log(side / low) / math.log(high / low))
+        return (1 - share) * self.values[above - 1] + share * self.values[above]
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the style to ``path``, whole or not at all.
@@ -209,10 +199,7 @@ Style = Picture | ExtractedStyle
 
 
 def backbone_sha256(model: Model) -> str:
-    """The SHA-256, in hex, of what decides the model's features.
-
-    That is their graph, and the mean and std that pixels are normalised with.
-    """
+    """The SHA-256, in hex, of what decides the features: their graph, the pixels' mean and std."""
     text = json.dumps([model.backbone_sha256, model.mean, model.std])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -266,7 +253,7 @@ def read_style(path: str | PathLike[str]) -> ExtractedStyle:
         raise StyleFileError(f"{named} is cut short or damaged; copy or extract it again.")
     try:
         return _parse(rest, Source(name, hashlib.sha256(data).hexdigest()))
-    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+    except _DAMAGES as error:
         raise StyleFileError(
             f"{named} is not one that Ortist wrote ({type(error).__name__}: "
             f"{str(error)[:100]}); extract the style again."
@@ -274,7 +261,7 @@ def read_style(path: str | PathLike[str]) -> ExtractedStyle:
 
 
 def _parse(data: bytes, source: Source) -> ExtractedStyle:
-    """The style of what follows the hash; raises ValueError and its like for what is none."""
+    """The style of what follows the hash; raises one of ``_DAMAGES`` for what is none."""
     length = int.from_bytes(data[:8], "little")
     if length > _LONGEST_HEADER:
         raise ValueError(f"a header of {length} bytes")
@@ -317,15 +304,12 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
 
 
 def _inflated(data: bytes, size: int) -> bytes:
-    """The ``size`` bytes that ``data`` inflates to; raises ValueError where there are more or less.
+    """The ``size`` bytes that ``data`` inflates to; raises ValueError or zlib.error for others.
 
     No more than one byte too many is inflated, so that a bomb does not go off.
     """
     inflater = zlib.decompressobj()
-    try:
-        inflated = inflater.decompress(data, size + 1)
-    except zlib.error as error:
-        raise ValueError(str(error)) from error
+    inflated = inflater.decompress(data, size + 1)
     if len(inflated) != size or not inflater.eof or inflater.unused_data:
         raise ValueError(f"not {size} bytes of numbers")
     return inflated

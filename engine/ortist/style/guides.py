@@ -51,8 +51,7 @@ def load_mask(mask: Picture, size: tuple[int, int], max_pixels: int, role: str) 
 def mask_values(mask: Image.Image, size: tuple[int, int]) -> Array:
     """The mask at ``size`` (width, height) as weights in [0, 1], [height, width]."""
     resized = resample(mask.convert("F"), size, Image.Resampling.BILINEAR)
-    values: Array = np.asarray(resized, np.float32) / np.float32(255)
-    return values
+    return np.asarray(resized, np.float32) / np.float32(255)
 
 
 class Guides:

@@ -153,5 +153,4 @@ def _covariance(statistics: Statistics, ridge: float) -> Double:
 def _deviations(statistics: Statistics, ridge: float) -> Double:
     """sigma [C], with the ridge under the root."""
     variance = np.diagonal(statistics.second) - np.square(statistics.mean)
-    deviations: Double = np.sqrt(np.maximum(variance, 0) + ridge)
-    return deviations
+    return np.sqrt(np.maximum(variance, 0) + ridge)

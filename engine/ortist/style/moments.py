@@ -116,8 +116,7 @@ def pack(statistics: Statistics) -> Array:
     coarser: float32 products added up over its positions.
     """
     upper = np.triu_indices(len(statistics.mean))
-    packed: Array = np.concatenate([statistics.second[upper], statistics.mean]).astype(np.float32)
-    return packed
+    return np.concatenate([statistics.second[upper], statistics.mean]).astype(np.float32)
 
 
 def unpack(values: Array, channels: int) -> Statistics:
