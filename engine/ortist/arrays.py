@@ -143,11 +143,7 @@ class Derived:
         self._function, self._sources = function, sources
         self.dtype = np.dtype(dtype)
         self.shape: tuple[int, ...] = tuple(sources[0].shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that all its elements would take."""
-        return int(math.prod(self.shape) * self.dtype.itemsize)
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
 
     def __getitem__(self, key: Key) -> Block:
         return self._function(*(source[key] for source in self._sources))
@@ -214,8 +210,8 @@ def chunks(array: Any) -> Iterator[memoryview]:
 class Arrays:
     """Where a run has its arrays: in memory, or in files in ``folder``.
 
-    Functions of arrays in files are applied by ``threads`` threads at once, each to a slice of
-    rows. Every method raises OutputError where a file cannot be made, written or read.
+    Functions of arrays in files are applied by ``threads`` threads, each to a slice of rows. Every
+    method raises OutputError where a file cannot be made, written or read.
     """
 
     def __init__(self, folder: Path | None = None, threads: int = 1) -> None:
@@ -233,9 +229,9 @@ class Arrays:
         return Stored(self.folder, shape, dtype)
 
     def each(self, function: Callable[..., tuple[Block, ...]], *sources: Field) -> list[Any]:
-        """New arrays of ``function``, which gets the same rows of all sources, a slice at a time.
+        """New arrays, as large as the first source, of ``function``, a slice of rows at a time.
 
-        It returns those rows of each new array. All arrays are as large as the first source.
+        It gets the same rows of all sources, and returns those rows of each new array.
         """
 
         def computed(rows: slice) -> tuple[Block, ...]:
@@ -247,7 +243,8 @@ class Arrays:
 
         first, *others = row_slices(sources[0])
         results = computed(first)
-        arrays = [self._empty(sources[0].shape, result.dtype) for result in results]
+        new = self.zeros if self.on_disk else np.empty  # all elements are to be written
+        arrays = [new(sources[0].shape, result.dtype) for result in results]
         write(first, results)
         if self.folder is None:
             for rows in others:
@@ -275,8 +272,7 @@ class Arrays:
     def filled(self, shape: tuple[int, ...], make: Callable[[tuple[int, ...]], Block]) -> Any:
         """A new array [..., H, W] of float32: what ``make`` returns for its parts, in C order.
 
-        ``make`` gets a part's shape. In memory there is one call for all; otherwise there is one
-        for each slice of rows of each plane.
+        ``make`` gets a part's shape: in memory that of all, else of some rows of one plane.
         """
         if self.folder is None:
             return make(shape)
@@ -292,10 +288,9 @@ class Arrays:
     ) -> Any:
         """[1, C, H, W] of floats or bytes -> [1, C, height, width] for ``size`` (width, height).
 
-        With ``wraps``, which is for arrays in memory, what lies beyond an edge is taken from the
-        opposite one. Every row, and then every column, is resampled by itself: so some rows, and
-        then some columns, can be done at a time, to the same bytes as the whole at once. Where the
-        size is already right, ``values`` in a file are returned as they are.
+        With ``wraps``, for arrays in memory, opposite edges meet. First rows, then columns are
+        resampled, each by itself: so some can be done at a time, to the bytes of the whole at once.
+        Where the size is already right, ``values`` in a file are returned as they are.
         """
         if self.folder is None:
             resize = _resize_wrapped if wraps else _resize
@@ -320,10 +315,6 @@ class Arrays:
             resized[key] = _resize(part, (part.shape[-1], height), how)
         return resized
 
-    def _empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """A new array whose elements are all to be written."""
-        return np.empty(shape, dtype) if self.folder is None else self.zeros(shape, dtype)
-
 
 def _side_by_side(function: Callable[[slice], None], slices: list[slice], threads: int) -> None:
     """Calls the function for each slice, ``threads`` of them at once, in the caller's context."""
@@ -337,10 +328,7 @@ def _side_by_side(function: Callable[[slice], None], slices: list[slice], thread
 
 
 def resample(image: Image.Image, size: tuple[int, int], how: Image.Resampling) -> Image.Image:
-    """The image at ``size`` (width, height), its rows resampled first, and then its columns.
-
-    ``image.resize`` alone takes either order.
-    """
+    """The image at ``size`` (width, height), rows resampled first; ``resize`` takes any order."""
     return image.resize((size[0], image.height), how).resize(size, how)
 
 

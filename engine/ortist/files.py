@@ -1,7 +1,6 @@
 """Files: reading those that can be trusted to end, and writing them whole or not at all.
 
-What is written goes to a temporary file in the same folder first, is flushed to the disk, and takes
-its name at the end.
+What is written goes to a temporary file beside it, is flushed, and takes its name at the end.
 """
 
 from __future__ import annotations
@@ -131,10 +130,7 @@ def is_temporary(name: str) -> bool:
 
 
 def unwritable(path: str | Path, error: OSError | ValueError) -> OutputError:
-    """An OutputError that says that ``path`` cannot be written, and why.
-
-    What the system said is its ``__cause__`` where it is raised from ``error``.
-    """
+    """An OutputError, to be raised from ``error``: ``path`` cannot be written, and why."""
     reason = getattr(error, "strerror", None) or error
     return OutputError(f"cannot write {str(path)!r} ({reason}); choose another place.")
 

@@ -1,7 +1,6 @@
-"""How an option is declared, and the one check that every declaration is held to.
+"""How an option is declared: a dataclass field made by ``option``.
 
-An option is a dataclass field made by ``option``. Whatever shows or reads options, on the command
-line or in files, asks the field's ``declaration`` and knows no option by name.
+Whatever shows or reads options asks the field's ``declaration`` and knows no option by name.
 """
 
 from __future__ import annotations
@@ -32,8 +31,7 @@ class Heading(enum.StrEnum):
 class Declaration:
     """What an option is, but for its name and its default.
 
-    ``unset`` is the word for None on the command line and in files; where it is None, the option
-    cannot be None.
+    ``unset`` is the word for None on the command line and in files; None where there is no such.
     """
 
     help: str
@@ -57,10 +55,9 @@ class Declaration:
         try:
             kept = self.kind.read(value, name)
         except OptionError as error:
-            said = str(error)
-            if name in said:
+            if name in str(error):
                 raise
-            raise OptionError(f"{said.removesuffix('.')} ({name}).") from None
+            raise OptionError(f"{str(error).removesuffix('.')} ({name}).") from None
         # Path("auto") is kept as the word, which must mean the same when it is given again.
         return None if self._stands_for_none(kept) else kept
 

@@ -50,9 +50,8 @@ class Kind:
 
     ``parse(value, name)`` gives the form in which a value of the option called ``name`` is kept,
     and a value in that form back unchanged; it raises OptionError for anything else. ``metavar``
-    stands for a value in usage texts; a flag has none. ``literal`` makes a number of the command
-    line's text, or raises ValueError, for kinds that take numbers but no text. ``low`` and ``high``
-    bound a number.
+    stands for it in usage texts, but for a flag. ``literal`` makes a number of the command line's
+    text, for kinds that take no text. ``low`` and ``high`` bound a number.
     """
 
     parse: Callable[[Any, str], Any]
@@ -132,19 +131,17 @@ def _size(value: Any, name: str) -> int:
 def _path(value: Any, name: str) -> str:
     """A path, or a name that may stand in its place."""
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(path, str):
-        raise OptionError(f"{name} cannot be {shown(value)}; give str or None.")
-    return path
+    if isinstance(path, str):
+        return path
+    raise OptionError(f"{name} cannot be {shown(value)}; give str or None.")
 
 
 def _init(value: Any, name: str) -> str:
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not (isinstance(path, str) and path):
-        raise OptionError(
-            f"there is no {name} {shown(value)}; give content, noise, gray, style or a picture's "
-            "path."
-        )
-    return path
+    if isinstance(path, str) and path:
+        return path
+    words = "content, noise, gray, style or a picture's path"
+    raise OptionError(f"there is no {name} {shown(value)}; give {words}.")
 
 
 def _plain_layers(value: Any, name: str) -> LayerWeights:
@@ -159,13 +156,11 @@ def _iterations(value: Any, name: str) -> tuple[int, ...]:
     """``"0,100"`` or whole numbers -> the numbers in order, each once."""
     try:
         words = as_items(value)
-        if not all(isinstance(word, (str, Integral)) for word in words):
-            raise TypeError
-        return tuple(sorted({int(word) for word in words}))
+        if all(isinstance(word, (str, Integral)) for word in words):
+            return tuple(sorted({int(word) for word in words}))
     except (TypeError, ValueError):
-        raise OptionError(
-            f"cannot read the {name} {shown(value)}; write iterations, as in 0,100,199."
-        ) from None
+        pass
+    raise OptionError(f"cannot read the {name} {shown(value)}; write iterations, as in 0,100,199.")
 
 
 def _style_weights(value: Any, _: str) -> tuple[float, ...]:
@@ -187,12 +182,10 @@ def _tile(value: Any, name: str) -> int | str:
     if isinstance(value, str) and value in ("auto", "off"):
         return value
     try:
-        if isinstance(value, str) and not (value.isascii() and value.isdecimal()):
-            raise ValueError
-        if isinstance(value, bool) or not isinstance(value, (str, Integral)):
-            raise ValueError
-        return int(value)
-    except ValueError:  # also for thousands of digits
+        if isinstance(value, str):
+            return int(value if value.isascii() and value.isdecimal() else "")
+        return _whole(value, name)
+    except ValueError:  # an OptionError too; also for thousands of digits
         raise OptionError(
             f"cannot read the {name} {shown(value)}; give its side in pixels, auto or off."
         ) from None

@@ -97,8 +97,9 @@ def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Hea
         )
     if isinstance(picture, (Raster, Image.Image)):
         _check_size(picture.size, max_pixels, role)
-        loaded = isinstance(picture, Raster)
-        return Header(role, picture.size, 0, 0) if loaded else _header(picture, role)
+        if isinstance(picture, Raster):
+            return Header(role, picture.size, 0, 0)
+        return _header(picture, role)
     with open_picture(picture, max_pixels, role) as (image, _):
         strips = strips_of(image, Path(os.fsdecode(picture)))
         return replace(_header(image, role), spooling=0 if strips is None else 3 * strips.row_bytes)

@@ -17,7 +17,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -128,8 +128,7 @@ class ExtractedStyle:
         if not odd:
             return None
         held = f"sizes from {self.sides[0]} to {self.sides[-1]} pixels"
-        if len(self.sides) == 1:
-            held = f"the size of {self.sides[0]} pixels only"
+        held = held if len(self.sides) > 1 else f"the size of {self.sides[0]} pixels only"
         return (
             f"{self.name} holds {held}, and the nearest stands for {', '.join(map(str, odd))}; "
             "extract it with the --size of the run."
@@ -154,11 +153,12 @@ class ExtractedStyle:
         """The packed statistics at that size, of the colours and then of every tap."""
         side = self.nearest(side)
         above = next(i for i, known in enumerate(self.sides) if known >= side)
-        if self.sides[above] == side:
-            return self.values[above]
-        low, high = self.sides[above - 1], self.sides[above]
-        share = np.float32(math.log(side / low) / math.log(high / low))
-        return (1 - share) * self.values[above - 1] + share * self.values[above]
+        numbers: Array = self.values[above]
+        if self.sides[above] > side:
+            low, high = self.sides[above - 1], self.sides[above]
+            share = np.float32(math.log(side / low) / math.log(high / low))
+            numbers = (1 - share) * self.values[above - 1] + share * numbers
+        return numbers
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the style to ``path``, whole or not at all.
@@ -273,6 +273,8 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
     sides = tuple(_count(side, 100_000) for side in header["sides"])
     if not sides or list(sides) != sorted(set(sides)):
         raise ValueError(f"sizes {sides}")
+    if type(header["whole"]) is not bool:
+        raise ValueError(f"whole is {header['whole']!r:.50}")
     if not taps or len({tap.layer for tap in taps}) < len(taps):
         raise ValueError("no taps, or one twice")
     width, height = (_count(side, _LONGEST_SIDE) for side in header["thumbnail"])
@@ -284,13 +286,12 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
     planes = np.frombuffer(inflated, np.uint8, 4 * numbers).reshape(4, -1)
     values = np.ascontiguousarray(planes.T).view("<f4").reshape(len(sides), -1)
     thumbnail = np.frombuffer(inflated, np.uint8, offset=4 * numbers).reshape(height, width, 3)
-    model: Mapping[str, Any] = header["model"]
     style = ExtractedStyle(
-        model_name=_text(model["name"]),
-        model_sha256=_text(model["sha256"]),
+        model_name=_text(header["model"]["name"]),
+        model_sha256=_text(header["model"]["sha256"]),
         taps=taps,
         sides=sides,
-        whole=_flag(header["whole"]),
+        whole=header["whole"],
         paintings=tuple(
             Painted(_text(name), _text(sha256), _count(width, 2**31), _count(height, 2**31))
             for name, sha256, width, height in header["paintings"]
@@ -332,13 +333,6 @@ def _count(value: Any, most: int) -> int:
     """A whole number from 1 to ``most``; raises ValueError for anything else."""
     if type(value) is not int or not 1 <= value <= most:
         raise ValueError(f"{value!r} is not a number from 1 to {most}")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    """True or false; raises ValueError for anything else."""
-    if type(value) is not bool:
-        raise ValueError(f"{value!r} is neither true nor false")
     return value
 
 
