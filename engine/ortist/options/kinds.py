@@ -118,14 +118,9 @@ def _flag(value: Any, name: str) -> bool:
     return value
 
 
-def _duration(value: Any, name: str) -> float:
-    """Seconds, or words for them."""
-    return parse_duration(value) if isinstance(value, str) else _number(value, name)
-
-
-def _size(value: Any, name: str) -> int:
-    """Bytes, or words for them."""
-    return parse_size(value) if isinstance(value, str) else _whole(value, name)
+def _or_words(parse: Callable[[Any, str], Any], words: Callable[[str], Any], metavar: str) -> Kind:
+    """The kind of numbers that ``parse`` reads, or of text that ``words`` does."""
+    return Kind(lambda v, name: words(v) if isinstance(v, str) else parse(v, name), metavar)
 
 
 def _path(value: Any, name: str) -> str:
@@ -191,7 +186,7 @@ def _tile(value: Any, name: str) -> int | str:
         ) from None
 
 
-DURATION = Kind(_duration, "TIME")
+DURATION = _or_words(_number, parse_duration, "TIME")
 FLAG = Kind(_flag)
 FOLDER = Kind(_path, "FOLDER")
 INIT = Kind(_init, "content|noise|gray|style|FILE")
@@ -200,7 +195,7 @@ LAYERS = Kind(lambda value, _: parse_layers(value), "LAYERS")
 MODEL = Kind(_path, "MODEL")
 NUMBER = Kind(_number, "X", float)
 PLAIN_LAYERS = Kind(_plain_layers, "LAYERS")
-SIZE = Kind(_size, "SIZE")
+SIZE = _or_words(_whole, parse_size, "SIZE")
 STYLE_WEIGHTS = Kind(_style_weights, "W,W,…")
 TILE = Kind(_tile, "N|auto|off")
 WHOLE = Kind(_whole, "N", int)

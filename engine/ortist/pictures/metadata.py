@@ -79,10 +79,7 @@ def text_of(image: Image.Image) -> str | None:
     comment = image.getexif().get_ifd(IFD.Exif).get(Base.UserComment)
     if not isinstance(comment, bytes) or not comment.startswith(_ASCII):
         return None
-    try:
-        return comment.removeprefix(_ASCII).decode("ascii").rstrip("\0 ")
-    except UnicodeDecodeError:
-        return None
+    return comment.removeprefix(_ASCII).decode().rstrip("\0 ") if comment.isascii() else None
 
 
 def _short(value: Any) -> bool:

@@ -69,14 +69,12 @@ def to_srgb(values: Array, profile: bytes) -> Array | None:
     flat = values.reshape(-1, values.shape[2])
     for start in range(0, len(flat), _ROWS):
         part = flat[start : start + _ROWS].astype(np.float64)
-        linear = np.stack([_applied(curve, part[:, i]) for i, curve in enumerate(curves)], axis=1)
-        flat[start : start + _ROWS] = _encoded(np.clip(linear @ matrix.T, 0, 1))
+        curved = np.stack([_applied(curve, part[:, i]) for i, curve in enumerate(curves)], axis=1)
+        linear = np.clip(curved @ matrix.T, 0, 1)
+        # Linear light -> sRGB (IEC 61966-2-1).
+        encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        flat[start : start + _ROWS] = encoded
     return values
-
-
-def _encoded(linear: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Linear light in [0, 1] -> sRGB in [0, 1] (IEC 61966-2-1)."""
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def _tags(profile: bytes, channels: int) -> dict[str, bytes]:

@@ -136,10 +136,12 @@ def _source(picture: str | PathLike[str]) -> Source:
 def _header(image: Image.Image, role: str) -> Header:
     """The header of an opened image, its bytes counted from mode and size.
 
-    Pillow holds colours in 4 bytes; each conversion on the way holds them once more.
+    Pillow holds colours in 4 bytes; each conversion on the way holds them once more. Raw modes of
+    more than 8 bits have a 16 in their name.
     """
     width, height = image.size
-    wide = image.mode.startswith(("I", "F")) or len(_deep_modes(image)) > 0
+    deep = any("16" in str(tile[3]) for tile in getattr(image, "tile", []))
+    wide = deep or image.mode.startswith(("I", "F"))
     turned = image.getexif().get(Base.Orientation, 1)
     copies = 1 + (turned != 1) + (image.mode != "RGB") + ("icc_profile" in image.info)
     pixel, kept = (4 * copies + 20, 6) if wide else (4 * copies + 3, 3)
@@ -148,11 +150,6 @@ def _header(image: Image.Image, role: str) -> Header:
     if turned in (5, 6, 7, 8):
         width, height = height, width
     return Header(role, (width, height), pixel * width * height, kept * width * height)
-
-
-def _deep_modes(image: Image.Image) -> list[str]:
-    """The raw modes of more than 8 bits in which an opened image will be decoded."""
-    return [str(tile[3]) for tile in getattr(image, "tile", []) if "16" in str(tile[3])]
 
 
 @contextlib.contextmanager

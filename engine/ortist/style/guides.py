@@ -19,7 +19,7 @@ from PIL import Image, ImageChops
 from ..arrays import Array, Field, resample
 from ..errors import PictureError
 from ..network.bundle import Tap
-from ..pictures.raster import Picture, Raster, in_depth
+from ..pictures.raster import Picture, in_depth
 from ..pictures.reading import load_picture
 
 __all__ = ["Guides", "load_mask", "mask_values"]
@@ -33,17 +33,18 @@ def load_mask(mask: Picture, size: tuple[int, int], max_pixels: int, role: str) 
     is all black.
     """
     picture = load_picture(mask, max_pixels, role)
+    named = f"the {role} {picture.source.path!r}" if picture.source else f"the {role}"
     image = picture.image.convert("L")
     if picture.alpha is not None:  # then it was laid over white, which does not count here
         alpha = Image.fromarray(in_depth(picture.alpha[:], 8))
         image = ImageChops.subtract(image, ImageChops.invert(alpha))
     if abs(image.width * size[1] - image.height * size[0]) > 0.01 * image.height * size[0]:
         raise PictureError(
-            f"{_named(role, mask)} has {image.width} x {image.height} pixels, its picture "
+            f"{named} has {image.width} x {image.height} pixels, its picture "
             f"{size[0]} x {size[1]}; draw the mask over that picture, so that their aspects agree."
         )
     if image.getextrema()[1] == 0:
-        raise PictureError(f"{_named(role, mask)} is all black; paint white what should count.")
+        raise PictureError(f"{named} is all black; paint white what should count.")
     return image
 
 
@@ -86,13 +87,6 @@ class Guides:
             means = _cell_means(means.transpose(2, 1, 0), tap, columns)  # [w, R, h]
             self._kept[key] = np.ascontiguousarray(means.transpose(1, 2, 0))
         return self._kept[key]
-
-
-def _named(role: str, mask: Picture) -> str:
-    """The mask for messages, with its path where it has one."""
-    if isinstance(mask, Raster) and mask.source is not None:
-        mask = mask.source.path
-    return f"the {role} {str(mask)!r}" if isinstance(mask, str) else f"the {role}"
 
 
 def _cell_means(values: Array, tap: Tap, positions: slice) -> Array:
