@@ -274,7 +274,7 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
     if not sides or list(sides) != sorted(set(sides)):
         raise ValueError(f"sizes {sides}")
     if type(header["whole"]) is not bool:
-        raise ValueError(f"whole is {header['whole']!r:.50}")
+        raise ValueError(f"{header['whole']!r:.50} is neither true nor false")
     if not taps or len({tap.layer for tap in taps}) < len(taps):
         raise ValueError("no taps, or one twice")
     width, height = (_count(side, _LONGEST_SIDE) for side in header["thumbnail"])
