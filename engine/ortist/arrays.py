@@ -83,31 +83,31 @@ class Stored:
 
     def __getitem__(self, key: Key) -> Block:
         rows, columns = _ranges(key, self.shape)
-        block = np.empty((self._planes, len(rows), len(columns)), self.dtype)
+        block = np.empty((*self.shape[:-2], len(rows), len(columns)), self.dtype)
         try:
-            for plane, row, lines in self._runs(block, rows):
-                self._file.read(self._offset(plane, row, columns.start), lines.data.cast("B"))
+            for place, part in self._runs(block, rows, columns):
+                self._file.read(place, part)
         except OSError as error:
             raise OutputError(
                 f"cannot read the run's state in {str(self._folder)!r} ({error.strerror})."
             ) from error
-        return block.reshape(*self.shape[:-2], len(rows), len(columns))
+        return block
 
     def __setitem__(self, key: Key, values: Any) -> None:
         rows, columns = _ranges(key, self.shape)
         shape = (*self.shape[:-2], len(rows), len(columns))
         block = np.ascontiguousarray(np.broadcast_to(values, shape), self.dtype)
-        block = block.reshape(self._planes, len(rows), len(columns))
         try:
-            for plane, row, lines in self._runs(block, rows):
-                self._file.write(self._offset(plane, row, columns.start), lines.data.cast("B"))
+            for place, part in self._runs(block, rows, columns):
+                self._file.write(place, part)
         except OSError as error:
             raise _full(self._folder, error) from error
 
     def crop(self, rows: slice, columns: slice) -> Stored:
         """A part of this array, [..., h, w], in the same file."""
         down, across = _ranges((..., rows, columns), self.shape)
-        at = self._at[0], self._at[1] + down.start, self._at[2] + across.start
+        plane, top, left = self._at
+        at = plane, top + down.start, left + across.start
         return self._part((*self.shape[:-2], len(down), len(across)), at)
 
     def plane(self, index: int) -> Stored:
@@ -119,25 +119,15 @@ class Stored:
         part.__dict__.update(self.__dict__, shape=shape, _at=at)
         return part
 
-    @property
-    def _planes(self) -> int:
-        return math.prod(self.shape[:-2])
-
-    def _runs(self, block: Block, rows: range) -> Iterator[tuple[int, int, Block]]:
-        """The parts of ``block`` that lie in one piece in the file: plane, row, values."""
-        whole = block.shape[2] == self._whole[1]
-        for plane in range(len(block)):
-            if whole:
-                yield plane, rows.start, block[plane]
-                continue
-            for index, row in enumerate(rows):
-                yield plane, row, block[plane, index]
-
-    def _offset(self, plane: int, row: int, column: int) -> int:
+    def _runs(self, block: Block, rows: range, columns: range) -> Iterator[tuple[int, memoryview]]:
+        """The parts of ``block`` that lie in one piece in the file, each with its first byte's."""
         height, width = self._whole
         first, top, left = self._at
-        place = ((first + plane) * height + top + row) * width + left + column
-        return int(place * self.dtype.itemsize)
+        for plane, lines in enumerate(block.reshape(-1, len(rows), len(columns)), first):
+            parts = [lines] if len(columns) == width else lines
+            for row, part in enumerate(parts, top + rows.start):
+                place = (plane * height + row) * width + left + columns.start
+                yield place * self.dtype.itemsize, part.data.cast("B")
 
 
 class Derived:
@@ -153,11 +143,7 @@ class Derived:
         self._function, self._sources = function, sources
         self.dtype = np.dtype(dtype)
         self.shape: tuple[int, ...] = tuple(sources[0].shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that all its elements would take."""
-        return int(math.prod(self.shape) * self.dtype.itemsize)
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
 
     def __getitem__(self, key: Key) -> Block:
         return self._function(*(source[key] for source in self._sources))
@@ -192,20 +178,17 @@ def crop(array: Field, rows: slice, columns: slice) -> Any:
     return array.crop(rows, columns)
 
 
-def row_slices(array: Field) -> Iterator[slice]:
+def row_slices(array: Any, axis: int = -2) -> Iterator[slice]:
     """The rows of an array [..., H, W] from top to bottom, about 1 MiB in each slice."""
-    return _row_slices(array.shape[-2], array.nbytes)
+    height = array.shape[axis]
+    step = max(1, _SLICE_BYTES * height // max(1, array.nbytes))
+    for top in range(0, height, step):
+        yield slice(top, min(height, top + step))
 
 
 def pixel_row_slices(pixels: Any) -> Iterator[slice]:
     """The rows of pixels [H, W, C], a NumPy array or ``Rows``, about 1 MiB in each slice."""
-    return _row_slices(pixels.shape[0], pixels.nbytes)
-
-
-def _row_slices(height: int, nbytes: int) -> Iterator[slice]:
-    step = max(1, _SLICE_BYTES * height // max(1, nbytes))
-    for top in range(0, height, step):
-        yield slice(top, min(height, top + step))
+    return row_slices(pixels, 0)
 
 
 def chunks(array: Any) -> Iterator[memoryview]:
@@ -217,8 +200,7 @@ def chunks(array: Any) -> Iterator[memoryview]:
         for rows in pixel_row_slices(array):
             yield array[rows].data.cast("B")
         return
-    planes = math.prod(array.shape[:-2])
-    for plane in range(planes):
+    for plane in range(math.prod(array.shape[:-2])):
         own = array.plane(plane) if isinstance(array, Stored) else array
         for rows in row_slices(own):
             read = own[(..., rows, slice(None))].reshape(-1, rows.stop - rows.start, own.shape[-1])
@@ -228,8 +210,8 @@ def chunks(array: Any) -> Iterator[memoryview]:
 class Arrays:
     """Where a run has its arrays: in memory, or in files in ``folder``.
 
-    Functions of arrays in files are applied by ``threads`` threads at once, each to a slice of
-    rows. Every method raises OutputError where a file cannot be made, written or read.
+    Functions of arrays in files are applied by ``threads`` threads, each to a slice of rows. Every
+    method raises OutputError where a file cannot be made, written or read.
     """
 
     def __init__(self, folder: Path | None = None, threads: int = 1) -> None:
@@ -247,28 +229,28 @@ class Arrays:
         return Stored(self.folder, shape, dtype)
 
     def each(self, function: Callable[..., tuple[Block, ...]], *sources: Field) -> list[Any]:
-        """New arrays of ``function``, which gets the same rows of all sources, a slice at a time.
+        """New arrays, as large as the first source, of ``function``, a slice of rows at a time.
 
-        It returns those rows of each new array. All arrays are as large as the first source.
+        It gets the same rows of all sources, and returns those rows of each new array.
         """
 
         def computed(rows: slice) -> tuple[Block, ...]:
             return function(*(source[(..., rows, slice(None))] for source in sources))
 
-        def written(rows: slice) -> None:
-            for array, result in zip(arrays, computed(rows), strict=True):
+        def write(rows: slice, results: tuple[Block, ...]) -> None:
+            for array, result in zip(arrays, results, strict=True):
                 array[(..., rows, slice(None))] = result
 
         first, *others = row_slices(sources[0])
         results = computed(first)
-        arrays = [self._empty(sources[0].shape, result.dtype) for result in results]
-        for array, result in zip(arrays, results, strict=True):
-            array[(..., first, slice(None))] = result
+        new = self.zeros if self.on_disk else np.empty  # all elements are to be written
+        arrays = [new(sources[0].shape, result.dtype) for result in results]
+        write(first, results)
         if self.folder is None:
             for rows in others:
-                written(rows)
+                write(rows, computed(rows))
         else:
-            _side_by_side(written, others, self._threads)
+            _side_by_side(lambda rows: write(rows, computed(rows)), others, self._threads)
         return arrays
 
     def derived(self, function: Callable[..., Block], *sources: Field) -> Any:
@@ -290,8 +272,7 @@ class Arrays:
     def filled(self, shape: tuple[int, ...], make: Callable[[tuple[int, ...]], Block]) -> Any:
         """A new array [..., H, W] of float32: what ``make`` returns for its parts, in C order.
 
-        ``make`` gets a part's shape. In memory there is one call for all; otherwise there is one
-        for each slice of rows of each plane.
+        ``make`` gets a part's shape: in memory that of all, else of some rows of one plane.
         """
         if self.folder is None:
             return make(shape)
@@ -307,10 +288,9 @@ class Arrays:
     ) -> Any:
         """[1, C, H, W] of floats or bytes -> [1, C, height, width] for ``size`` (width, height).
 
-        With ``wraps``, which is for arrays in memory, what lies beyond an edge is taken from the
-        opposite one. Every row, and then every column, is resampled by itself: so some rows, and
-        then some columns, can be done at a time, to the same bytes as the whole at once. Where the
-        size is already right, ``values`` in a file are returned as they are.
+        With ``wraps``, for arrays in memory, opposite edges meet. First rows, then columns are
+        resampled, each by itself: so some can be done at a time, to the bytes of the whole at once.
+        Where the size is already right, ``values`` in a file are returned as they are.
         """
         if self.folder is None:
             resize = _resize_wrapped if wraps else _resize
@@ -335,10 +315,6 @@ class Arrays:
             resized[key] = _resize(part, (part.shape[-1], height), how)
         return resized
 
-    def _empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """A new array whose elements are all to be written."""
-        return np.empty(shape, dtype) if self.folder is None else self.zeros(shape, dtype)
-
 
 def _side_by_side(function: Callable[[slice], None], slices: list[slice], threads: int) -> None:
     """Calls the function for each slice, ``threads`` of them at once, in the caller's context."""
@@ -352,10 +328,7 @@ def _side_by_side(function: Callable[[slice], None], slices: list[slice], thread
 
 
 def resample(image: Image.Image, size: tuple[int, int], how: Image.Resampling) -> Image.Image:
-    """The image at ``size`` (width, height), its rows resampled first, and then its columns.
-
-    ``image.resize`` alone takes either order.
-    """
+    """The image at ``size`` (width, height), rows resampled first; ``resize`` takes any order."""
     return image.resize((size[0], image.height), how).resize(size, how)
 
 
@@ -398,7 +371,10 @@ class _File:
     def read(self, place: int, block: memoryview) -> None:
         """Fills ``block`` from byte ``place`` on; raises OSError where the file ends within."""
         while len(block):
-            count = self._read(place, block)
+            if hasattr(os, "preadv"):
+                count = os.preadv(self._stream.fileno(), [block], place)
+            else:
+                count = self._after_seek(place, self._stream.readinto, block)
             if not count:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             place, block = place + count, block[count:]
@@ -406,22 +382,16 @@ class _File:
     def write(self, place: int, block: memoryview) -> None:
         """Writes ``block`` from byte ``place`` on; raises OSError where there is no room."""
         while len(block):
-            count = self._write(place, block)
+            if hasattr(os, "pwrite"):
+                count = os.pwrite(self._stream.fileno(), block, place)
+            else:
+                count = self._after_seek(place, self._stream.write, block)
             place, block = place + count, block[count:]
 
-    def _read(self, place: int, block: memoryview) -> int:
-        if hasattr(os, "preadv"):
-            return os.preadv(self._stream.fileno(), [block], place)
+    def _after_seek(self, place: int, call: Callable[[memoryview], int], block: memoryview) -> int:
         with self._lock:
             self._stream.seek(place)
-            return int(self._stream.readinto(block))
-
-    def _write(self, place: int, block: memoryview) -> int:
-        if hasattr(os, "pwrite"):
-            return os.pwrite(self._stream.fileno(), block, place)
-        with self._lock:
-            self._stream.seek(place)
-            return int(self._stream.write(block))
+            return call(block)
 
 
 def _full(folder: Path, error: OSError) -> OutputError:

@@ -1,17 +1,5 @@
 """Every error that Ortist raises on purpose.
 
-OrtistError
-├── OptionError        exit code 2: an option or argument is off
-│   ├── OutputError    … because a file cannot be written there
-│   └── DivergedError  exit code 5: … because the loss left the finite numbers
-├── InputError         exit code 3: a file given to Ortist cannot be used
-│   ├── PictureError   … a content or style image
-│   ├── ModelError     … a model: missing, damaged, foreign or without the layer asked for
-│   ├── CheckpointError … a checkpoint: missing, damaged, or of another run
-│   └── StyleFileError … a style file: missing, damaged, or of another backbone
-└── ResourceError      exit code 4: the machine lacks something
-    └── ProviderError  … the execution provider that was named
-
 Each message is one sentence or two that echo the value and name the remedy. The command prints it
 to stderr without a traceback and exits with ``exit_code``.
 """

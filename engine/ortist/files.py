@@ -1,7 +1,6 @@
-"""Files: their hashes, and writing them so that they are whole or absent, never half.
+"""Files: reading those that can be trusted to end, and writing them whole or not at all.
 
-What is written goes to a temporary file in the same folder first, is flushed to the disk, and takes
-its name at the end.
+What is written goes to a temporary file beside it, is flushed, and takes its name at the end.
 """
 
 from __future__ import annotations
@@ -16,19 +15,46 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import OutputError
+from .errors import OrtistError, OutputError
 
 __all__ = [
     "atomic_path",
     "atomic_writer",
     "check_writable",
     "is_temporary",
+    "read_bytes",
+    "require_file",
     "sha256_of",
     "unwritable",
 ]
 
 _TEMPORARY = re.compile(r"\.ortist-[0-9a-f]{16}(\.\w+)?")
 """The names that ``_temporary`` gives."""
+
+
+def require_file(
+    path: str | os.PathLike[str], named: str, error: type[OrtistError], remedy: str
+) -> None:
+    """Raises ``error`` where ``path``, ``named`` in the message, is no regular file.
+
+    A folder, a FIFO or a device would block or never end.
+    """
+    if not os.path.isfile(path):
+        why = "is not a regular file" if os.path.exists(path) else "does not exist"
+        raise error(f"{named} {why}; {remedy}.")
+
+
+def read_bytes(path: str, named: str, error: type[OrtistError], remedy: str, most: int) -> bytes:
+    """The bytes of a regular file; raises ``error`` for others and for more than ``most`` bytes."""
+    require_file(path, named, error, remedy)
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(most + 1)
+    except OSError as failure:
+        raise error(f"cannot read {named} ({failure.strerror}).") from failure
+    if len(data) > most:
+        raise error(f"{named} is larger than one may be ({most} bytes); name another.")
+    return data
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
@@ -62,10 +88,7 @@ def check_writable(path: Path) -> None:
 def atomic_writer(path: Path, scratch: str | None = None) -> Iterator[BinaryIO]:
     """A binary stream whose content becomes ``path`` when the block ends well.
 
-    On an error the temporary file is removed and an older ``path`` stays as it was. A symbolic link
-    stays one: the file it points to is replaced. ``scratch`` names the temporary file, for files
-    that are large and written again and again: the next writer uses what a killed one left. Raises
-    OutputError where the file cannot be written, and for every other OSError of the block.
+    ``scratch``, errors and symbolic links are as ``atomic_path`` has them.
     """
     with atomic_path(path, scratch) as name, open(name, "r+b") as stream:
         yield stream
@@ -75,8 +98,11 @@ def atomic_writer(path: Path, scratch: str | None = None) -> Iterator[BinaryIO]:
 def atomic_path(path: Path, scratch: str | None = None) -> Iterator[Path]:
     """A path for another program to write, whose file becomes ``path`` when the block ends well.
 
-    The path is in the same folder and, without ``scratch``, has the same suffix. An error,
-    symbolic links, ``scratch`` and OutputError are as ``atomic_writer`` has them.
+    It is in the same folder and has the same suffix. ``scratch`` names it instead, for files that
+    are large and written again and again: the next writer uses what a killed one left. On an error
+    the temporary file is removed and an older ``path`` stays as it was. A symbolic link stays one:
+    the file it points to is replaced. Raises OutputError where the file cannot be written, and for
+    every other OSError of the block.
     """
     try:
         target = Path(os.path.realpath(path))
@@ -104,10 +130,7 @@ def is_temporary(name: str) -> bool:
 
 
 def unwritable(path: str | Path, error: OSError | ValueError) -> OutputError:
-    """An OutputError that says that ``path`` cannot be written, and why.
-
-    What the system said is its ``__cause__`` where it is raised from ``error``.
-    """
+    """An OutputError, to be raised from ``error``: ``path`` cannot be written, and why."""
     reason = getattr(error, "strerror", None) or error
     return OutputError(f"cannot write {str(path)!r} ({reason}); choose another place.")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import InputError, OutputError, ResourceError
-from ..files import atomic_path
+from ..files import atomic_path, require_file
 
 __all__ = ["decoded", "encoded", "find_ffmpeg"]
 
@@ -41,9 +41,7 @@ def decoded(path: Path) -> Iterator[IO[bytes]]:
     Raises InputError where there is no such file or FFmpeg cannot read it, ResourceError where
     there is no FFmpeg.
     """
-    if not path.is_file():
-        why = "is not a regular file" if path.exists() else "does not exist"
-        raise InputError(f"the video {str(path)!r} {why}.")
+    require_file(path, f"the video {str(path)!r}", InputError, "name another")
     command = [find_ffmpeg(), *_QUIET, *_LOCAL, "-i", f"file:{path.absolute()}"]
     command += ["-map", "0:v:0", "-vf", "scale=out_color_matrix=bt601:out_range=tv"]
     command += ["-pix_fmt", "yuv444p", "-f", "yuv4mpegpipe", "pipe:1"]

@@ -14,10 +14,9 @@ __all__ = ["choose_options", "layered_options"]
 
 
 def choose_options(options: Options | None, preset: str | None, given: dict[str, Any]) -> Options:
-    """``options``, or those of ``layered_options``: the one rule of every function of the package.
+    """``options``, or those of ``layered_options``, to which ``given``, keywords, are handed.
 
-    ``given`` are keywords, among them ``config``. Raises OptionError where both are given and for
-    ``options`` that are no Options, else as ``layered_options`` does.
+    Raises OptionError where both are given and for ``options`` that are no Options.
     """
     if options is None:
         return layered_options(preset, **given)

@@ -1,13 +1,13 @@
-"""How an option is declared, and the one check that every declaration is held to.
+"""How an option is declared: a dataclass field made by ``option``.
 
-An option is a dataclass field made by ``option``. Whatever shows or reads options, on the command
-line or in files, asks the field's ``declaration`` and knows no option by name.
+Whatever shows or reads options asks the field's ``declaration`` and knows no option by name.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import OptionError
@@ -31,8 +31,7 @@ class Heading(enum.StrEnum):
 class Declaration:
     """What an option is, but for its name and its default.
 
-    ``unset`` is the word for None on the command line and in files; where it is None, the option
-    cannot be None.
+    ``unset`` is the word for None on the command line and in files; None where there is no such.
     """
 
     help: str
@@ -56,10 +55,9 @@ class Declaration:
         try:
             kept = self.kind.read(value, name)
         except OptionError as error:
-            said = str(error)
-            if name in said:
+            if name in str(error):
                 raise
-            raise OptionError(f"{said.removesuffix('.')} ({name}).") from None
+            raise OptionError(f"{str(error).removesuffix('.')} ({name}).") from None
         # Path("auto") is kept as the word, which must mean the same when it is given again.
         return None if self._stands_for_none(kept) else kept
 
@@ -68,11 +66,16 @@ class Declaration:
         return self.unset is not None and (value is None or word == self.unset)
 
 
-def option(default: Any, help: str, heading: Heading, kind: Kind, unset: str | None = None) -> Any:
-    """A field of Options; its metadata are those of its Declaration, by name."""
-    return dataclasses.field(
-        default=default, metadata=vars(Declaration(help, heading, kind, unset))
-    )
+def option(
+    default: Any, heading: Heading, kind: Kind, unset: str | None = None
+) -> Callable[[str], Any]:
+    """What makes a field of Options of its help text; the metadata are those of a Declaration."""
+
+    def described(help: str) -> Any:
+        metadata = vars(Declaration(help, heading, kind, unset))
+        return dataclasses.field(default=default, metadata=metadata)
+
+    return described
 
 
 def declaration(field: dataclasses.Field[Any]) -> Declaration:

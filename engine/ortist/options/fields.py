@@ -37,6 +37,8 @@ __all__ = ["STARTS", "Options"]
 
 STARTS = ("content", "noise", "gray", "style", "image")
 """What ``init`` can be besides a path; "image" stands for a picture that was handed over."""
+FIRST, PICTURE, STYLE, RECIPE, MEMORY, OUTPUT = Heading
+SIDE = WHOLE.within(16, 100_000)
 Bounds = Literal["display", "cs231n"]
 Colors = Literal["style", "content-luminance", "content-histogram", "style-matched"]
 Optimizer = Literal["adam", "lbfgs"]
@@ -56,274 +58,146 @@ class Options:
     Raises OptionError, which names the value and what would do, for a value out of range.
     """
 
-    size: int = option(
-        512, "Shorter side of the picture, in pixels.", Heading.FIRST, WHOLE.within(16, 100_000)
-    )
-    smallest_size: int | None = option(
-        128,
+    size: int = option(512, FIRST, SIDE)("Shorter side of the picture, in pixels.")
+    smallest_size: int | None = option(128, PICTURE, SIDE, "none")(
         "Shorter side of the first, smallest scale, in pixels; each next scale is sqrt(2) larger, "
-        "up to --size.",
-        Heading.PICTURE,
-        WHOLE.within(16, 100_000),
-        unset="none",
+        "up to --size."
     )
-    style_size: int | None = option(
-        None,
+    style_size: int | None = option(None, STYLE, SIDE, "none")(
         "Shorter side to which the style is reduced, in pixels; never enlarged. "
-        "Without it, the same as --size.",
-        Heading.STYLE,
-        WHOLE.within(16, 100_000),
-        unset="none",
+        "Without it, the same as --size."
     )
-    style_scale: float = option(
-        1.0,
-        "The style's size, times this: 0.5 for strokes half as large. Never enlarged either.",
-        Heading.STYLE,
-        NUMBER.within(0.01, 100),
+    style_scale: float = option(1.0, STYLE, NUMBER.within(0.01, 100))(
+        "The style's size, times this: 0.5 for strokes half as large. Never enlarged either."
     )
-    style_weights: tuple[float, ...] = option(
-        (),
+    style_weights: tuple[float, ...] = option((), STYLE, STYLE_WEIGHTS)(
         "How much of each style, in their order, e.g. 2,1; with masks, how strongly each pulls. "
-        "Without it, equal.",
-        Heading.STYLE,
-        STYLE_WEIGHTS,
+        "Without it, equal."
     )
-    style_loss: StyleLossName = option(
-        "gram",
+    style_loss: StyleLossName = option("gram", STYLE, one_of(*get_args(StyleLossName)))(
         "What is matched of the style's features: their Gram matrix; each channel's mean and "
-        "standard deviation; or mean and covariance, by the Wasserstein-2 distance.",
-        Heading.STYLE,
-        one_of(*get_args(StyleLossName)),
+        "standard deviation; or mean and covariance, by the Wasserstein-2 distance."
     )
-    normalize_gradients: bool = option(
-        False,
+    normalize_gradients: bool = option(False, RECIPE, FLAG)(
         "Divide the gradient of each loss, at each layer, by its norm; weights then weigh "
-        "gradients.",
-        Heading.RECIPE,
-        FLAG,
+        "gradients."
     )
-    iterations: int = option(
-        300,
+    iterations: int = option(300, FIRST, WHOLE.within(0, 1_000_000))(
         "Optimiser steps over all scales, the first scale getting a double share; 0 evaluates and "
-        "stops.",
-        Heading.FIRST,
-        WHOLE.within(0, 1_000_000),
+        "stops."
     )
-    time_limit: float | None = option(
-        None,
+    time_limit: float | None = option(None, FIRST, DURATION.within(0.1, 10**8), "none")(
         "Stop in time, as in 90 (seconds), 20s, 2m or 1h30m; each scale gets its share of the "
-        "time, so that the last is reached.",
-        Heading.FIRST,
-        DURATION.within(0.1, 10**8),
-        unset="none",
+        "time, so that the last is reached."
     )
-    strength: float = option(
-        1.0,
-        "Style against content where weights are balanced: 2 doubles the style.",
-        Heading.FIRST,
-        NUMBER.within(1e-6, 1e6),
+    strength: float = option(1.0, FIRST, NUMBER.within(1e-6, 1e6))(
+        "Style against content where weights are balanced: 2 doubles the style."
     )
-    content_layers: LayerWeights | None = option(
-        None,
-        "Layers whose features are kept, e.g. 3 or 3,fire4. Without it, the model's own.",
-        Heading.RECIPE,
-        PLAIN_LAYERS,
-        unset="auto",
+    content_layers: LayerWeights | None = option(None, RECIPE, PLAIN_LAYERS, "auto")(
+        "Layers whose features are kept, e.g. 3 or 3,fire4. Without it, the model's own."
     )
-    content_weight: float | None = option(
-        None,
-        "Weight of the content loss. Without it, balanced.",
-        Heading.RECIPE,
-        NUMBER.within(0, HEAVIEST),
-        unset="auto",
+    content_weight: float | None = option(None, RECIPE, NUMBER.within(0, HEAVIEST), "auto")(
+        "Weight of the content loss. Without it, balanced."
     )
-    style_layers: LayerWeights | None = option(
-        None,
+    style_layers: LayerWeights | None = option(None, STYLE, LAYERS, "auto")(
         "Layers whose Gram matrices are matched, with weights: 1:300000,4:1000 or, balanced, "
-        "1,4. Without it, the model's own, balanced.",
-        Heading.STYLE,
-        LAYERS,
-        unset="auto",
+        "1,4. Without it, the model's own, balanced."
     )
-    tv_weight: float | None = option(
-        None,
-        "Weight of the total variation. Without it, balanced.",
-        Heading.RECIPE,
-        NUMBER.within(0, HEAVIEST),
-        unset="auto",
+    tv_weight: float | None = option(None, RECIPE, NUMBER.within(0, HEAVIEST), "auto")(
+        "Weight of the total variation. Without it, balanced."
     )
-    tv_loss: TvLossName = option(
-        "squares",
+    tv_loss: TvLossName = option("squares", RECIPE, one_of(*get_args(TvLossName)))(
         "Which total variation: squared differences of neighbours right and below, or of all eight "
-        "(nine-point), which favours no direction.",
-        Heading.RECIPE,
-        one_of(*get_args(TvLossName)),
+        "(nine-point), which favours no direction."
     )
-    optimizer: Optimizer = option(
-        "adam",
-        "lbfgs lowers the loss in far fewer steps, and stays nearer to the start.",
-        Heading.RECIPE,
-        one_of(*get_args(Optimizer)),
+    optimizer: Optimizer = option("adam", RECIPE, one_of(*get_args(Optimizer)))(
+        "lbfgs lowers the loss in far fewer steps, and stays nearer to the start."
     )
-    learning_rate: float | None = option(
-        None,
+    learning_rate: float | None = option(None, RECIPE, NUMBER.within(0, 1000), "auto")(
         "Adam's step, in units of the normalised pixel (1 is about 58 of 255). Without it, the "
-        "model's own.",
-        Heading.RECIPE,
-        NUMBER.within(0, 1000),
-        unset="auto",
+        "model's own."
     )
-    beta2: float = option(
-        0.99, "Adam's decay of the squared gradient.", Heading.RECIPE, NUMBER.within(0, 0.999999)
+    beta2: float = option(0.99, RECIPE, NUMBER.within(0, 0.999999))(
+        "Adam's decay of the squared gradient."
     )
-    jitter: int | None = option(
-        None,
+    jitter: int | None = option(None, RECIPE, WHOLE.within(1, 16), "auto")(
         "Each step sees the picture through a window shifted by 0 to N - 1 pixels, which hides the "
         "grid of the network's stride; 1 for none. Without it, the model's own with adam, 1 with "
-        "lbfgs.",
-        Heading.RECIPE,
-        WHOLE.within(1, 16),
-        unset="auto",
+        "lbfgs."
     )
-    averaging: float | None = option(
-        None,
+    averaging: float | None = option(None, RECIPE, NUMBER.within(0, 0.9999), "auto")(
         "Decay of the running average that is the picture; 0 for the last iterate. Without it, "
-        "0.97 with adam, 0 with lbfgs.",
-        Heading.RECIPE,
-        NUMBER.within(0, 0.9999),
-        unset="auto",
+        "0.97 with adam, 0 with lbfgs."
     )
-    final_iterations: int | None = option(
-        None,
+    final_iterations: int | None = option(None, RECIPE, WHOLE.within(0), "auto")(
         "Length of a last phase with a fresh Adam at --final-learning-rate, in which the picture "
-        "settles. Without it, the model's own share of --iterations.",
-        Heading.RECIPE,
-        WHOLE.within(0),
-        unset="auto",
+        "settles. Without it, the model's own share of --iterations."
     )
-    final_learning_rate: float | None = option(
-        None,
-        "Adam's step in that last phase. Without it, the model's own part of --learning-rate.",
-        Heading.RECIPE,
-        NUMBER.within(0, 1000),
-        unset="auto",
+    final_learning_rate: float | None = option(None, RECIPE, NUMBER.within(0, 1000), "auto")(
+        "Adam's step in that last phase. Without it, the model's own part of --learning-rate."
     )
-    bounds: Bounds = option(
-        "display",
+    bounds: Bounds = option("display", RECIPE, one_of(*get_args(Bounds)))(
         "Box that the pixels are clamped to: what a display shows, or the notebook's [-1.5, 1.5] "
-        "in normalised units.",
-        Heading.RECIPE,
-        one_of(*get_args(Bounds)),
+        "in normalised units."
     )
-    free_iterations: int = option(
-        0, "Number of last iterations without clamping.", Heading.RECIPE, WHOLE.within(0)
+    free_iterations: int = option(0, RECIPE, WHOLE.within(0))(
+        "Number of last iterations without clamping."
     )
-    rescale: bool = option(
-        False,
-        "Stretch the finished picture from its darkest to its brightest value.",
-        Heading.PICTURE,
-        FLAG,
+    rescale: bool = option(False, PICTURE, FLAG)(
+        "Stretch the finished picture from its darkest to its brightest value."
     )
-    colors: Colors = option(
-        "style",
+    colors: Colors = option("style", FIRST, one_of(*get_args(Colors)))(
         "Whose colours the picture has: the style's, or the content's by its chroma, by matching "
-        "the finished picture to it, or by matching the style to it before painting.",
-        Heading.FIRST,
-        one_of(*get_args(Colors)),
+        "the finished picture to it, or by matching the style to it before painting."
     )
-    init: str | None = option(
-        None,
+    init: str | None = option(None, PICTURE, INIT, "auto")(
         "What the picture starts from: content, noise, gray, style (noise in the style's colours), "
-        "or any picture, resized. Without it, content, or noise to invert or texture.",
-        Heading.PICTURE,
-        INIT,
-        unset="auto",
+        "or any picture, resized. Without it, content, or noise to invert or texture."
     )
-    init_noise: float = option(
-        0.0,
-        "How much noise is mixed into that start, from 0 to 1 (all of it).",
-        Heading.PICTURE,
-        NUMBER.within(0, 1),
+    init_noise: float = option(0.0, PICTURE, NUMBER.within(0, 1))(
+        "How much noise is mixed into that start, from 0 to 1 (all of it)."
     )
-    seed: int = option(
-        0, "Seed of all noise, and of the jitter.", Heading.FIRST, WHOLE.within(0, 2**32 - 1)
+    seed: int = option(0, FIRST, WHOLE.within(0, 2**32 - 1))(
+        "Seed of all noise, and of the jitter."
     )
-    seamless: bool = option(
-        False,
-        "Let opposite edges fit together, so that the texture can be laid side by side.",
-        Heading.PICTURE,
-        FLAG,
+    seamless: bool = option(False, PICTURE, FLAG)(
+        "Let opposite edges fit together, so that the texture can be laid side by side."
     )
-    snapshots: tuple[int, ...] = option(
-        (), "Iterations whose pictures are kept, e.g. 0,100,199.", Heading.OUTPUT, ITERATIONS
+    snapshots: tuple[int, ...] = option((), OUTPUT, ITERATIONS)(
+        "Iterations whose pictures are kept, e.g. 0,100,199."
     )
-    depth: int | None = option(
-        None,
+    depth: int | None = option(None, OUTPUT, one_of(8, 16), "auto")(
         "Bits per channel of the picture written, 8 or 16 (PNG, TIFF). Without it, 16 for .tif, "
-        "else 8.",
-        Heading.OUTPUT,
-        one_of(8, 16),
-        unset="auto",
+        "else 8."
     )
-    settings: bool = option(
-        True,
-        "Write the settings into the picture, with the inputs' names, for --from.",
-        Heading.OUTPUT,
-        FLAG,
+    settings: bool = option(True, OUTPUT, FLAG)(
+        "Write the settings into the picture, with the inputs' names, for --from."
     )
-    keep_metadata: bool = option(
-        False,
-        "Copy the content's EXIF data, such as its author, date and place.",
-        Heading.OUTPUT,
-        FLAG,
+    keep_metadata: bool = option(False, OUTPUT, FLAG)(
+        "Copy the content's EXIF data, such as its author, date and place."
     )
-    model: str | None = option(
-        None,
-        "Name of a model, or path of its folder. Without it, the best that is there.",
-        Heading.RECIPE,
-        MODEL,
-        unset="auto",
+    model: str | None = option(None, RECIPE, MODEL, "auto")(
+        "Name of a model, or path of its folder. Without it, the best that is there."
     )
-    provider: Provider = option(
-        "auto",
-        "Where to compute: cuda needs the onnxruntime-gpu package; auto takes cuda if it works.",
-        Heading.MEMORY,
-        one_of(*get_args(Provider)),
+    provider: Provider = option("auto", MEMORY, one_of(*get_args(Provider)))(
+        "Where to compute: cuda needs the onnxruntime-gpu package; auto takes cuda if it works."
     )
-    threads: int | None = option(
-        None,
-        "CPU threads. Without it, as many as this process may use.",
-        Heading.MEMORY,
-        WHOLE.within(1),
-        unset="auto",
+    threads: int | None = option(None, MEMORY, WHOLE.within(1), "auto")(
+        "CPU threads. Without it, as many as this process may use."
     )
-    tile: int | str = option(
-        "auto",
+    tile: int | str = option("auto", MEMORY, TILE.within(16, 100_000))(
         "Compute in tiles of N pixels a side, for less memory and the same picture; off for none. "
-        "auto takes them where --max-memory asks for it.",
-        Heading.MEMORY,
-        TILE.within(16, 100_000),
+        "auto takes them where --max-memory asks for it."
     )
-    max_memory: int | None = option(
-        None,
-        "Memory that the run may take, as in 2GB or 800MB. Without it, what is free, less a tenth.",
-        Heading.FIRST,
-        SIZE.within(16_000_000),
-        unset="auto",
+    max_memory: int | None = option(None, FIRST, SIZE.within(16_000_000), "auto")(
+        "Memory that the run may take, as in 2GB or 800MB. Without it, what is free, less a tenth."
     )
-    scratch: str | None = option(
-        None,
+    scratch: str | None = option(None, MEMORY, FOLDER, "auto")(
         "Folder for the state of pictures that are too large for the memory. Without it, the "
-        "picture's.",
-        Heading.MEMORY,
-        FOLDER,
-        unset="auto",
+        "picture's."
     )
-    max_pixels: int = option(
-        89_478_485,
-        "Refuse pictures with more pixels than this, from their header.",
-        Heading.MEMORY,
-        WHOLE.within(1),
+    max_pixels: int = option(89_478_485, MEMORY, WHOLE.within(1))(
+        "Refuse pictures with more pixels than this, from their header."
     )
 
     def __post_init__(self) -> None:

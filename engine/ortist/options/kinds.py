@@ -50,9 +50,8 @@ class Kind:
 
     ``parse(value, name)`` gives the form in which a value of the option called ``name`` is kept,
     and a value in that form back unchanged; it raises OptionError for anything else. ``metavar``
-    stands for a value in usage texts; a flag has none. ``literal`` makes a number of the command
-    line's text, or raises ValueError, for kinds that take numbers but no text. ``low`` and ``high``
-    bound a number.
+    stands for it in usage texts, but for a flag. ``literal`` makes a number of the command line's
+    text, for kinds that take no text. ``low`` and ``high`` bound a number.
     """
 
     parse: Callable[[Any, str], Any]
@@ -119,32 +118,25 @@ def _flag(value: Any, name: str) -> bool:
     return value
 
 
-def _duration(value: Any, name: str) -> float:
-    """Seconds, or words for them."""
-    return parse_duration(value) if isinstance(value, str) else _number(value, name)
-
-
-def _size(value: Any, name: str) -> int:
-    """Bytes, or words for them."""
-    return parse_size(value) if isinstance(value, str) else _whole(value, name)
+def _or_words(parse: Callable[[Any, str], Any], words: Callable[[str], Any], metavar: str) -> Kind:
+    """The kind of numbers that ``parse`` reads, or of text that ``words`` does."""
+    return Kind(lambda v, name: words(v) if isinstance(v, str) else parse(v, name), metavar)
 
 
 def _path(value: Any, name: str) -> str:
     """A path, or a name that may stand in its place."""
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(path, str):
-        raise OptionError(f"{name} cannot be {shown(value)}; give str or None.")
-    return path
+    if isinstance(path, str):
+        return path
+    raise OptionError(f"{name} cannot be {shown(value)}; give str or None.")
 
 
 def _init(value: Any, name: str) -> str:
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not (isinstance(path, str) and path):
-        raise OptionError(
-            f"there is no {name} {shown(value)}; give content, noise, gray, style or a picture's "
-            "path."
-        )
-    return path
+    if isinstance(path, str) and path:
+        return path
+    words = "content, noise, gray, style or a picture's path"
+    raise OptionError(f"there is no {name} {shown(value)}; give {words}.")
 
 
 def _plain_layers(value: Any, name: str) -> LayerWeights:
@@ -159,13 +151,11 @@ def _iterations(value: Any, name: str) -> tuple[int, ...]:
     """``"0,100"`` or whole numbers -> the numbers in order, each once."""
     try:
         words = as_items(value)
-        if not all(isinstance(word, (str, Integral)) for word in words):
-            raise TypeError
-        return tuple(sorted({int(word) for word in words}))
+        if all(isinstance(word, (str, Integral)) for word in words):
+            return tuple(sorted({int(word) for word in words}))
     except (TypeError, ValueError):
-        raise OptionError(
-            f"cannot read the {name} {shown(value)}; write iterations, as in 0,100,199."
-        ) from None
+        pass
+    raise OptionError(f"cannot read the {name} {shown(value)}; write iterations, as in 0,100,199.")
 
 
 def _style_weights(value: Any, _: str) -> tuple[float, ...]:
@@ -187,18 +177,16 @@ def _tile(value: Any, name: str) -> int | str:
     if isinstance(value, str) and value in ("auto", "off"):
         return value
     try:
-        if isinstance(value, str) and not (value.isascii() and value.isdecimal()):
-            raise ValueError
-        if isinstance(value, bool) or not isinstance(value, (str, Integral)):
-            raise ValueError
-        return int(value)
-    except ValueError:  # also for thousands of digits
+        if isinstance(value, str):
+            return int(value if value.isascii() and value.isdecimal() else "")
+        return _whole(value, name)
+    except ValueError:  # an OptionError too; also for thousands of digits
         raise OptionError(
             f"cannot read the {name} {shown(value)}; give its side in pixels, auto or off."
         ) from None
 
 
-DURATION = Kind(_duration, "TIME")
+DURATION = _or_words(_number, parse_duration, "TIME")
 FLAG = Kind(_flag)
 FOLDER = Kind(_path, "FOLDER")
 INIT = Kind(_init, "content|noise|gray|style|FILE")
@@ -207,7 +195,7 @@ LAYERS = Kind(lambda value, _: parse_layers(value), "LAYERS")
 MODEL = Kind(_path, "MODEL")
 NUMBER = Kind(_number, "X", float)
 PLAIN_LAYERS = Kind(_plain_layers, "LAYERS")
-SIZE = Kind(_size, "SIZE")
+SIZE = _or_words(_whole, parse_size, "SIZE")
 STYLE_WEIGHTS = Kind(_style_weights, "W,W,…")
 TILE = Kind(_tile, "N|auto|off")
 WHOLE = Kind(_whole, "N", int)

@@ -36,10 +36,7 @@ _DURATION = re.compile(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?|([\d.]+)", r
 
 
 def shown(value: Any, most: int = 80) -> str:
-    """``value`` as messages echo it: its repr on one line, cut at ``most`` characters.
-
-    What has no repr, as an integer of thousands of digits, is shown by its type.
-    """
+    """``value`` as messages echo it: its repr on one line, cut at ``most``; without, its type."""
     try:
         text = re.sub(r"\s*\n\s*", " ", repr(value))
     except Exception:  # whatever the value's own class raises
@@ -53,10 +50,7 @@ def size_in_words(size: float) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """``"20s"``, ``"2m"``, ``"1h30m"``, ``"90"`` -> seconds.
-
-    Raises OptionError for anything else.
-    """
+    """``"20s"``, ``"2m"``, ``"1h30m"``, ``"90"`` -> seconds; OptionError for anything else."""
     match = _DURATION.fullmatch(text.strip())
     try:
         if match is None or not any(match.groups()):
@@ -70,10 +64,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_size(text: str) -> int:
-    """``"2GB"``, ``"1.5GiB"``, ``"800M"``, ``"800000000"`` -> bytes.
-
-    Raises OptionError for anything else, and for numbers that float64 cannot hold.
-    """
+    """``"2GB"``, ``"1.5GiB"``, ``"800M"``, ``"800000000"`` -> bytes; OptionError for others."""
     match = _SIZE.fullmatch(text.strip())
     try:
         if match is None:
@@ -113,8 +104,7 @@ def parse_layers(value: Any) -> LayerWeights:
         if layer in [known for known, _ in pairs]:
             raise OptionError(f"the layer {shown(layer)} is named twice; name it once.")
         pairs.append((layer, weight))
-    weighted = {weight is None for _, weight in pairs}
-    if len(weighted) > 1:
+    if len({weight is None for _, weight in pairs}) > 1:
         raise OptionError(
             f"in {shown(value)} some layers have a weight and some do not; give all a weight, or "
             "none."
@@ -131,9 +121,7 @@ def _layer(item: Any) -> tuple[Layer, float | None]:
     if isinstance(layer, str):
         layer = layer.strip()
         digits = layer.removeprefix("-")
-        if not digits.isascii() or not digits.isdigit():
-            if not layer:
-                raise ValueError
+        if layer and not (digits.isascii() and digits.isdigit()):
             return layer, weight
     elif isinstance(layer, bool) or not isinstance(layer, Integral):
         raise TypeError
@@ -157,13 +145,13 @@ def as_items(value: Any) -> list[Any]:
 
 
 def as_weight(word: Any) -> float:
-    """The weight that a number or a text is.
+    """The weight that a number or a text is, from 0 to HEAVIEST.
 
-    Raises TypeError, ValueError or OverflowError for what is none from 0 to HEAVIEST.
+    Raises TypeError, ValueError or OverflowError for anything else.
     """
     if not isinstance(word, (str, Real)):
         raise TypeError
     weight = float(word)
-    if not 0 <= weight <= HEAVIEST:
-        raise ValueError
-    return weight
+    if 0 <= weight <= HEAVIEST:
+        return weight
+    raise ValueError

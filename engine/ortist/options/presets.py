@@ -35,36 +35,25 @@ _NOTEBOOK: dict[str, Any] = {
     "rescale": True,
 }
 
+
+def _preset(
+    style_size: int, content: float, style: tuple[int, int, int, int], tv: float
+) -> dict[str, Any]:
+    """The notebook's options with these weights; those of the style are of layers 1, 4, 6 and 7."""
+    return {
+        **_NOTEBOOK,
+        "style_size": style_size,
+        "content_weight": content,
+        "style_layers": dict(zip((1, 4, 6, 7), style, strict=True)),
+        "tv_weight": tv,
+    }
+
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "cs231n-composition-vii": {
-        **_NOTEBOOK,
-        "style_size": 512,
-        "content_weight": 5e-2,
-        "style_layers": {1: 20000, 4: 500, 6: 12, 7: 1},
-        "tv_weight": 5e-2,
-    },
-    "cs231n-the-scream": {
-        **_NOTEBOOK,
-        "style_size": 224,
-        "content_weight": 3e-2,
-        "style_layers": {1: 200000, 4: 800, 6: 12, 7: 1},
-        "tv_weight": 2e-2,
-    },
-    "cs231n-starry-night": {
-        **_NOTEBOOK,
-        "style_size": 192,
-        "content_weight": 6e-2,
-        "style_layers": {1: 300000, 4: 1000, 6: 15, 7: 3},
-        "tv_weight": 2e-2,
-    },
-    "cs231n-feature-inversion": {
-        **_NOTEBOOK,
-        "style_size": 192,
-        "content_weight": 6e-2,
-        "style_layers": {1: 0, 4: 0, 6: 0, 7: 0},
-        "tv_weight": 2e-2,
-        "init": "noise",
-    },
+    "cs231n-composition-vii": _preset(512, 5e-2, (20000, 500, 12, 1), 5e-2),
+    "cs231n-the-scream": _preset(224, 3e-2, (200000, 800, 12, 1), 2e-2),
+    "cs231n-starry-night": _preset(192, 6e-2, (300000, 1000, 15, 3), 2e-2),
+    "cs231n-feature-inversion": {**_preset(192, 6e-2, (0, 0, 0, 0), 2e-2), "init": "noise"},
 }
 
 

@@ -14,6 +14,7 @@ import tomllib
 from typing import Any
 
 from ..errors import OptionError
+from ..files import read_bytes
 from .declaring import declaration
 from .fields import Options
 from .parsing import shown
@@ -34,21 +35,14 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         file = os.fspath(path)
     except TypeError:
         raise OptionError(f"config should be the path of a file, not {shown(path)}.") from None
-    if not os.path.isfile(file):
-        why = "is not a regular file" if os.path.exists(file) else "does not exist"
-        raise OptionError(f"the configuration {file!r} {why}; --print-config writes one.")
+    named = f"the configuration {file!r}"
+    data = read_bytes(file, named, OptionError, "--print-config writes one", _SIZE_LIMIT)
     try:
-        with open(file, "rb") as stream:
-            data = stream.read(_SIZE_LIMIT + 1)
-        if len(data) > _SIZE_LIMIT:
-            raise ValueError(f"it is larger than {_SIZE_LIMIT} bytes")
         given = tomllib.loads(data.decode())
-    except OSError as error:
-        raise OptionError(f"cannot read the configuration {file!r} ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:  # TOML's own errors and UTF-8's
         reason = str(error).strip().splitlines()[0]
         raise OptionError(
-            f"the configuration {file!r} is no TOML ({reason}); mend it or leave --config out."
+            f"{named} is no TOML ({reason}); mend it or leave --config out."
         ) from error
     checked = {}
     for name, value in given.items():

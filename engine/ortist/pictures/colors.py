@@ -36,8 +36,7 @@ def luminance_of(values: Array, content: Array) -> Array:
     # The largest share of the chroma that keeps the pixel's wanted + share * chroma in [0, 1].
     room = np.where(chroma > 0, 1 - wanted, wanted)
     share = np.min(room / np.maximum(np.abs(chroma), 1e-9), axis=-1, keepdims=True)
-    shown: Array = (wanted + np.clip(share, 0, 1) * chroma).clip(0, 1).astype(np.float32)
-    return shown
+    return np.asarray((wanted + np.clip(share, 0, 1) * chroma).clip(0, 1), np.float32)
 
 
 def match_affine(values: Array, like: Any) -> Array:
@@ -48,20 +47,15 @@ def match_affine(values: Array, like: Any) -> Array:
     2007): T = S^(-1/2) (S^(1/2) L S^(1/2))^(1/2) S^(-1/2). Directions in which ``values`` hardly
     vary, as in a grey picture, get no variance either.
     """
-    clipped: Array = _affine(values, like).clip(0, 1)
-    return clipped
+    return _affine(values, like).clip(0, 1)
 
 
 def _affine(values: Array, like: Any) -> Array:
     """``match_affine`` before it clips, a new array."""
-    mean, covariance = _moments(values)
-    mean_like, covariance_like = _moments(like)
-    root = _power(covariance, 0.5)
-    inverse = _power(covariance, -0.5)
+    (mean, covariance), (mean_like, covariance_like) = _moments(values), _moments(like)
+    root, inverse = _power(covariance, 0.5), _power(covariance, -0.5)
     transform = inverse @ _power(root @ covariance_like @ root, 0.5) @ inverse
-    moved = (values - mean) @ transform.T + mean_like
-    matched: Array = moved.astype(np.float32)
-    return matched
+    return np.asarray((values - mean) @ transform.T + mean_like, np.float32)
 
 
 def colored_noise(noise: Array, mean: NDArray[Any], covariance: NDArray[Any]) -> Array:
@@ -69,8 +63,7 @@ def colored_noise(noise: Array, mean: NDArray[Any], covariance: NDArray[Any]) ->
 
     What leaves [0, 1] is clipped.
     """
-    colors: Array = (noise @ _power(covariance, 0.5) + mean).clip(0, 1).astype(np.float32)
-    return colors
+    return np.asarray((noise @ _power(covariance, 0.5) + mean).clip(0, 1), np.float32)
 
 
 def match_histogram(values: Array, like: Array) -> Array:
@@ -99,10 +92,7 @@ def _quantiles(plane: Array) -> NDArray[np.float64]:
     place = _QUANTILES * (ordered.size - 1)
     below = place.astype(int)
     above = np.minimum(below + 1, ordered.size - 1)
-    quantiles: NDArray[np.float64] = ordered[below] + (place - below) * (
-        ordered[above] - ordered[below]
-    )
-    return quantiles
+    return np.asarray(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
 
 
 def _moments(values: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -124,5 +114,4 @@ def _power(matrix: NDArray[np.float64], power: float) -> NDArray[np.float64]:
     powers = np.maximum(values, 0) ** power if power > 0 else np.zeros(3)
     if power < 0:
         np.power(values, power, where=values > _LEAST_VARIANCE, out=powers)
-    result: NDArray[np.float64] = (vectors * powers) @ vectors.T
-    return result
+    return np.asarray((vectors * powers) @ vectors.T)

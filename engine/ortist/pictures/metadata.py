@@ -16,18 +16,12 @@ _KEPT = {
     *(Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime),
     *(Base.Artist, Base.Copyright),
 }
-"""Tags of the first directory that are kept.
-
-The others are about the file's layout, or the orientation, which is reset.
-"""
+"""What is kept of the first directory; the rest is the file's layout, or the old orientation."""
 _DROPPED = {
     *(Base.MakerNote, Base.ExifInteroperabilityOffset, Base.UserComment),
     *(Base.ExifImageWidth, Base.ExifImageHeight, Base.ColorSpace),
 }
-"""Tags of the other directories that are not kept.
-
-Makers' notes point into the old file and may hold previews of it; sizes are the photo's.
-"""
+"""What is not kept of the others: notes point into the old file, sizes are the photo's."""
 _LONGEST, _LARGEST = 4096, 24_576
 """Bytes of one tag and of all: JPEG holds 64 KiB, of which the settings need some."""
 _ASCII = b"ASCII\0\0\0"
@@ -43,9 +37,10 @@ def exif_of(image: Image.Image) -> bytes:
         old, new = image.getexif(), Image.Exif()
         new.update({tag: old[tag] for tag in old if tag in _KEPT and _short(old[tag])})
         for directory in (IFD.Exif, IFD.GPSInfo):
-            tags = dict(old.get_ifd(directory))
-            kept = {t: v for t, v in tags.items() if t not in _DROPPED and _short(v)}
-            new.get_ifd(directory).update(kept)
+            tags = old.get_ifd(directory).items()
+            new.get_ifd(directory).update(
+                {t: v for t, v in tags if t not in _DROPPED and _short(v)}
+            )
         data = new.tobytes() if has_tags(new) else b""
         with_text(data, "")  # that it can be read and written again
     except (MemoryError, KeyboardInterrupt):
@@ -68,14 +63,13 @@ def with_text(exif: bytes, text: str | None) -> Image.Exif:
     """
     given = Image.Exif()
     given.load(exif)
-    directories = {tag: dict(given.get_ifd(tag)) for tag in (IFD.Exif, IFD.GPSInfo)}
-    if text is not None:
-        directories[IFD.Exif][Base.UserComment] = _ASCII + text.encode("ascii")
     made = Image.Exif()
-    made.update({tag: given[tag] for tag in given if tag not in directories})
-    for tag, values in directories.items():
-        if values:
+    made.update({tag: given[tag] for tag in given if tag not in (IFD.Exif, IFD.GPSInfo)})
+    for tag in (IFD.Exif, IFD.GPSInfo):
+        if values := given.get_ifd(tag):
             made.get_ifd(tag).update(values)
+    if text is not None:
+        made.get_ifd(IFD.Exif)[Base.UserComment] = _ASCII + text.encode("ascii")
     made.tobytes()
     return made
 
@@ -85,10 +79,7 @@ def text_of(image: Image.Image) -> str | None:
     comment = image.getexif().get_ifd(IFD.Exif).get(Base.UserComment)
     if not isinstance(comment, bytes) or not comment.startswith(_ASCII):
         return None
-    try:
-        return comment.removeprefix(_ASCII).decode("ascii").rstrip("\0 ")
-    except UnicodeDecodeError:
-        return None
+    return comment.removeprefix(_ASCII).decode().rstrip("\0 ") if comment.isascii() else None
 
 
 def _short(value: Any) -> bool:

@@ -20,13 +20,8 @@ from .sixteen import write_png, write_tiff
 __all__ = ["holds_alpha", "output_depth", "picture_format", "save_picture", "takes_rows"]
 
 _WRITABLE = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
+    **{".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"},
+    **{".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP", ".bmp": "BMP"},
 }
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
 """Pixels on one side that a format holds at most."""
@@ -88,18 +83,12 @@ def output_depth(path: Path, asked: int | None, size: tuple[int, int] = (1, 1)) 
 
 
 def holds_alpha(path: Path) -> bool:
-    """Whether the format that the suffix stands for keeps transparency.
-
-    In another one a picture is laid over white. Raises OptionError for an unknown suffix.
-    """
+    """Whether that format keeps transparency, or shows white; raises as ``picture_format`` does."""
     return picture_format(path) in _ALPHA
 
 
 def takes_rows(path: Path) -> bool:
-    """Whether a picture in that format can be written without having all of it in memory.
-
-    Raises OptionError for an unknown suffix.
-    """
+    """Whether that format is written without all pixels in memory; raises likewise."""
     return picture_format(path) in _BY_ROWS
 
 
@@ -121,16 +110,14 @@ def save_picture(
     form = picture_format(path)
     if form not in _ALPHA:
         painting = replace(painting, alpha=None)
-    levels = _Levels(painting, depth)
-    by_rows = form in _BY_ROWS and isinstance(painting.values, Rows)
-    tags = with_text(exif, text)
+    levels, tags = _Levels(painting, depth), with_text(exif, text)
     more: dict[str, Any] = {}
     if form != "BMP":
         more["icc_profile"] = srgb_profile()
         if has_tags(tags):
             more["exif"] = tags.tobytes()
     with atomic_writer(path) as stream:
-        if form == "TIFF" or levels.dtype == np.uint16 or by_rows:
+        if form == "TIFF" or depth == 16 or (form == "PNG" and isinstance(painting.values, Rows)):
             _BY_ROWS[form](levels, stream, tags)
         else:
             Image.fromarray(levels.whole()).save(stream, form, **_SAVE.get(form, {}), **more)

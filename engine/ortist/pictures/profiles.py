@@ -34,19 +34,16 @@ def srgb_profile() -> bytes:
 def convert(image: Image.Image, profile: bytes) -> Image.Image:
     """An L, RGB or CMYK image of 8 bits -> an RGB one in sRGB, by LittleCMS.
 
-    Where the profile is sRGB's own, damaged, or made for other colours, the image is returned as it
-    is.
+    It is returned as it is where the profile is sRGB's, damaged, or made for other colours.
     """
     if profile == srgb_profile():
         return image
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(
-            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        to = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, source, to, outputMode="RGB") or image
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image
-    return image if converted is None else converted
 
 
 def to_srgb(values: Array, profile: bytes) -> Array | None:
@@ -61,25 +58,23 @@ def to_srgb(values: Array, profile: bytes) -> Array | None:
         tags = _tags(profile, values.shape[2])
         if "A2B0" in tags:
             return None
-        gray = values.shape[2] == 1
-        curves = [_curve(tags[name]) for name in (("kTRC",) if gray else ("rTRC", "gTRC", "bTRC"))]
-        # A grey profile's curve gives Y of the white point, so equal parts of the primaries.
-        matrix = np.eye(1)
-        if not gray:
+        if values.shape[2] == 1:
+            # A grey profile's curve gives Y of the white point, so equal parts of the primaries.
+            curves, matrix = [_curve(tags["kTRC"])], np.eye(1)
+        else:
+            curves = [_curve(tags[name]) for name in ("rTRC", "gTRC", "bTRC")]
             matrix = np.linalg.inv(_primaries(_tags(srgb_profile(), 3))) @ _primaries(tags)
     except (struct.error, ValueError, KeyError, IndexError):
         return None
     flat = values.reshape(-1, values.shape[2])
     for start in range(0, len(flat), _ROWS):
         part = flat[start : start + _ROWS].astype(np.float64)
-        linear = np.stack([_applied(curve, part[:, i]) for i, curve in enumerate(curves)], axis=1)
-        flat[start : start + _ROWS] = _encoded(np.clip(linear @ matrix.T, 0, 1))
+        curved = np.stack([_applied(curve, part[:, i]) for i, curve in enumerate(curves)], axis=1)
+        linear = np.clip(curved @ matrix.T, 0, 1)
+        # Linear light -> sRGB (IEC 61966-2-1).
+        encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        flat[start : start + _ROWS] = encoded
     return values
-
-
-def _encoded(linear: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Linear light in [0, 1] -> sRGB in [0, 1] (IEC 61966-2-1)."""
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def _tags(profile: bytes, channels: int) -> dict[str, bytes]:
@@ -101,8 +96,7 @@ def _primaries(tags: dict[str, bytes]) -> NDArray[np.float64]:
     if any(element[:4] != b"XYZ " for element in elements):
         raise ValueError("no XYZ")
     columns = [struct.unpack_from(">3i", element, 8) for element in elements]
-    matrix: NDArray[np.float64] = np.array(columns, np.float64).T / 65536
-    return matrix
+    return np.array(columns, np.float64).T / 65536
 
 
 def _curve(element: bytes) -> tuple[float, ...] | Array:
@@ -140,5 +134,4 @@ def _applied(curve: tuple[float, ...] | Array, values: NDArray[np.float64]) -> N
     with np.errstate(all="ignore"):
         high = np.maximum(a * values + b, 0) ** g + e
         linear = np.nan_to_num(np.where(values >= d, high, c * values + f))
-    clipped: NDArray[np.float64] = np.clip(linear, 0, 1)
-    return clipped
+    return np.asarray(np.clip(linear, 0, 1))

@@ -1,9 +1,8 @@
 """Pictures in memory: one that was read (``Raster``) and one that is to be written (``Painting``).
 
-Numbers of a picture come in two forms. Levels are whole: uint8 from 0 to 255 or uint16 from 0 to
-65535. Values are float32, and [0, 1] holds what a display can show. ``unit`` makes values of levels
-and ``to_levels`` levels of values; both hold sRGB, which is not linear in light. Reading a picture
-is in pictures/reading.py, writing one in pictures/outputs.py.
+Numbers of a picture are whole levels, or values in float32, of which [0, 1] can be displayed.
+``unit`` makes values of levels and ``to_levels`` levels of values; both hold sRGB, which is not
+linear in light.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class Raster:
         return _planes_of(self.pixels)
 
     def alpha_planes(self) -> Field | None:
-        """The alpha as [1, 1, H, W], levels of 8 bits or values in [0, 1]; None where opaque."""
+        """The alpha as [1, 1, H, W], like the pixels; None where it is opaque."""
         return None if self.alpha is None else _planes_of(self.alpha)
 
 
@@ -120,10 +119,8 @@ class Painting:
 
     def rows(self, rows: slice) -> Painting:
         """The part of the painting that has these rows, in memory."""
-        alpha = None if self.alpha is None else self.alpha[rows]
-        return Painting(
-            self.values[rows], alpha if alpha is None else alpha.reshape(alpha.shape[:2])
-        )
+        values, alpha = self.values[rows], self.alpha
+        return Painting(values, None if alpha is None else alpha[rows].reshape(values.shape[:2]))
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -163,8 +160,7 @@ def to_levels(values: NDArray[np.floating[Any]], depth: int) -> Levels:
     scaled = np.clip(values, 0, 1)
     scaled *= top
     scaled += 0.5
-    levels: Levels = scaled.astype(f"uint{depth}", order="C")
-    return levels
+    return np.asarray(scaled, f"uint{depth}", order="C")
 
 
 def in_depth(levels: Levels, depth: int) -> Levels:
@@ -175,10 +171,8 @@ def in_depth(levels: Levels, depth: int) -> Levels:
 
 def _planes_of(levels: Levels | Rows) -> Field:
     """[H, W, C] or [H, W] -> [1, C, H, W]: uint8, or float32 in [0, 1] computed as it is read."""
-    planes = levels.planes if isinstance(levels, Rows) else _planar(levels[:])
+    if isinstance(levels, Rows):
+        planes = levels.planes
+    else:
+        planes = levels.reshape(*levels.shape[:2], -1).transpose(2, 0, 1)[None]
     return planes if planes.dtype == np.uint8 else Derived(unit, planes)
-
-
-def _planar(levels: Levels) -> Levels:
-    """[H, W, C] or [H, W] -> [1, C, H, W], a view."""
-    return levels.reshape(*levels.shape[:2], -1).transpose(2, 0, 1)[None]

@@ -1,9 +1,8 @@
 """Pictures in: a file, a PIL image or an array is decoded, turned upright and brought to sRGB.
 
-What comes of it is a ``Raster`` (pictures/raster.py): levels of 8 bits, or of 16 where the source
-has more than 8. Transparency is laid over white, and kept aside. Two sorts of pictures are left to
-other files: 16 bits a channel in colour (pictures/sixteen.py), and TIFFs that are read strip by
-strip, so that they need not be in memory (pictures/strips.py).
+What comes of it is a ``Raster``: levels of 8 bits, or of 16 where the source has more than 8. Other
+files read two sorts of pictures: 16 bits a channel in colour (pictures/sixteen.py), and TIFFs strip
+by strip, so that they need not be in memory (pictures/strips.py).
 
 Whoever gave the file is not trusted: every fault of it becomes a PictureError, and how many pixels
 it has is judged by its header, before any is decoded.
@@ -28,7 +27,7 @@ from PIL.ExifTags import Base
 
 from ..arrays import Arrays, Rows
 from ..errors import OrtistError, PictureError
-from ..files import sha256_of
+from ..files import require_file, sha256_of
 from .metadata import exif_of
 from .profiles import convert, to_srgb
 from .raster import Header, Picture, Raster, Source, in_depth, to_levels, unit
@@ -40,7 +39,6 @@ __all__ = ["load_picture", "open_picture", "read_header", "spool_picture"]
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 """Pillow's names of the formats whose decoders are let near a file."""
 _globals_lock = threading.Lock()
-"""Held while Pillow's limit and Python's warnings, globals of the process, are changed."""
 
 
 def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Raster:
@@ -60,10 +58,8 @@ def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Ra
             _check_size(picture.size, max_pixels, role)
             return _to_srgb(picture, None, role)
     with open_picture(picture, max_pixels, role) as (image, role):
-        path = os.fsdecode(picture)
-        samples = read_sixteen(image, lambda: Image.open(path, formats=_READABLE))
-        raster = _to_srgb(image, samples, role)
-        return replace(raster, source=Source(path, sha256_of(path)))
+        samples = read_sixteen(image, lambda: Image.open(picture, formats=_READABLE))
+        return replace(_to_srgb(image, samples, role), source=_source(picture))
 
 
 def spool_picture(picture: Picture, max_pixels: int, arrays: Arrays, role: str) -> Raster:
@@ -76,16 +72,13 @@ def spool_picture(picture: Picture, max_pixels: int, arrays: Arrays, role: str) 
     if not arrays.on_disk:
         return load_picture(picture, max_pixels, role)
     if isinstance(picture, (str, PathLike)):
-        with open_picture(picture, max_pixels, role) as (image, role):
-            path = os.fsdecode(picture)
-            strips = strips_of(image, Path(path))
+        with open_picture(picture, max_pixels, role) as (image, _):
+            strips = strips_of(image, Path(os.fsdecode(picture)))
             if strips is not None:
-                source = Source(path, sha256_of(path))
-                return Raster(arrays.spooled(strips), None, exif_of(image), source)
+                return Raster(arrays.spooled(strips), None, exif_of(image), _source(picture))
     raster = load_picture(picture, max_pixels, role)
-    if isinstance(raster.pixels, Rows):
-        return raster
-    return replace(raster, pixels=arrays.spooled(raster.pixels))
+    spooled = isinstance(raster.pixels, Rows)
+    return raster if spooled else replace(raster, pixels=arrays.spooled(raster.pixels))
 
 
 def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Header:
@@ -94,17 +87,18 @@ def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Hea
     Raises PictureError for a file that is missing, unreadable or no picture, and for more than
     ``max_pixels`` pixels. What only decoding shows to be wrong passes.
     """
-    if isinstance(picture, np.ndarray) and picture.ndim not in (2, 3):
-        return Header(role, (1, 1), 0, 0)  # decoding it will say what is wrong
+    if isinstance(picture, np.ndarray):
+        if picture.ndim not in (2, 3):
+            return Header(role, (1, 1), 0, 0)  # decoding it will say what is wrong
+        height, width = picture.shape[:2]
+        _check_size((width, height), max_pixels, role)
+        return Header(
+            role, (width, height), 7 * width * height + picture.nbytes, 3 * width * height
+        )
     if isinstance(picture, (Raster, Image.Image)):
         _check_size(picture.size, max_pixels, role)
-    if isinstance(picture, np.ndarray):
-        _check_size((picture.shape[1], picture.shape[0]), max_pixels, role)
-        size, own = (picture.shape[1], picture.shape[0]), picture.nbytes
-        return Header(role, size, 7 * size[0] * size[1] + own, 3 * size[0] * size[1])
-    if isinstance(picture, Raster):
-        return Header(role, picture.size, 0, 0)
-    if isinstance(picture, Image.Image):
+        if isinstance(picture, Raster):
+            return Header(role, picture.size, 0, 0)
         return _header(picture, role)
     with open_picture(picture, max_pixels, role) as (image, _):
         strips = strips_of(image, Path(os.fsdecode(picture)))
@@ -125,9 +119,7 @@ def open_picture(
             f"the {role} is a {type(picture).__name__}; give a path, a PIL image or an array."
         )
     role = f"{role} {os.fspath(picture)!r}"
-    if not os.path.isfile(picture):  # a folder, a FIFO or a device would block or never end
-        why = "is not a regular file" if os.path.exists(picture) else "does not exist"
-        raise PictureError(f"the {role} {why}; name another file.")
+    require_file(picture, f"the {role}", PictureError, "name another file")
     if not os.access(picture, os.R_OK):
         raise PictureError(
             f"the {role} cannot be read: permission denied; let it be read, or name another."
@@ -137,13 +129,19 @@ def open_picture(
         yield image, role
 
 
+def _source(picture: str | PathLike[str]) -> Source:
+    return Source(os.fsdecode(picture), sha256_of(picture))
+
+
 def _header(image: Image.Image, role: str) -> Header:
     """The header of an opened image, its bytes counted from mode and size.
 
-    Pillow holds colours in 4 bytes; each conversion on the way holds them once more.
+    Pillow holds colours in 4 bytes; each conversion on the way holds them once more. Raw modes of
+    more than 8 bits have a 16 in their name.
     """
     width, height = image.size
-    wide = image.mode.startswith(("I", "F")) or len(_deep_modes(image)) > 0
+    deep = any("16" in str(tile[3]) for tile in getattr(image, "tile", []))
+    wide = deep or image.mode.startswith(("I", "F"))
     turned = image.getexif().get(Base.Orientation, 1)
     copies = 1 + (turned != 1) + (image.mode != "RGB") + ("icc_profile" in image.info)
     pixel, kept = (4 * copies + 20, 6) if wide else (4 * copies + 3, 3)
@@ -154,17 +152,18 @@ def _header(image: Image.Image, role: str) -> Header:
     return Header(role, (width, height), pixel * width * height, kept * width * height)
 
 
-def _deep_modes(image: Image.Image) -> list[str]:
-    """The raw modes of more than 8 bits in which an opened image will be decoded."""
-    return [str(tile[3]) for tile in getattr(image, "tile", []) if "16" in str(tile[3])]
-
-
 @contextlib.contextmanager
 def _decoding(role: str) -> Iterator[None]:
     """A block in which what decoders raise becomes a PictureError."""
     try:
-        with _pillow_quiet():
-            yield
+        # Pillow's limit and Python's warnings are the process's: one picture is read at a time.
+        with _globals_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged metadata is no news
+            before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ``max_pixels`` limits
+            try:
+                yield
+            finally:
+                Image.MAX_IMAGE_PIXELS = before
     except OrtistError:  # of the picture, or of a full disk that it is copied to
         raise
     except UnidentifiedImageError as error:
@@ -174,22 +173,6 @@ def _decoding(role: str) -> Iterator[None]:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, …
         raise PictureError(f"the {role} is damaged or cut short ({error}).") from error
-
-
-@contextlib.contextmanager
-def _pillow_quiet() -> Iterator[None]:
-    """A block without warnings (damaged metadata is no news) and without Pillow's limit of pixels.
-
-    ``max_pixels`` is the limit here. Both are globals of the process, so one picture is read at a
-    time.
-    """
-    with _globals_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, role: str) -> None:
@@ -232,9 +215,9 @@ def _to_srgb(image: Image.Image, samples: NDArray[np.uint16] | None, role: str) 
     ``samples``, [H, W, 1 to 4], are the image's 16-bit ones where its own mode does not hold them.
     """
     image.load()
-    profile = image.info.get("icc_profile")
-    exif = exif_of(image)
-    image = _upright(image)
+    profile, exif = image.info.get("icc_profile"), exif_of(image)
+    if image.getexif().get(Base.Orientation, 1) != 1:  # else Pillow would copy
+        image = ImageOps.exif_transpose(image)
     if samples is None and image.mode.startswith(("I", "F")):
         samples = _gray_samples(image, role)[..., None]
     if samples is not None:
@@ -242,27 +225,17 @@ def _to_srgb(image: Image.Image, samples: NDArray[np.uint16] | None, role: str) 
         return replace(raster, exif=exif)
     if image.mode in ("PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-    alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
-    if alpha is not None and alpha.getextrema()[0] == 255:
-        alpha = None
-    colors = _in_mode(image, "L" if image.mode in ("LA", "1") else image.mode)
-    if colors.mode not in ("L", "CMYK", "RGB"):
-        colors = colors.convert("RGB")
+    mode = "L" if image.mode in ("LA", "1") else image.mode
+    colors = _in_mode(image, mode if mode in ("L", "CMYK") else "RGB")
     if profile:
         colors = convert(colors, profile)
     colors = _in_mode(colors, "RGB")
-    if alpha is not None:
-        white = Image.new("RGB", colors.size, "white")
-        white.paste(colors, mask=alpha)
-        colors = white
-    return Raster(np.asarray(colors), None if alpha is None else np.asarray(alpha), exif)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF data say, itself where they say nothing (Pillow would copy)."""
-    if image.getexif().get(Base.Orientation, 1) == 1:
-        return image
-    return ImageOps.exif_transpose(image)
+    alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
+    if alpha is None or alpha.getextrema()[0] == 255:
+        return Raster(np.asarray(colors), None, exif)
+    white = Image.new("RGB", colors.size, "white")
+    white.paste(colors, mask=alpha)
+    return Raster(np.asarray(white), np.asarray(alpha), exif)
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
@@ -304,8 +277,7 @@ def _from_samples(samples: NDArray[np.uint16], profile: bytes | None, key: Any) 
         if profile and to_srgb(values, profile) is None:
             eight = in_depth(colors, 8)
             image = Image.fromarray(eight[..., 0] if channels == 1 else eight)
-            converted = convert(image, profile)
-            if converted is not image:
+            if (converted := convert(image, profile)) is not image:
                 values = unit(np.asarray(converted.convert("RGB")))
         if alpha is not None:
             values = 1 - (1 - values) * unit(alpha)[..., None]

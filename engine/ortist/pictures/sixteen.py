@@ -46,14 +46,13 @@ def read_sixteen(image: Image.Image, again: Callable[[], Image.Image]) -> Sample
     ones, which it cannot read.
     """
     tiles = getattr(image, "tile", [])
-    if _has_planes(image):
+    if getattr(image, "tag_v2", {}).get(_PLANAR, 1) != 1:
         if any(tile[0] == "raw" for tile in tiles) and 16 in image.tag_v2.get(258, ()):  # type: ignore[attr-defined]
             raise ValueError("its 16-bit channels are in separate planes; save it interleaved")
         return None
-    modes = {_raw_mode(tile) for tile in tiles}
-    if image.format not in ("PNG", "TIFF") or len(modes) != 1:
+    mode, *others = {_raw_mode(tile) for tile in tiles} or {""}
+    if image.format not in ("PNG", "TIFF") or others:
         return None
-    (mode,) = modes
     if mode == "LA;16B":  # its four bytes are as many as RGBA's
         image.tile = [tile._replace(args="RGBA") for tile in tiles]  # type: ignore[attr-defined]
         octets = np.asarray(ImageOps.exif_transpose(image))
@@ -65,7 +64,10 @@ def read_sixteen(image: Image.Image, again: Callable[[], Image.Image]) -> Sample
     samples <<= 8
     other = mode[:-1] + _OTHER[mode[-1]]
     with again() as low:
-        low.tile = [_with_raw_mode(tile, other) for tile in low.tile]  # type: ignore[attr-defined]
+        low.tile = [  # type: ignore[attr-defined]
+            tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:]))
+            for tile in low.tile  # type: ignore[attr-defined]
+        ]
         samples |= np.asarray(ImageOps.exif_transpose(low))
     return samples
 
@@ -75,17 +77,6 @@ def _raw_mode(tile: tuple[object, ...]) -> str:
     args = tile[3]
     first = args[0] if isinstance(args, (tuple, list)) and args else args
     return first if isinstance(first, str) else ""
-
-
-def _with_raw_mode(tile: Any, mode: str) -> Any:
-    """Pillow's tile with another raw mode for its decoder."""
-    args = tile.args
-    return tile._replace(args=mode if isinstance(args, str) else (mode, *args[1:]))
-
-
-def _has_planes(image: Image.Image) -> bool:
-    """Whether it is a TIFF that keeps each channel in a plane of its own."""
-    return bool(getattr(image, "tag_v2", {}).get(_PLANAR, 1) != 1)
 
 
 def write_png(samples: Any, stream: BinaryIO, exif: Image.Exif) -> None:
@@ -126,17 +117,16 @@ def _chunk(stream: BinaryIO, name: bytes, data: bytes) -> None:
 def write_tiff(samples: Any, stream: BinaryIO, exif: Image.Exif) -> None:
     """Writes ``samples``, uint8 or uint16 [H, W, 3 or 4], as a TIFF 6.0, deflated, in sRGB.
 
-    ``samples`` may be anything with a shape and a dtype that answers ``samples[top:bottom]``.
-    8 bits are written here too, since Pillow's own way to deflate refuses some EXIF data. Strips
-    are written as they are made, between two versions of the directory, which stands before them
-    and holds their sizes. Raises OSError where the stream does.
+    ``samples`` are as ``write_png`` takes them. 8 bits are written here too, since Pillow's own way
+    to deflate refuses some EXIF data. Strips are written as they are made, between two versions of
+    the directory, which stands before them and holds their sizes. Raises OSError too.
     """
     height, width, channels = samples.shape
     size = samples.dtype.itemsize
     rows = max(1, _STRIP_BYTES // (size * channels * width))
     directory = ImageFileDirectory_v2(b"II\x2a\x00\x00\x00\x00\x00")
-    for tag, value in exif.items():
-        directory[tag] = value
+    directory.tagtype |= {273: 4, 279: 4, 34675: 7}
+    directory.update(exif)
     for tag in (IFD.Exif, IFD.GPSInfo):
         if inner := exif.get_ifd(tag):
             directory[tag] = dict(inner)
@@ -155,11 +145,7 @@ def write_tiff(samples: Any, stream: BinaryIO, exif: Image.Exif) -> None:
     }
     if channels == 4:
         own[338] = (2,)  # the fourth is alpha, not multiplied into the others
-    for tag, value in own.items():
-        directory[tag] = value
-    for tag in (273, 279):
-        directory.tagtype[tag] = 4
-    directory.tagtype[34675] = 7
+    directory.update(own)
     begin = stream.tell()
 
     def write_directory(sizes: list[int]) -> None:

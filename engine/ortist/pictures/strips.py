@@ -19,7 +19,7 @@ from .profiles import srgb_profile
 
 __all__ = ["Strips", "strips_of"]
 
-_PLAIN, _DEFLATE = (1,), (8, 32946)
+_DEFLATE = (8, 32946)
 _LARGEST = 2**28
 """Bytes of one row of strips or tiles at most: a file of one strip is better decoded whole."""
 
@@ -36,20 +36,21 @@ class Strips:
         self.shape = (int(tags[257]), int(tags[256]), 3)
         self.dtype = np.dtype(f"u{dtype.itemsize}")
         self.nbytes = self.shape[0] * self.shape[1] * 3 * dtype.itemsize
-        tiled = 324 in tags
-        self._high = int(tags[323] if tiled else min(tags.get(278, self.shape[0]), self.shape[0]))
-        self._wide = int(tags[322]) if tiled else self.shape[1]
-        self._tiled = tiled
-        self._places = list(
-            zip(tags[324 if tiled else 273], tags[325 if tiled else 279], strict=True)
-        )
+        self._tiled = 324 in tags
+        if self._tiled:
+            self._high, self._wide = int(tags[323]), int(tags[322])
+            offsets, counts = tags[324], tags[325]
+        else:
+            height, self._wide = self.shape[:2]
+            self._high = min(int(tags.get(278, height)), height)
+            offsets, counts = tags[273], tags[279]
+        self._places = list(zip(offsets, counts, strict=True))
         self._deflated = tags.get(259, 1) in _DEFLATE
         self._predicted = tags.get(317, 1) == 2
         self._last: tuple[int, NDArray[Any]] | None = None
-        across, down = -(-self.shape[1] // self._wide), -(-self.shape[0] // self._high)
-        if len(self._places) != across * down:
-            raise ValueError(f"{len(self._places)} strips or tiles instead of {across * down}")
-        self._across = across
+        self._across, down = -(-self.shape[1] // self._wide), -(-self.shape[0] // self._high)
+        if len(self._places) != self._across * down:
+            raise ValueError(f"{len(self._places)} strips, not {self._across * down}")
 
     @property
     def row_bytes(self) -> int:
@@ -117,15 +118,15 @@ def strips_of(image: Image.Image, path: Path) -> Strips | None:
         and tags.get(284, 1) == 1
         and tags.get(274, 1) == 1
         and set(tags.get(339, (1,))) == {1}
-        and compression in (*_PLAIN, *_DEFLATE)
-        and tags.get(317, 1) in ((1, 2) if compression in _DEFLATE else (1,))
+        and (compression in _DEFLATE or compression == 1 == tags.get(317, 1))
+        and tags.get(317, 1) in (1, 2)
         and image.info.get("icc_profile") in (None, srgb_profile())
         and all(place in tags for place in places)
     )
     if not plain or getattr(image, "n_frames", 1) != 1:
         return None
-    order = "<" if tags.prefix == b"II" else ">"
     try:
+        order = "<" if tags.prefix == b"II" else ">"
         strips = Strips(path, tags, np.dtype(f"{order}u{bits[0] // 8}"))
     except (ValueError, TypeError, ZeroDivisionError):
         return None

@@ -33,12 +33,11 @@ def size_at(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 
 def shorter_side_to(picture: Raster, side: int) -> Array:
-    """The picture [H, W, 3] in [0, 1], resized to ``side`` pixels on its shorter side.
+    """The picture [H, W, 3] in [0, 1], resized to ``size_at`` with ``side``.
 
-    The aspect is kept, the longer side rounded down. Bilinear, as the CS231n assignment does it,
-    and in 8 bits, as there, if the picture has 8.
+    Bilinear, as the CS231n assignment does it, and in 8 bits, as there, if the picture has 8.
     """
-    return _resized(picture.pixels[:], size_at(picture.size, side))
+    return fill(picture, size_at(picture.size, side))
 
 
 def fill(picture: Raster, size: tuple[int, int]) -> Array:
@@ -61,8 +60,7 @@ def normalize(values: Array, model: Model) -> Array:
 def normalize_planes(values: Array, model: Model) -> Array:
     """Displayed values [1, 3, H, W] -> normalised values [1, 3, H, W], a new array in C order."""
     mean, std = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (model.mean, model.std))
-    normalized = np.empty(values.shape, np.float32)
-    np.subtract(values, mean, out=normalized)
+    normalized = np.subtract(values, mean, dtype=np.float32, order="C")
     normalized /= std
     return normalized
 
@@ -77,9 +75,8 @@ def denormalize(
     """
     pixels = _displayed(values, model)
     if stretched is not None:
-        low, high = stretched
-        pixels -= low
-        pixels /= max(high - low, np.float32(1e-12))
+        pixels -= stretched[0]
+        pixels /= max(stretched[1] - stretched[0], np.float32(1e-12))
     return np.clip(pixels, 0, 1, out=pixels)
 
 

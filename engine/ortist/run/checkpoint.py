@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Arrays, Rows, chunks, pixel_row_slices
 from ..errors import CheckpointError, OrtistError, OutputError
-from ..files import atomic_writer
+from ..files import atomic_writer, require_file
 from ..objective.targets import Losses
 from .lbfgs import LbfgsState
 from .optimizers import AdamState, Point, RunningAverage
@@ -115,9 +115,7 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any], place: Arrays) -> S
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BufferedReader]:
     """The file after its magic."""
-    if not os.path.isfile(path):
-        why = "is not a regular file" if os.path.exists(path) else "does not exist"
-        raise CheckpointError(f"the checkpoint {str(path)!r} {why}; name another.")
+    require_file(path, f"the checkpoint {str(path)!r}", CheckpointError, "name another")
     try:
         with path.open("rb") as stream:
             if stream.read(len(_MAGIC)) != _MAGIC:

@@ -17,7 +17,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -29,7 +29,7 @@ from PIL import Image
 
 from ..arrays import Array
 from ..errors import OptionError, StyleFileError
-from ..files import atomic_writer
+from ..files import atomic_writer, read_bytes
 from ..network.bundle import Model
 from ..pictures.raster import Picture, Raster, Source
 from ..pictures.reading import load_picture
@@ -54,13 +54,11 @@ _HASH = hashlib.sha256().digest_size
 _LARGEST = 64 * 2**20
 """Bytes of a file at most, and of what is inflated: 13 sizes of VGG-19 with all its layers."""
 _LONGEST_HEADER, _LONGEST_SIDE = 2**20, 256
+_DAMAGES = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, zlib.error)
 
 
 class FileTap(NamedTuple):
-    """A tap in a style file: its ``layer`` is the index that a ``Tap`` of the model has.
-
-    (The model's are in network/bundle.py.)
-    """
+    """A tap in a style file: its ``layer`` is the index of the model's ``Tap``."""
 
     layer: int
     name: str
@@ -68,10 +66,7 @@ class FileTap(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """A painting that the style was taken from: its file's name and SHA-256, its size in pixels.
-
-    Name and hash are "" for what was no file.
-    """
+    """A painting of the style: its file's name and SHA-256 ("" for no file), its size in pixels."""
 
     name: str
     sha256: str
@@ -133,8 +128,7 @@ class ExtractedStyle:
         if not odd:
             return None
         held = f"sizes from {self.sides[0]} to {self.sides[-1]} pixels"
-        if len(self.sides) == 1:
-            held = f"the size of {self.sides[0]} pixels only"
+        held = held if len(self.sides) > 1 else f"the size of {self.sides[0]} pixels only"
         return (
             f"{self.name} holds {held}, and the nearest stands for {', '.join(map(str, odd))}; "
             "extract it with the --size of the run."
@@ -146,14 +140,10 @@ class ExtractedStyle:
         Between two sizes they are a mixture of both, by the size's logarithm: against the picture's
         own, three to five times nearer than the nearest of the two.
         """
-        values = self._at(side)
-        begin = packed_size(3)
-        by_tap = {}
-        for tap in self.taps:
-            end = begin + packed_size(tap.channels)
-            by_tap[tap.layer] = unpack(values[begin:end], tap.channels)
-            begin = end
-        return by_tap
+        sizes = [packed_size(3), *(packed_size(tap.channels) for tap in self.taps)]
+        _, *parts = np.split(self._at(side), np.cumsum(sizes)[:-1])
+        pairs = zip(self.taps, parts, strict=True)
+        return {tap.layer: unpack(part, tap.channels) for tap, part in pairs}
 
     def colors(self, side: int) -> Statistics:
         """The statistics of the colours, sRGB in [0, 1], at ``side`` or the nearest there is."""
@@ -209,10 +199,7 @@ Style = Picture | ExtractedStyle
 
 
 def backbone_sha256(model: Model) -> str:
-    """The SHA-256, in hex, of what decides the model's features.
-
-    That is their graph, and the mean and std that pixels are normalised with.
-    """
+    """The SHA-256, in hex, of what decides the features: their graph, the pixels' mean and std."""
     text = json.dumps([model.backbone_sha256, model.mean, model.std])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -251,49 +238,30 @@ def read_style(path: str | PathLike[str]) -> ExtractedStyle:
     or of another version, and for one that holds what no statistics can be.
     """
     name = os.fsdecode(path)
-    data = _read(name)
+    named = f"the style file {name!r}"
+    data = read_bytes(name, named, StyleFileError, "ortist style extract writes one", _LARGEST)
     line, _, rest = data.partition(b"\n")
     if line != _MAGIC.rstrip() + b" %d" % _FORMAT:
         if line.startswith(_MAGIC) and line[len(_MAGIC) :].isdigit():
             raise StyleFileError(
-                f"the style file {name!r} has format {line[len(_MAGIC) :][:9].decode()}, and this "
+                f"{named} has format {line[len(_MAGIC) :][:9].decode()}, and this "
                 f"Ortist reads format {_FORMAT}; extract the style again."
             )
         raise StyleFileError(f"{name!r} is not a style file; ortist style extract writes such.")
     digest, rest = rest[:_HASH], rest[_HASH:]
     if hashlib.sha256(rest).digest() != digest:
-        raise StyleFileError(
-            f"the style file {name!r} is cut short or damaged; copy or extract it again."
-        )
+        raise StyleFileError(f"{named} is cut short or damaged; copy or extract it again.")
     try:
-        source = Source(name, hashlib.sha256(data).hexdigest())
-        return _parse(rest, source)
-    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+        return _parse(rest, Source(name, hashlib.sha256(data).hexdigest()))
+    except _DAMAGES as error:
         raise StyleFileError(
-            f"the style file {name!r} is not one that Ortist wrote ({type(error).__name__}: "
+            f"{named} is not one that Ortist wrote ({type(error).__name__}: "
             f"{str(error)[:100]}); extract the style again."
         ) from error
 
 
-def _read(name: str) -> bytes:
-    """The bytes of the file, of which there may be 64 MiB; raises StyleFileError."""
-    if not os.path.isfile(name):
-        why = "is not a regular file" if os.path.exists(name) else "does not exist"
-        raise StyleFileError(f"the style file {name!r} {why}; ortist style extract writes one.")
-    try:
-        with open(name, "rb") as stream:
-            data = stream.read(_LARGEST + 1)
-    except OSError as error:
-        raise StyleFileError(f"cannot read the style file {name!r} ({error.strerror}).") from error
-    if len(data) > _LARGEST:
-        raise StyleFileError(
-            f"the style file {name!r} is larger than one may be ({_LARGEST} bytes); name another."
-        )
-    return data
-
-
 def _parse(data: bytes, source: Source) -> ExtractedStyle:
-    """The style of what follows the hash; raises ValueError and its like for what is none."""
+    """The style of what follows the hash; raises one of ``_DAMAGES`` for what is none."""
     length = int.from_bytes(data[:8], "little")
     if length > _LONGEST_HEADER:
         raise ValueError(f"a header of {length} bytes")
@@ -305,6 +273,8 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
     sides = tuple(_count(side, 100_000) for side in header["sides"])
     if not sides or list(sides) != sorted(set(sides)):
         raise ValueError(f"sizes {sides}")
+    if type(header["whole"]) is not bool:
+        raise ValueError(f"{header['whole']!r:.50} is neither true nor false")
     if not taps or len({tap.layer for tap in taps}) < len(taps):
         raise ValueError("no taps, or one twice")
     width, height = (_count(side, _LONGEST_SIDE) for side in header["thumbnail"])
@@ -316,13 +286,12 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
     planes = np.frombuffer(inflated, np.uint8, 4 * numbers).reshape(4, -1)
     values = np.ascontiguousarray(planes.T).view("<f4").reshape(len(sides), -1)
     thumbnail = np.frombuffer(inflated, np.uint8, offset=4 * numbers).reshape(height, width, 3)
-    model: Mapping[str, Any] = header["model"]
     style = ExtractedStyle(
-        model_name=_text(model["name"]),
-        model_sha256=_text(model["sha256"]),
+        model_name=_text(header["model"]["name"]),
+        model_sha256=_text(header["model"]["sha256"]),
         taps=taps,
         sides=sides,
-        whole=_flag(header["whole"]),
+        whole=header["whole"],
         paintings=tuple(
             Painted(_text(name), _text(sha256), _count(width, 2**31), _count(height, 2**31))
             for name, sha256, width, height in header["paintings"]
@@ -336,15 +305,12 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
 
 
 def _inflated(data: bytes, size: int) -> bytes:
-    """The ``size`` bytes that ``data`` inflates to; raises ValueError where there are more or less.
+    """The ``size`` bytes that ``data`` inflates to; raises ValueError or zlib.error for others.
 
     No more than one byte too many is inflated, so that a bomb does not go off.
     """
     inflater = zlib.decompressobj()
-    try:
-        inflated = inflater.decompress(data, size + 1)
-    except zlib.error as error:
-        raise ValueError(str(error)) from error
+    inflated = inflater.decompress(data, size + 1)
     if len(inflated) != size or not inflater.eof or inflater.unused_data:
         raise ValueError(f"not {size} bytes of numbers")
     return inflated
@@ -367,13 +333,6 @@ def _count(value: Any, most: int) -> int:
     """A whole number from 1 to ``most``; raises ValueError for anything else."""
     if type(value) is not int or not 1 <= value <= most:
         raise ValueError(f"{value!r} is not a number from 1 to {most}")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    """True or false; raises ValueError for anything else."""
-    if type(value) is not bool:
-        raise ValueError(f"{value!r} is neither true nor false")
     return value
 
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageChops
 from ..arrays import Array, Field, resample
 from ..errors import PictureError
 from ..network.bundle import Tap
-from ..pictures.raster import Picture, Raster, to_levels, unit
+from ..pictures.raster import Picture, in_depth
 from ..pictures.reading import load_picture
 
 __all__ = ["Guides", "load_mask", "mask_values"]
@@ -33,26 +33,25 @@ def load_mask(mask: Picture, size: tuple[int, int], max_pixels: int, role: str) 
     is all black.
     """
     picture = load_picture(mask, max_pixels, role)
+    named = f"the {role} {picture.source.path!r}" if picture.source else f"the {role}"
     image = picture.image.convert("L")
     if picture.alpha is not None:  # then it was laid over white, which does not count here
-        alpha = picture.alpha[:]
-        alpha = alpha if alpha.dtype == np.uint8 else to_levels(unit(alpha), 8)
-        image = ImageChops.subtract(image, ImageChops.invert(Image.fromarray(alpha)))
+        alpha = Image.fromarray(in_depth(picture.alpha[:], 8))
+        image = ImageChops.subtract(image, ImageChops.invert(alpha))
     if abs(image.width * size[1] - image.height * size[0]) > 0.01 * image.height * size[0]:
         raise PictureError(
-            f"{_named(role, mask)} has {image.width} x {image.height} pixels, its picture "
+            f"{named} has {image.width} x {image.height} pixels, its picture "
             f"{size[0]} x {size[1]}; draw the mask over that picture, so that their aspects agree."
         )
     if image.getextrema()[1] == 0:
-        raise PictureError(f"{_named(role, mask)} is all black; paint white what should count.")
+        raise PictureError(f"{named} is all black; paint white what should count.")
     return image
 
 
 def mask_values(mask: Image.Image, size: tuple[int, int]) -> Array:
     """The mask at ``size`` (width, height) as weights in [0, 1], [height, width]."""
     resized = resample(mask.convert("F"), size, Image.Resampling.BILINEAR)
-    values: Array = np.asarray(resized, np.float32) / np.float32(255)
-    return values
+    return np.asarray(resized, np.float32) / np.float32(255)
 
 
 class Guides:
@@ -90,27 +89,14 @@ class Guides:
         return self._kept[key]
 
 
-def _named(role: str, mask: Picture) -> str:
-    """The mask for messages, with its path where it has one."""
-    if isinstance(mask, Raster) and mask.source is not None:
-        mask = mask.source.path
-    return f"the {role} {str(mask)!r}" if isinstance(mask, str) else f"the {role}"
-
-
 def _cell_means(values: Array, tap: Tap, positions: slice) -> Array:
-    """The means of ``values`` over the cells of ``positions`` along the first axis.
-
-    Border rows go on outwards.
-    """
+    """The means of ``values`` over the cells of ``positions`` along the first axis."""
     start = tap.receptive_start + (tap.receptive_field - tap.stride) / 2
     edges = start + tap.stride * np.arange(positions.start, positions.stop + 1)
-    length = len(values)
-    inside = np.clip(edges, 0, length)
-    row = np.minimum(inside.astype(np.int64), length - 1)
+    row = np.clip(edges, 0, len(values) - 1).astype(np.int64)
     # The integral of the mask from 0 to each edge; outwards of the border its last row goes on.
     before = np.concatenate(
         [np.zeros_like(values[:1], np.float64), np.cumsum(values, 0, np.float64)]
     )
     integral = before[row] + (edges - row)[:, None, None] * values[row]
-    means = np.diff(integral, axis=0) / tap.stride
-    return means.astype(np.float32)
+    return (np.diff(integral, axis=0) / tap.stride).astype(np.float32)

@@ -27,18 +27,14 @@ from .moments import Double, Statistics
 
 __all__ = ["STYLE_LOSSES", "StyleLoss", "energy"]
 
-_KINDS = (np.float32, np.float64)
-"""Statistics are in one of these: float64, or float32 within a step."""
-
 Found = tuple[float, Double, Double | None]
 
 
 @dataclass(frozen=True)
 class StyleLoss:
-    """A loss against a target, times ``factor``.
+    """A loss against a target, times ``factor``; called as the module's docstring says.
 
-    Called with statistics it returns the value, dL/dQ [C, C] and dL/dmu [C], which is None, and
-    ``shifts`` False, where the loss does not look at the mean.
+    dL/dmu is None, and ``shifts`` False, where the loss does not look at the mean.
     """
 
     function: Callable[[Statistics], Found]
@@ -46,9 +42,9 @@ class StyleLoss:
     factor: float = 1.0
 
     def __call__(self, seen: Statistics) -> Found:
-        value, d_second, d_mean = self.function(seen)
+        value, d_second, d_mean = found = self.function(seen)
         if self.factor == 1:
-            return value, d_second, d_mean
+            return found
         d_mean = None if d_mean is None else self.factor * d_mean
         return self.factor * value, self.factor * d_second, d_mean
 
@@ -64,7 +60,9 @@ channels than positions reach. The loss with the ridge is smooth, and still 0 on
 def gram(target: Statistics) -> StyleLoss:
     """||Q - Q_t||^2 / C^2 against ``target``; it does not look at the mean."""
     square = len(target.mean) ** 2
-    second: dict[Any, Any] = {np.dtype(kind): target.second.astype(kind) for kind in _KINDS}
+    second: dict[Any, Any] = {  # in float64, or as within a step
+        np.dtype(kind): target.second.astype(kind) for kind in (np.float32, np.float64)
+    }
 
     def loss(seen: Statistics) -> Found:
         difference = seen.second - second[seen.second.dtype]
@@ -85,11 +83,8 @@ def mean_std(target: Statistics) -> StyleLoss:
         shift, spread = seen.mean - target.mean, deviation - deviation_target
         value = float(shift @ shift + spread @ spread) / channels
         d_variance = spread / deviation  # d(sigma - sigma_t)^2 / d(sigma^2)
-        return (
-            value,
-            np.diag(d_variance / channels),
-            2 * (shift - d_variance * seen.mean) / channels,
-        )
+        d_mean = 2 * (shift - d_variance * seen.mean) / channels
+        return value, np.diag(d_variance / channels), d_mean
 
     return StyleLoss(loss)
 
@@ -138,8 +133,7 @@ def energy(loss: StyleLoss, channels: int) -> float:
 
 
 def _ridge(target: Statistics) -> float:
-    """What is added to the variance of every channel; it is positive for any target."""
-    # For a target that is all zero any positive ridge is as good.
+    """What is added to the variance of every channel, positive; for a zero target any will do."""
     return _RIDGE * float(np.trace(target.second)) / len(target.mean) or 1e-12
 
 
@@ -153,5 +147,4 @@ def _covariance(statistics: Statistics, ridge: float) -> Double:
 def _deviations(statistics: Statistics, ridge: float) -> Double:
     """sigma [C], with the ridge under the root."""
     variance = np.diagonal(statistics.second) - np.square(statistics.mean)
-    deviations: Double = np.sqrt(np.maximum(variance, 0) + ridge)
-    return deviations
+    return np.sqrt(np.maximum(variance, 0) + ridge)

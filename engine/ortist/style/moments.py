@@ -50,10 +50,7 @@ class Statistics(NamedTuple):
 
 @dataclass(frozen=True)
 class Moments:
-    """``second``, S [C, C], ``first``, m [C], and ``mass``, in float64.
-
-    Within a step ``second`` may be in float32. ``+`` joins two parts of one picture.
-    """
+    """S [C, C], m [C] and the mass, typed like ``Statistics``; ``+`` joins parts of a picture."""
 
     second: Double
     first: Double
@@ -112,19 +109,14 @@ def packed_size(channels: int) -> int:
 def pack(statistics: Statistics) -> Array:
     """The statistics in float32: the upper triangle of ``second``, row by row, and then ``mean``.
 
-    That is all there is to know, since ``second`` is symmetric. A picture's own rounding is
-    coarser: float32 products added up over its positions.
+    A picture's own rounding is coarser: float32 products added up over its positions.
     """
     upper = np.triu_indices(len(statistics.mean))
-    packed: Array = np.concatenate([statistics.second[upper], statistics.mean]).astype(np.float32)
-    return packed
+    return np.concatenate([statistics.second[upper], statistics.mean]).astype(np.float32)
 
 
 def unpack(values: Array, channels: int) -> Statistics:
-    """The statistics that ``pack`` made ``values`` of, rounded to float32.
-
-    Packed again they are ``values`` to the bit.
-    """
+    """The statistics of which ``pack`` made ``values``; packed again they are those to the bit."""
     upper = np.triu_indices(channels)
     second = np.empty((channels, channels))
     second[upper] = second.T[upper] = values[: len(upper[0])]
@@ -132,8 +124,5 @@ def unpack(values: Array, channels: int) -> Statistics:
 
 
 def rounded(statistics: Statistics) -> Statistics:
-    """The statistics as a style file keeps them, rounded to float32, in float64.
-
-    So a style gives the same bytes from its picture and from its file.
-    """
+    """The statistics as a style file keeps them, so that picture and file give the same bytes."""
     return unpack(pack(statistics), len(statistics.mean))

@@ -31,17 +31,12 @@ Mask = tuple[Picture, Picture | None]
 
 
 def as_list(style: Style | Sequence[Style] | None) -> list[Style]:
-    """One style, several or None as a list, which is empty for None alone.
-
-    Raises OptionError for an empty list.
-    """
-    if style is None:
-        return []
-    if not isinstance(style, (list, tuple)):
-        return [cast(Style, style)]
-    if not style:
-        raise OptionError("the list of styles is empty; give a style image.")
-    return list(style)
+    """One style, several or None (no style) as a list; raises OptionError for an empty list."""
+    if isinstance(style, (list, tuple)):
+        if not style:
+            raise OptionError("the list of styles is empty; give a style image.")
+        return list(style)
+    return [] if style is None else [cast(Style, style)]
 
 
 @dataclass(frozen=True)
@@ -66,9 +61,8 @@ def load_regions(
     """The regions that ``masks`` cut out, in the masks' order.
 
     One style may have any number of masks. Of several styles each has one, in their order. Raises
-    OptionError where there are too few or too many of them, where there is no content or no style,
-    and for a mask of a style file, which holds no picture. Raises PictureError where ``load_mask``
-    does.
+    OptionError for another number of masks, without content or style, and for a mask of a style
+    file, which holds no picture. Raises PictureError where ``load_mask`` does.
     """
     if masks and (content is None or not styles):
         raise OptionError("masks need a content image and a style image.")
@@ -83,12 +77,12 @@ def load_regions(
         style = index if len(styles) > 1 else 0
         source, where = styles[style], None
         where_content = load_mask(mask, content.size, max_pixels, "content mask")
-        if isinstance(source, ExtractedStyle) and part is not None:
-            raise OptionError(
-                f"{source.name} holds no picture for a style mask to be laid over; give - as its "
-                "style mask, or the painting itself."
-            )
-        if part is not None and isinstance(source, Raster):
+        if part is not None:
+            if isinstance(source, ExtractedStyle):
+                raise OptionError(
+                    f"{source.name} holds no picture for a style mask to be laid over; give - as "
+                    "its style mask, or the painting itself."
+                )
             where = load_mask(part, source.size, max_pixels, "style mask")
         regions.append(Region(where_content, style, where))
     return regions
@@ -125,17 +119,18 @@ class Styles:
     ) -> None:
         self.images, self.regions = images, regions
         self._options = options
-        weights = options.style_weights or (1.0,) * len(images)
-        if len(weights) != len(images):
+        self._weights = options.style_weights or (1.0,) * len(images)
+        self._extracted = [image for image in images if isinstance(image, ExtractedStyle)]
+        if len(self._weights) != len(images):
             raise OptionError(
-                f"{len(weights)} style weights do not fit {len(images)} styles; give one for each."
+                f"{len(self._weights)} style weights do not fit {len(images)} styles; give one for "
+                "each."
             )
-        self._weights = weights
-        extracted = [image for image in images if isinstance(image, ExtractedStyle)]
-        if options.colors == "style-matched" and extracted:
+        if options.colors == "style-matched" and self._extracted:
             raise OptionError(
-                f"colors 'style-matched' changes the style's pixels, which {extracted[0].name} "
-                "does not hold; give the painting itself, or choose other --colors."
+                "colors 'style-matched' changes the style's pixels, which "
+                f"{self._extracted[0].name} does not hold; give the painting itself, or choose "
+                "other --colors."
             )
 
     @property
@@ -152,8 +147,7 @@ class Styles:
     def side(self, index: int, side: int, smallest: int) -> int:
         """The shorter side at which style ``index`` is looked at where the picture's is ``side``.
 
-        The style is reduced with the scale. It is never enlarged, which would only blur it; of a
-        style file it is the nearest side that the file spans.
+        It is never enlarged, which would only blur it; of a style file it is the nearest side.
         """
         image, wanted = self.images[index], self.wanted(side, smallest)
         if isinstance(image, ExtractedStyle):
@@ -172,8 +166,7 @@ class Styles:
     def notes(self, sides: Iterable[int], smallest: int) -> list[str]:
         """Sentences on style files that do not span the sizes that pictures of ``sides`` need."""
         wanted = {self.wanted(side, smallest) for side in sides}
-        extracted = (image for image in self.images if isinstance(image, ExtractedStyle))
-        return [note for image in extracted if (note := image.note(wanted)) is not None]
+        return [note for image in self._extracted if (note := image.note(wanted)) is not None]
 
     def size(self, index: int, side: int, smallest: int) -> tuple[int, int]:
         """(width, height) of style ``index`` where the picture's shorter side is ``side``.
@@ -195,38 +188,30 @@ class Styles:
         taps = list(taps)
         if not self.images:
             return {}
-        masked = len(self.regions) > 0
         by_style = [
-            self._statistics(observer, taps, side, index, like) if weight > 0 or masked else {}
+            self._statistics(observer, taps, side, index, like) if weight or self.regions else {}
             for index, weight in enumerate(self._weights)
         ]
-        if not masked:
+        if not self.regions:
             return {
                 tap: [self._blended([by_tap[tap][0] if by_tap else None for by_tap in by_style])]
                 for tap in taps
             }
-        by_region: dict[int, list[Statistics]] = {tap: [] for tap in taps}
-        taken = [0] * len(self.images)
-        for region in self.regions:
-            for tap in taps:
-                by_region[tap].append(by_style[region.style][tap][taken[region.style]])
-            taken[region.style] += 1
-        return by_region
+        own = {tap: [iter(by_tap[tap]) for by_tap in by_style] for tap in taps}
+        return {tap: [next(own[tap][region.style]) for region in self.regions] for tap in taps}
 
     def colors(self, side: int, smallest: int, like: Array | None = None) -> Statistics:
         """The statistics of the styles' colours, sRGB in [0, 1], blended.
 
-        The styles are looked at in the sizes that they have where the picture's shorter side is
-        ``side``. ``like``, [H, W, 3] in [0, 1], is the picture to whose colours they are matched
-        first; None for no match.
+        ``side`` and ``like`` are as ``statistics`` has them.
         """
-        by_style: list[Statistics | None] = []
+        by_style = []
         for index, image in enumerate(self.images):
+            own = self.side(index, side, smallest)
             if isinstance(image, ExtractedStyle):
-                by_style.append(image.colors(self.side(index, side, smallest)))
+                by_style.append(image.colors(own))
             else:
-                pixels = _pixels(image, self.side(index, side, smallest), like)
-                planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+                planes = np.ascontiguousarray(_pixels(image, own, like).transpose(2, 0, 1)[None])
                 by_style.append(rounded(sum_moments(planes).statistics()))
         return self._blended(by_style)
 
@@ -252,18 +237,16 @@ class Styles:
         pixels = _pixels(image, own, like)
         height, width = pixels.shape[:2]
         guides = None
-        if any(part is not None for part in parts):
+        if any(parts):
             white = np.ones((height, width), np.float32)
-            masks = [
-                white if part is None else mask_values(part, (width, height)) for part in parts
-            ]
+            masks = [mask_values(part, (width, height)) if part else white for part in parts]
             guides = Guides(np.stack(masks))
         pixels = normalize(pixels, model)  # and the other is let go
         by_tap = observer.moments(pixels, taps, guides)
         if any(moments.mass <= 0 for regions in by_tap.values() for moments in regions):
             raise PictureError(
-                f"a style mask leaves nothing of the style at {width} x {height} "
-                "pixels; paint a larger area white."
+                f"a style mask leaves nothing of the style at {width} x {height} pixels; paint a "
+                "larger area white."
             )
         repeated = count if guides is None else 1
         return {

@@ -92,7 +92,7 @@ WRONG = [
     ("x = " + "[" * 9999, "the configuration {file} is no TOML ("),
     (
         "# " + "x" * 2**20,
-        "the configuration {file} is no TOML (it is larger than 1048576 byte",
+        "the configuration {file} is larger than one may be (1048576 byte",
     ),
     (
         'optimizer = "lbfgs"\njitter = 4',
