@@ -16,8 +16,8 @@ import typer
 
 from .._version import __version__
 from ..errors import OptionError, OrtistError
-from . import batch, models, paint, style, system, video
-from .headings import HeadedCommand
+from . import batch, paint, style, system, video
+from .arguments import HeadedCommand
 
 __all__ = ["app", "main"]
 
@@ -34,7 +34,7 @@ app.command("texture", cls=HeadedCommand)(paint.texture)
 app.command("batch", cls=HeadedCommand)(batch.batch)
 app.command("video", cls=HeadedCommand)(video.video)
 app.add_typer(style.app, name="style")
-app.add_typer(models.app, name="models")
+app.add_typer(system.models, name="models")
 app.command("doctor")(system.doctor)
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import groupby
 
@@ -22,7 +21,7 @@ from ..options.declaring import declaration
 from ..options.fields import Options
 from ..run.result import Result
 from ..run.state import Progress
-from .sheet import DECADES, TERMS, by_term
+from .sheet import TERMS, by_term, plotted
 
 __all__ = ["html_report"]
 
@@ -39,8 +38,8 @@ figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top }
 figure img { max-width: 22rem; max-height: 22rem; width: auto; height: auto; display: block }
 figure.result img { max-width: 100%; max-height: none }
 table { border-collapse: collapse } td, th { padding: .15rem 1rem .15rem 0; text-align: left;
-  vertical-align: top; border-bottom: 1px solid #ddd } td.n { text-align: right }
-tr.changed { font-weight: 600 } svg { width: 100%; max-width: 48rem; height: auto }
+  vertical-align: top; border-bottom: 1px solid #ddd } .times tr > * { text-align: right }
+tr.changed, tr.head { font-weight: 600 } svg { width: 100%; max-width: 48rem; height: auto }
 """
 
 
@@ -59,14 +58,14 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
     ]
     style = _by_layer([losses.style_by_layer for losses in result.history])
     content = _by_layer([losses.content_by_layer for losses in result.history])
-    facts: list[tuple[str, object]] = [
-        ("stopped", result.stopped),
-        ("iterations", f"{result.iterations} of {result.options.iterations}"),
-        ("seconds", f"{result.seconds:.2f}"),
-        ("provider", result.provider),
-        ("model", f"{result.model.name}, sha256 {result.model.sha256}"),
-        ("ortist", __version__),
-        *((f"final loss, {name}", f"{getattr(result.final, name):.6g}") for name in TERMS),
+    facts = [
+        _row("stopped", result.stopped),
+        _row("iterations", f"{result.iterations} of {result.options.iterations}"),
+        _row("seconds", f"{result.seconds:.2f}"),
+        _row("provider", result.provider),
+        _row("model", f"{result.model.name}, sha256 {result.model.sha256}"),
+        _row("ortist", __version__),
+        *(_row(f"final loss, {name}", f"{getattr(result.final, name):.6g}") for name in TERMS),
     ]
     parts = [
         "<!doctype html>",
@@ -81,8 +80,8 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
         _curves(by_term(result.history)),
         "<h2>Style loss by layer, weighted</h2>" + _curves(style) if style else "",
         "<h2>Content loss by layer, weighted</h2>" + _curves(content) if content else "",
-        f"<h2>The run</h2><table>{_rows(facts)}</table>",
-        f"<h2>Time</h2><table>{_times(result.steps)}</table>",
+        f"<h2>The run</h2><table>{''.join(facts)}</table>",
+        f'<h2>Time</h2><table class="times">{_times(result.steps)}</table>',
         f"<h2>Options</h2><table>{_options(result.options)}</table>",
         "</body></html>",
     ]
@@ -110,37 +109,22 @@ def _by_layer(history: Sequence[Mapping[int, float]]) -> dict[str, list[float]]:
 
 def _curves(series: Mapping[str, Sequence[float]]) -> str:
     """An inline SVG of curves over the iterations, on a logarithmic scale, with a legend."""
-    positive = [value for line in series.values() for value in line if value > 0] or [1.0]
-    top = math.ceil(math.log10(max(positive)) + 1e-9)
-    bottom = max(math.floor(math.log10(min(positive))), top - DECADES)
-    last = max(1, *(len(line) - 1 for line in series.values())) if series else 1
     right = _WIDTH - 2 * _MARGIN
-
-    def x(iteration: float) -> float:
-        return _MARGIN + (right - _MARGIN) * iteration / last
-
-    def y(value: float) -> float:
-        share = (math.log10(value) - bottom) / (top - bottom) if value > 0 else 0.0
-        return 10 + (_HEIGHT - 40) * (1 - min(1.0, max(0.0, share)))
-
+    decades, ticks, curves = plotted(series, _MARGIN, 10, right, _HEIGHT - 30)
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" font-size="11" '
         'font-family="system-ui, sans-serif">'
     ]
-    for decade in range(bottom, top + 1):
-        height = y(10.0**decade)
+    for label, y in decades.items():
         parts.append(
-            f'<path d="M{_MARGIN} {height:.1f}H{right}" stroke="#ddd"/><text x="{_MARGIN - 6}" '
-            f'y="{height + 4:.1f}" text-anchor="end">1e{decade}</text>'
+            f'<path d="M{_MARGIN} {y:.1f}H{right}" stroke="#ddd"/><text x="{_MARGIN - 6}" '
+            f'y="{y + 4:.1f}" text-anchor="end">{label}</text>'
         )
-    for tick in sorted({round(last * quarter / 4) for quarter in range(5)}):
-        parts.append(
-            f'<text x="{x(tick):.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{tick}</text>'
-        )
-    for index, (name, line) in enumerate(series.items()):
+    for label, x in ticks.items():
+        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{label}</text>')
+    for index, (name, line) in enumerate(curves.items()):
         color = _COLORS[index % len(_COLORS)]
-        ends = [*line, line[-1]] if len(line) == 1 else line
-        points = " ".join(f"{x(i):.1f},{y(value):.1f}" for i, value in enumerate(ends))
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
         parts.append(
             f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.5"/>'
             f'<text x="{right + 10}" y="{20 + 16 * index}" fill="{color}">{escape(name)}</text>'
@@ -148,11 +132,10 @@ def _curves(series: Mapping[str, Sequence[float]]) -> str:
     return "".join(parts) + "</svg>"
 
 
-def _rows(pairs: Iterable[tuple[str, object]]) -> str:
-    """Rows of a table: name and value."""
-    return "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in pairs
-    )
+def _row(name: object, *cells: object, kind: str = "") -> str:
+    """A row of a table, of that class; ``name`` is its heading."""
+    values = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
+    return f'<tr class="{kind}"><th>{escape(str(name))}</th>{values}</tr>'
 
 
 def _times(steps: Sequence[Progress]) -> str:
@@ -160,16 +143,14 @@ def _times(steps: Sequence[Progress]) -> str:
 
     What it takes to enter a scale counts with the scale's first step.
     """
-    rows = ["<tr><th>scale, pixels</th><th>steps</th><th>seconds</th><th>ms a step</th></tr>"]
+    rows = [_row("scale, pixels", "steps", "seconds", "ms a step", kind="head")]
     before = steps[0].seconds
     for scale, group in groupby(steps[1:], lambda step: step.scale):
         at_scale = list(group)
         seconds = at_scale[-1].seconds - before
         before = at_scale[-1].seconds
-        rows.append(
-            f'<tr><td class="n">{scale}</td><td class="n">{len(at_scale)}</td><td class="n">'
-            f'{seconds:.2f}</td><td class="n">{1000 * seconds / len(at_scale):.1f}</td></tr>'
-        )
+        pace = f"{1000 * seconds / len(at_scale):.1f}"
+        rows.append(_row(scale, len(at_scale), f"{seconds:.2f}", pace))
     return "".join(rows)
 
 
@@ -177,12 +158,8 @@ def _options(options: Options) -> str:
     """Rows of a table: every option, those that are not at their default marked as changed."""
     rows = []
     for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        kind = "" if value == field.default else ' class="changed"'
-        declared = declaration(field)
-        text = str(declared.unset if value is None else value)
-        rows.append(
-            f"<tr{kind}><th>{escape(field.name)}</th><td>{escape(text)}</td>"
-            f"<td>{escape(declared.help)}</td></tr>"
-        )
+        value, declared = getattr(options, field.name), declaration(field)
+        text = declared.unset if value is None else value
+        kind = "" if value == field.default else "changed"
+        rows.append(_row(field.name, text, declared.help, kind=kind))
     return "".join(rows)

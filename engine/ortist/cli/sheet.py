@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..objective.targets import Losses
 from ..run.result import Result
 
-__all__ = ["DECADES", "TERMS", "by_term", "contact_sheet"]
+__all__ = ["TERMS", "by_term", "contact_sheet", "plotted"]
 
 _CELL = 256
 """The height of a picture on the sheet."""
@@ -25,7 +24,7 @@ _INK, _PAPER, _GRID = (34, 34, 34), (250, 250, 248), (222, 222, 218)
 _COLORS = ((27, 94, 168), (200, 76, 24), (32, 130, 68), (128, 64, 152), (90, 90, 90))
 TERMS = ("total", "content", "style", "tv")
 """The names of the losses that are shown."""
-DECADES = 5
+_DECADES = 5
 """Curves are logarithmic; what is more than this many decades below the highest loss is cut off."""
 
 
@@ -55,8 +54,7 @@ def contact_sheet(result: Result, inputs: Mapping[str, Image.Image]) -> Image.Im
             draw.text((left, top + _CELL + 5), caption, _INK, font)
             left += image.width + _GAP
         top += _CELL + _CAPTION + _GAP
-    curves = _curves(result, (width - 2 * _GAP, _CURVES_HEIGHT))
-    sheet.paste(curves, (_GAP, top))
+    sheet.paste(_curves(result.history, (width - 2 * _GAP, _CURVES_HEIGHT)), (_GAP, top))
     return sheet
 
 
@@ -83,7 +81,35 @@ def by_term(history: Sequence[Losses]) -> dict[str, list[float]]:
     return {name: values for name, values in series.items() if any(values)}
 
 
-def _curves(result: Result, size: tuple[int, int]) -> Image.Image:
+def plotted(
+    series: Mapping[str, Sequence[float]], left: float, upper: float, right: float, lower: float
+) -> tuple[dict[str, float], dict[str, float], dict[str, list[tuple[float, float]]]]:
+    """Curves over the iterations, on a logarithmic scale, within a rectangle.
+
+    They are the heights of decades by their labels, where ticks of iterations are by theirs, and
+    the points (x, y) of each curve by its name; a curve of one value goes all the way.
+    """
+    values = [value for line in series.values() for value in line if value > 0] or [1.0]
+    top = math.ceil(math.log10(max(values)) + 1e-9)
+    bottom = max(math.floor(math.log10(min(values))), top - _DECADES)
+    last = max([1, *(len(line) - 1 for line in series.values())])
+
+    def x(iteration: int) -> float:
+        return left + (right - left) * iteration / last
+
+    def y(value: float) -> float:
+        share = (math.log10(value) - bottom) / (top - bottom) if value > 0 else 0.0
+        return lower - (lower - upper) * min(1.0, max(0.0, share))
+
+    ends = {name: [*line, line[-1]] if len(line) == 1 else line for name, line in series.items()}
+    return (
+        {f"1e{decade}": y(10.0**decade) for decade in range(bottom, top + 1)},
+        {str(tick): x(tick) for tick in sorted({round(last * part / 4) for part in range(5)})},
+        {name: [(x(i), y(value)) for i, value in enumerate(line)] for name, line in ends.items()},
+    )
+
+
+def _curves(history: Sequence[Losses], size: tuple[int, int]) -> Image.Image:
     """The losses over the iterations at ``size`` (width, height), on a logarithmic scale.
 
     The curves are drawn at twice the size and reduced, which smooths them.
@@ -93,33 +119,17 @@ def _curves(result: Result, size: tuple[int, int]) -> Image.Image:
     image = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(13 * scale)
-    series = by_term(result.history)
-    values = [v for line in series.values() for v in line if v > 0] or [1.0]
-    top = math.ceil(math.log10(max(values)) + 1e-9)
-    bottom = max(math.floor(math.log10(min(values))), top - DECADES)
     left, right, upper, lower = 70 * scale, width - 110 * scale, 12 * scale, height - 34 * scale
-    last = max(1, len(result.history) - 1)
-
-    def x(iteration: float) -> float:
-        return left + (right - left) * iteration / last
-
-    def y(value: float) -> float:
-        share = (math.log10(value) - bottom) / (top - bottom) if value > 0 else 0.0
-        return lower - (lower - upper) * min(1.0, max(0.0, share))
-
-    for decade in range(bottom, top + 1):
-        draw.line([(left, y(10.0**decade)), (right, y(10.0**decade))], _GRID, scale)
-        draw.text((left - 8 * scale, y(10.0**decade)), f"1e{decade}", _INK, font, anchor="rm")
-    for tick in sorted({round(t) for t in np.linspace(0, last, 5)}):
-        draw.line([(x(tick), lower), (x(tick), lower + 5 * scale)], _INK, scale)
-        draw.text((x(tick), lower + 8 * scale), str(tick), _INK, font, anchor="ma")
+    decades, ticks, curves = plotted(by_term(history), left, upper, right, lower)
+    for label, y in decades.items():
+        draw.line([(left, y), (right, y)], _GRID, scale)
+        draw.text((left - 8 * scale, y), label, _INK, font, anchor="rm")
+    for label, x in ticks.items():
+        draw.line([(x, lower), (x, lower + 5 * scale)], _INK, scale)
+        draw.text((x, lower + 8 * scale), label, _INK, font, anchor="ma")
     draw.line([(left, upper), (left, lower), (right, lower)], _INK, scale)
-    for index, (name, line) in enumerate(series.items()):
-        color = _COLORS[index]
-        points = [(x(i), y(value)) for i, value in enumerate(line)]
-        if len(points) == 1:
-            points.append((right, points[0][1]))
-        draw.line(points, color, 2 * scale, joint="curve")
-        height_of_name = upper + index * 20 * scale
-        draw.text((right + 12 * scale, height_of_name), name, color, font)
+    for index, (name, points) in enumerate(curves.items()):
+        draw.line(points, _COLORS[index], 2 * scale, joint="curve")
+        place = (right + 12 * scale, upper + index * 20 * scale)
+        draw.text(place, name, _COLORS[index], font)
     return image.resize(size, Image.Resampling.LANCZOS)
