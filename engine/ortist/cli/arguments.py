@@ -13,7 +13,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Optional
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
@@ -98,16 +98,14 @@ def takes_options(
 def _parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
     """The option of that field, as typer takes it."""
     declared = declaration(field)
-    name, help = _flag(field), declared.help
-    if declared.kind is FLAG:
-        name += f"/--no-{name[2:]}"
-    elif field.default is not None and field.default != ():
+    help, is_flag = declared.help, declared.kind is FLAG
+    if not is_flag and field.default is not None and field.default != ():
         help += f" [default: {field.default}]"
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=asked(None, help, declared.heading, declared.metavar, name),
-        annotation=Optional[bool if declared.kind is FLAG else str],  # noqa: UP045 - at run time
+        default=asked(None, help, declared.heading, declared.metavar),
+        annotation=bool | None if is_flag else str | None,
     )
 
 
@@ -122,13 +120,8 @@ def _read(field: dataclasses.Field[Any], value: Any) -> Any:
     except ValueError:
         what = "whole number" if literal is int else "number"
         other = f" or {unset}" if unset else ""
-        raise OptionError(
-            f"{_flag(field)} should be a {what}{other}, not {shown(value)}."
-        ) from None
-
-
-def _flag(field: dataclasses.Field[Any]) -> str:
-    return "--" + field.name.replace("_", "-")
+        name = "--" + field.name.replace("_", "-")
+        raise OptionError(f"{name} should be a {what}{other}, not {shown(value)}.") from None
 
 
 class HeadedCommand(TyperCommand):

@@ -44,15 +44,14 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+]
+
+
 @app.callback()
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
-        ),
-    ] = False,
-) -> None:
+def _root(version: _Version = False) -> None:
     pass
 
 
@@ -84,13 +83,9 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGTERM is Ctrl-C: the picture so far is written.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(_run())
-
-
-def _interrupt(*_: object) -> None:
-    """SIGTERM is Ctrl-C: the picture so far is written."""
-    raise KeyboardInterrupt
 
 
 def _run() -> int:

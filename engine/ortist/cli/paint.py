@@ -48,9 +48,7 @@ _PLAN = {"size", "smallest_size", "iterations", "time_limit", "seamless", "optim
 """Options without which a schedule in a picture is no longer the one to repeat."""
 _CHECKPOINT_EVERY = 50
 """Steps; as the help of --checkpoint-every says."""
-_STYLE_OPTIONS = [
-    field.name for field in dataclasses.fields(Options) if field.name.startswith("style_")
-]
+_STYLE_OPTIONS = [f.name for f in dataclasses.fields(Options) if f.name.startswith("style_")]
 
 
 @takes_options(without=("seamless",))
@@ -256,7 +254,7 @@ def _write(
     if request.sheet:
         from ..pictures.outputs import save_picture
         from ..pictures.raster import Painting
-        from .sheet import contact_sheet
+        from .report import contact_sheet
 
         save_picture(Painting.of(contact_sheet(result, inputs)), request.sheet, depth=8)
     if request.report:
@@ -291,11 +289,7 @@ def _summary(result: Result, request: Request, snapshots: Mapping[int, Path]) ->
         "seconds": round(result.seconds, 3),
         "provider": result.provider,
         "model": {"name": result.model.name, "sha256": result.model.sha256},
-        "weights": {
-            "content": dict(weights.content),
-            "style": dict(weights.style),
-            "tv": weights.tv,
-        },
+        "weights": {"content": weights.content, "style": weights.style, "tv": weights.tv},
         "initial": losses_as_json(result.initial),
         "final": losses_as_json(result.final),
         "snapshots": {n: str(path) for n, path in snapshots.items()},

@@ -1,8 +1,8 @@
-"""A report of a run: one HTML file with pictures, losses, times and settings.
+"""What a run can be seen by: a contact sheet, one picture, and a report, one HTML file.
 
-The file needs no other: pictures are data URIs, curves are inline SVG, and there are no scripts.
-Every text in it is escaped, and a content security policy forbids whatever else a browser might
-load.
+The sheet shows side by side what a reader of the CS231n notebook sees cell by cell. The report
+needs no other file: pictures are data URIs, curves are inline SVG, and there are no scripts. Every
+text in it is escaped, and a content security policy forbids whatever else a browser might load.
 """
 
 from __future__ import annotations
@@ -10,26 +10,37 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import groupby
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from .._version import __version__
+from ..objective.targets import Losses
 from ..options.declaring import declaration
 from ..options.fields import Options
 from ..run.result import Result
 from ..run.state import Progress
-from .sheet import TERMS, by_term, plotted
 
-__all__ = ["html_report"]
+__all__ = ["contact_sheet", "html_report"]
 
+_CELL = 256
+"""The height of a picture on the sheet."""
+_GAP = 16
+_CAPTION = 26
+_CURVES_HEIGHT = 300
+_INK, _PAPER, _GRID = (34, 34, 34), (250, 250, 248), (222, 222, 218)
+_TERMS = ("total", "content", "style", "tv")
+"""The names of the losses that are shown."""
+_DECADES = 5
+"""Curves are logarithmic; what is more than this many decades below the highest loss is cut off."""
 _LONGEST = 1024
 """Pictures are reduced to this many pixels on the longer side."""
 _WIDTH, _HEIGHT, _MARGIN = 640, 260, 52
 """Width, height and margin of a drawing of curves, in its own units."""
-_COLORS = ("#1b5ea8", "#c84c18", "#208044", "#804098", "#5a5a5a", "#b08000", "#008c96", "#c03070")
+_COLORS = ("#1b5ea8", "#c84c18", "#208244", "#804098", "#5a5a5a", "#b08000", "#008c96", "#c03070")
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
   color: #222; background: #fafaf8 }
@@ -41,6 +52,113 @@ table { border-collapse: collapse } td, th { padding: .15rem 1rem .15rem 0; text
   vertical-align: top; border-bottom: 1px solid #ddd } .times tr > * { text-align: right }
 tr.changed, tr.head { font-weight: 600 } svg { width: 100%; max-width: 48rem; height: auto }
 """
+
+
+def _by_term(history: Sequence[Losses]) -> dict[str, list[float]]:
+    """The curves by their names: the weighted losses, step by step; those all 0 are left out."""
+    series = {name: [float(getattr(losses, name)) for losses in history] for name in _TERMS}
+    return {name: values for name, values in series.items() if any(values)}
+
+
+def _plotted(
+    series: Mapping[str, Sequence[float]], left: float, upper: float, right: float, lower: float
+) -> tuple[dict[str, float], dict[str, float], dict[str, list[tuple[float, float]]]]:
+    """Curves over the iterations, on a logarithmic scale, within a rectangle.
+
+    They are the heights of decades by their labels, where ticks of iterations are by theirs, and
+    the points (x, y) of each curve by its name; a curve of one value goes all the way.
+    """
+    values = [value for line in series.values() for value in line if value > 0] or [1.0]
+    top = math.ceil(math.log10(max(values)) + 1e-9)
+    bottom = max(math.floor(math.log10(min(values))), top - _DECADES)
+    last = max([1, *(len(line) - 1 for line in series.values())])
+
+    def x(iteration: int) -> float:
+        return left + (right - left) * iteration / last
+
+    def y(value: float) -> float:
+        share = (math.log10(value) - bottom) / (top - bottom) if value > 0 else 0.0
+        return lower - (lower - upper) * min(1.0, max(0.0, share))
+
+    ends = {name: [*line, line[-1]] if len(line) == 1 else line for name, line in series.items()}
+    return (
+        {f"1e{decade}": y(10.0**decade) for decade in range(bottom, top + 1)},
+        {str(tick): x(tick) for tick in sorted({round(last * part / 4) for part in range(5)})},
+        {name: [(x(i), y(value)) for i, value in enumerate(line)] for name, line in ends.items()},
+    )
+
+
+def contact_sheet(result: Result, inputs: Mapping[str, Image.Image]) -> Image.Image:
+    """The sheet of a run, an RGB image: pictures in rows, and the curves of losses below them.
+
+    First come ``inputs``, by their captions, then the snapshots, then the result. Losses are
+    weighted.
+    """
+    cells = list(inputs.items())
+    for iteration, painting in result.snapshots.items():
+        if iteration != result.iterations:
+            cells.append((f"iteration {iteration}", Image.fromarray(painting.pixels)))
+    cells.append((f"iteration {result.iterations}: the picture", Image.fromarray(result.pixels)))
+    rows = _in_rows([(caption, _fitted(image)) for caption, image in cells])
+    width = max(sum(image.width + _GAP for _, image in row) + _GAP for row in rows)
+    width = max(width, 3 * _CELL)
+    height = len(rows) * (_CELL + _CAPTION + _GAP) + _CURVES_HEIGHT + 2 * _GAP
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(13)
+    top = _GAP
+    for row in rows:
+        left = _GAP
+        for caption, image in row:
+            sheet.paste(image, (left, top))
+            draw.text((left, top + _CELL + 5), caption, _INK, font)
+            left += image.width + _GAP
+        top += _CELL + _CAPTION + _GAP
+    sheet.paste(_drawn(result.history, (width - 2 * _GAP, _CURVES_HEIGHT)), (_GAP, top))
+    return sheet
+
+
+def _fitted(image: Image.Image) -> Image.Image:
+    """The image in RGB at the height of a cell, its aspect kept up to 8 : 1."""
+    width = min(max(1, round(image.width * _CELL / image.height)), 8 * _CELL)
+    return image.convert("RGB").resize((width, _CELL), Image.Resampling.LANCZOS)
+
+
+def _in_rows(cells: Sequence[tuple[str, Image.Image]]) -> list[list[tuple[str, Image.Image]]]:
+    """Cells (caption, image) in rows, each row at most as wide as five pictures of 4:3."""
+    rows: list[list[tuple[str, Image.Image]]] = [[]]
+    for cell in cells:
+        used = sum(image.width + _GAP for _, image in rows[-1])
+        if rows[-1] and used + cell[1].width > 5 * (_CELL * 4 // 3 + _GAP):
+            rows.append([])
+        rows[-1].append(cell)
+    return rows
+
+
+def _drawn(history: Sequence[Losses], size: tuple[int, int]) -> Image.Image:
+    """The losses over the iterations at ``size`` (width, height), on a logarithmic scale.
+
+    The curves are drawn at twice the size and reduced, which smooths them.
+    """
+    scale = 2
+    width, height = (side * scale for side in size)
+    image = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(13 * scale)
+    left, right, upper, lower = 70 * scale, width - 110 * scale, 12 * scale, height - 34 * scale
+    decades, ticks, curves = _plotted(_by_term(history), left, upper, right, lower)
+    for label, y in decades.items():
+        draw.line([(left, y), (right, y)], _GRID, scale)
+        draw.text((left - 8 * scale, y), label, _INK, font, anchor="rm")
+    for label, x in ticks.items():
+        draw.line([(x, lower), (x, lower + 5 * scale)], _INK, scale)
+        draw.text((x, lower + 8 * scale), label, _INK, font, anchor="ma")
+    draw.line([(left, upper), (left, lower), (right, lower)], _INK, scale)
+    for index, (name, points) in enumerate(curves.items()):
+        draw.line(points, _COLORS[index], 2 * scale, joint="curve")
+        place = (right + 12 * scale, upper + index * 20 * scale)
+        draw.text(place, name, _COLORS[index], font)
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
@@ -65,7 +183,7 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
         _row("provider", result.provider),
         _row("model", f"{result.model.name}, sha256 {result.model.sha256}"),
         _row("ortist", __version__),
-        *(_row(f"final loss, {name}", f"{getattr(result.final, name):.6g}") for name in TERMS),
+        *(_row(f"final loss, {name}", f"{getattr(result.final, name):.6g}") for name in _TERMS),
     ]
     parts = [
         "<!doctype html>",
@@ -77,7 +195,7 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
         _figure("the picture", result.image, "result"),
         f"<h2>Pictures</h2><div>{''.join(figures)}</div>",
         "<h2>Losses by term, weighted</h2>",
-        _curves(by_term(result.history)),
+        _curves(_by_term(result.history)),
         "<h2>Style loss by layer, weighted</h2>" + _curves(style) if style else "",
         "<h2>Content loss by layer, weighted</h2>" + _curves(content) if content else "",
         f"<h2>The run</h2><table>{''.join(facts)}</table>",
@@ -110,7 +228,7 @@ def _by_layer(history: Sequence[Mapping[int, float]]) -> dict[str, list[float]]:
 def _curves(series: Mapping[str, Sequence[float]]) -> str:
     """An inline SVG of curves over the iterations, on a logarithmic scale, with a legend."""
     right = _WIDTH - 2 * _MARGIN
-    decades, ticks, curves = plotted(series, _MARGIN, 10, right, _HEIGHT - 30)
+    decades, ticks, curves = _plotted(series, _MARGIN, 10, right, _HEIGHT - 30)
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" font-size="11" '
         'font-family="system-ui, sans-serif">'

@@ -74,19 +74,16 @@ def show(
     style = read_style(file)
     models = _models(style)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "paintings": [painting._asdict() for painting in style.paintings],
-                    "model": {"name": style.model_name, "sha256": style.model_sha256},
-                    "usable_with": models,
-                    "sizes": style.sides,
-                    "whole": style.whole,
-                    "layers": [tap._asdict() for tap in style.taps],
-                    "bytes": os.path.getsize(file),
-                }
-            )
-        )
+        report = {
+            "paintings": [painting._asdict() for painting in style.paintings],
+            "model": {"name": style.model_name, "sha256": style.model_sha256},
+            "usable_with": models,
+            "sizes": style.sides,
+            "whole": style.whole,
+            "layers": [tap._asdict() for tap in style.taps],
+            "bytes": os.path.getsize(file),
+        }
+        print(json.dumps(report))
         return
     for painting in style.paintings:
         print(f"painting  {painting.name or 'no file'}, {painting.width} x {painting.height}")
