@@ -40,5 +40,10 @@ def progress_bar(length: int) -> Iterator[Callable[[int, str | None], None]]:
     bar: Any = typer.progressbar(
         length=length, label="painting", file=sys.stderr, show_pos=True, item_show_func=lambda n: n
     )
+
+    def show(done: int, note: str | None) -> None:
+        bar.current_item = note
+        bar.update(done - bar.pos)
+
     with bar:
-        yield lambda done, note: bar.update(done - bar.pos, note)
+        yield show

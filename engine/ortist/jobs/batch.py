@@ -128,7 +128,7 @@ def plan_batch(
         if isinstance(loaded, ExtractedStyle):
             loaded.check(model)
         Styles([loaded], options)
-    starts = [] if load_init(options)[1] is None else find_pictures([str(options.init)])
+    starts = [] if load_init(options)[1] is None else find_pictures(str(options.init))
     if starts:
         options = dataclasses.replace(options, init=starts[0].path)
     hashes = {read.path: file_sha256(read.path) for read in (*paintings, *starts)}

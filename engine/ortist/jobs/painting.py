@@ -163,11 +163,8 @@ class Worker:
 
 def _as_given(result: Result, task: Task) -> Result:
     """Without what is the worker's own: its paths of the inputs, its share of the threads."""
-    names = dict(zip(("content", "style", "init"), task.names, strict=False))
-    inputs = {
-        role: None if source is None else Source(names[role], source.sha256)
-        for role, source in result.inputs.items()
-    }
+    named = zip(result.inputs.items(), task.names, strict=True)
+    inputs = {role: source and Source(name, source.sha256) for (role, source), name in named}
     options = dataclasses.replace(result.options, threads=None)
     return dataclasses.replace(result, inputs=inputs, options=options)
 
