@@ -13,11 +13,8 @@ import typer
 
 from ..options.declaring import Heading
 from ..options.fields import Options
-from .arguments import takes_options
-from .bar import progress_bar
-from .follow import losses_as_json
-from .named import note
-from .request import PRESET, asked
+from .arguments import PRESET, asked, flag, takes_options
+from .telling import losses_as_json, note, progress_bar
 
 if TYPE_CHECKING:
     from ..jobs.batch import Batch
@@ -36,24 +33,18 @@ def batch(
             help="Photos: files, folders (their tree is kept), patterns.", metavar="CONTENT…"
         ),
     ],
-    style: Annotated[
-        list[str],
-        asked(
-            _FIRST, "A painting or style file, a folder or pattern of them; repeatable.", "STYLE"
-        ),
-    ],
-    output: Annotated[
-        Path,
-        asked(_FIRST, "The folder to paint into, made if need be.", "FOLDER", "--output", "-o"),
-    ],
-    suffix: Annotated[str, asked(_OUTPUT, "Suffix of the paintings.", "SUFFIX")] = ".png",
-    jobs: Annotated[
-        int, asked(Heading.MEMORY, "Processes, among which --threads are divided.", "N", min=1)
-    ] = 1,
-    preset: Annotated[str | None, PRESET] = None,
-    as_json: Annotated[
-        bool, asked(_OUTPUT, "Print one JSON object a picture on stdout.", None, "--json")
-    ] = False,
+    style: list[str] = asked(
+        ..., "A painting or style file, a folder or pattern of them; repeatable.", _FIRST, "STYLE"
+    ),
+    output: Path = asked(
+        ..., "The folder to paint into, made if need be.", _FIRST, "FOLDER", "--output", "-o"
+    ),
+    suffix: str = asked(".png", "Suffix of the paintings.", _OUTPUT, "SUFFIX"),
+    jobs: int = asked(
+        1, "Processes, among which --threads are divided.", Heading.MEMORY, "N", min=1
+    ),
+    preset: str | None = PRESET,
+    as_json: bool = flag("Print one JSON object a picture on stdout.", "--json"),
     *,
     given: dict[str, Any],
 ) -> None:
@@ -66,66 +57,46 @@ def batch(
     from ..jobs.batch import plan_batch
 
     plan = plan_batch(contents, style, output, options, suffix)
-    counts: Counter[str] = Counter()
-    failures: list[Outcome] = []
-    notes: dict[str, None] = {}
+    outcomes: list[Outcome] = []
+    failures = 0
     interrupted = False
     try:
-        with (
-            progress_bar(len(plan.tasks)) as show,
-            contextlib.closing(plan.run(jobs=jobs)) as outcomes,
-        ):
-            for outcome in outcomes:
-                counts[outcome.status] += 1
-                if outcome.status == "failed":
-                    failures.append(outcome)
-                notes |= dict.fromkeys(outcome.notes)
+        with progress_bar(len(plan.tasks)) as show, contextlib.closing(plan.run(jobs=jobs)) as run:
+            for outcome in run:
+                outcomes.append(outcome)
+                failures += outcome.status == "failed"
                 if as_json:
                     print(json.dumps(_report(outcome)), flush=True)
-                show(counts.total(), f"{len(failures)} failed" if failures else None)
+                show(len(outcomes), f"{failures} failed" if failures else None)
     except KeyboardInterrupt:
         interrupted = True
-    _say(plan, counts, failures, list(notes), interrupted)
+    _tell(plan, outcomes, interrupted)
     if interrupted:
         raise typer.Exit(130)
     if failures:
         raise typer.Exit(1)
 
 
-def _say(
-    plan: Batch,
-    counts: Counter[str],
-    failures: list[Outcome],
-    notes: list[str],
-    interrupted: bool,
-) -> None:
+def _tell(plan: Batch, outcomes: list[Outcome], interrupted: bool) -> None:
     """Says on stderr what was left out, and why; nothing where all went well."""
-    said = list(notes)
-    for outcome in failures:
-        said.append(f"{os.path.relpath(outcome.output, plan.folder)}: {outcome.error}")
-    if not interrupted and (failures or counts["kept"]):
+    counts: Counter[str] = Counter(outcome.status for outcome in outcomes)
+    total = f"of {len(plan.tasks)} pictures"
+    for remark in dict.fromkeys(remark for outcome in outcomes for remark in outcome.notes):
+        note(remark)
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            note(f"{os.path.relpath(outcome.output, plan.folder)}: {outcome.error}")
+    if not interrupted and (counts["failed"] or counts["kept"]):
         each = ", ".join(f"{counts[s]} {s}" for s in ("painted", "kept", "failed", "skipped"))
-        said.append(f"of {len(plan.tasks)} pictures {each}.")
+        note(f"{total} {each}.")
     if counts["skipped"]:
-        said.append("make room, then start again for the rest.")
+        note("make room, then start again for the rest.")
     if interrupted:
         done = counts["painted"] + counts["kept"]
-        said.append(
-            f"interrupted with {done} of {len(plan.tasks)} pictures there; start again for the "
-            "rest."
-        )
-    for line in said:
-        note(line)
+        note(f"interrupted with {done} {total} there; start again for the rest.")
 
 
 def _report(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "content": outcome.content,
-        "style": outcome.style,
-        "output": outcome.output,
-        "status": outcome.status,
-        "seconds": outcome.seconds,
-        "iterations": outcome.iterations,
-        "final": None if outcome.final is None else losses_as_json(outcome.final),
-        "error": outcome.error,
-    }
+    names = ("content", "style", "output", "status", "seconds", "iterations", "final", "error")
+    report = {name: getattr(outcome, name) for name in names}
+    return {**report, "final": outcome.final and losses_as_json(outcome.final)}

@@ -16,8 +16,8 @@ import typer
 
 from .._version import __version__
 from ..errors import OptionError, OrtistError
-from . import batch, models, paint, style, system, video
-from .headings import HeadedCommand
+from . import batch, paint, style, system, video
+from .arguments import HeadedCommand
 
 __all__ = ["app", "main"]
 
@@ -34,7 +34,7 @@ app.command("texture", cls=HeadedCommand)(paint.texture)
 app.command("batch", cls=HeadedCommand)(batch.batch)
 app.command("video", cls=HeadedCommand)(video.video)
 app.add_typer(style.app, name="style")
-app.add_typer(models.app, name="models")
+app.add_typer(system.models, name="models")
 app.command("doctor")(system.doctor)
 
 
@@ -44,15 +44,14 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+]
+
+
 @app.callback()
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
-        ),
-    ] = False,
-) -> None:
+def _root(version: _Version = False) -> None:
     pass
 
 
@@ -84,13 +83,9 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGTERM is Ctrl-C: the picture so far is written.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(_run())
-
-
-def _interrupt(*_: object) -> None:
-    """SIGTERM is Ctrl-C: the picture so far is written."""
-    raise KeyboardInterrupt
 
 
 def _run() -> int:

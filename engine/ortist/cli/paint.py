@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ..errors import DivergedError, OptionError
+from ..files import unwritable
 from ..options.choice import layered_options
 from ..options.declaring import Heading
 from ..options.fields import Options
 from ..options.presets import CS231N_MODEL
-from .arguments import takes_options
-from .follow import Listener, every, follow, traced
-from .headings import HeadedCommand
-from .named import Named, note, recorded_settings
-from .places import Places, check_request
-from .request import Request, asked
-from .writing import write_result
+from .arguments import HeadedCommand, asked, takes_options
+from .request import Named, Places, Request, recorded_settings
+from .telling import losses_as_json, note, progress_bar
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from ..engine import Engine
     from ..run.loop import Run
     from ..run.plan import Plan
-    from ..run.settings import Settings
+    from ..run.result import Result
     from ..run.setup import Asked
+    from ..run.stepping import Progress
 
 __all__ = ["TransferCommand", "invert", "texture", "transfer"]
 
@@ -38,43 +37,39 @@ _Styles = Annotated[
     list[str] | None,
     typer.Argument(help="The painting or style file, or several to blend.", metavar="STYLE..."),
 ]
-_Masks = Annotated[
-    list[str] | None,  # of pairs, by TransferCommand
-    asked(
-        Heading.FIRST,
-        "Two pictures, white where the content takes the style and where the style is taken from "
-        "(a - for all of the style). Give it several times, for one style, or once for each style.",
-        "CONTENT_MASK STYLE_MASK",
-        "--mask",
-    ),
-]
+_MASKS = asked(
+    None,
+    "Two pictures, white where the content takes the style and where the style is taken from "
+    "(a - for all of the style). Give it several times, for one style, or once for each style.",
+    Heading.FIRST,
+    "CONTENT_MASK STYLE_MASK",
+    "--mask",
+)
 _PLAN = {"size", "smallest_size", "iterations", "time_limit", "seamless", "optimizer"}
 """Options without which a schedule in a picture is no longer the one to repeat."""
 _CHECKPOINT_EVERY = 50
 """Steps; as the help of --checkpoint-every says."""
-_STYLE_OPTIONS = [
-    field.name for field in dataclasses.fields(Options) if field.name.startswith("style_")
-]
+_STYLE_OPTIONS = [f.name for f in dataclasses.fields(Options) if f.name.startswith("style_")]
 
 
 @takes_options(without=("seamless",))
 def transfer(
     content: _Content = None,
     style: _Styles = None,
-    mask: _Masks = None,
+    mask: list[str] | None = _MASKS,  # of pairs, by TransferCommand
     *,
     request: Request,
     given: dict[str, Any],
 ) -> None:
     """Paint CONTENT in the style of STYLE, or of several styles."""
     pairs = cast("list[tuple[str, str]]", mask or [])
-    for content_mask, _ in pairs:
-        if content_mask == "-":
-            raise OptionError(
-                "the content mask '-' is no picture: a - stands for all of the style only; give a "
-                "white picture for all of the content."
-            )
-    _paint(Named("transfer", content, style or [], pairs), request, given)
+    if "-" in (content_mask for content_mask, _ in pairs):
+        raise OptionError(
+            "the content mask '-' is no picture: a - stands for all of the style only; give a "
+            "white picture for all of the content."
+        )
+    masks = [(mask, None if part == "-" else part) for mask, part in pairs]
+    _paint(Named("transfer", content, style or [], masks), request, given)
 
 
 class TransferCommand(HeadedCommand):
@@ -105,30 +100,28 @@ def texture(style: _Styles = None, *, request: Request, given: dict[str, Any]) -
 
 def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     settings = recorded_settings(named.command, request, given)
-    options = _chosen(request, given, settings)
+    # The options that were given, over those of a preset, a file, or the picture of --from.
+    recorded = dict(settings.options) if settings else {}
+    if settings and "init" in settings.inputs and "init" not in given:
+        recorded["init"] = settings.find_input("init")
+    options = layered_options(request.preset, request.config, **{**recorded, **given})
     if request.print_config:
         from ..options.toml import to_toml
 
         print(to_toml(options), end="")
         return
-    if settings is None:
-        named.checked()
+    if settings and "model" not in given:
+        settings.check_model()
+    named = named.completed(settings)
+    places = Places(request, options.snapshots)
+    places.check(named, options)
+    from ..engine import Engine
+
     # The pictures on the way are files only where they were asked for, not just for a sheet.
-    places = Places.of(request, options.snapshots)
     shown = request.sheet is not None or request.report is not None
     if shown and not options.snapshots:
         middle, last = options.iterations // 2, options.iterations
         options = dataclasses.replace(options, snapshots=(0, middle, last))
-    check_request(request, options)
-    # Here, not above: this takes half a second that the checks before need not wait for.
-    from ..engine import Engine
-
-    places.check_writable(options)
-    if settings:
-        if "model" not in given:
-            settings.check_model()
-        named = named.filled(settings)
-    places.check_inputs(named, options)
     if request.output and options.scratch is None:
         options = dataclasses.replace(options, scratch=str(request.output.parent))
     with Engine(options.model, options.provider, options.threads) as engine:
@@ -142,34 +135,23 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
                 "them out, or give more by --max-memory."
             )
         run = engine.set_up(asked, options, plan=plan)
-    inputs = {}
-    if shown:  # content and styles
-        roles = [role for role in run.inputs if role != "init" and "mask" not in role]
-        inputs = {role: run.inputs[role].image for role in roles}
+    roles = [role for role in run.inputs if role != "init" and "mask" not in role]
+    inputs = {role: run.inputs[role].image for role in roles if shown}
     end = None
     if settings and not (settings.schedule and _PLAN & set(given)):
         end = settings.iteration
         if settings.schedule:
             run.reschedule(settings.schedule)
     _remark(run, request)
-    _resume(run, request.checkpoint)
-    diverged, interrupted = _followed(run, places, end)
+    stopped = _followed(run, places, end)
     result = run.result()
-    write_result(result, places, inputs, named.sources)
-    _keep_checkpoint(run, request.checkpoint, diverged)
-    if diverged is not None:
-        raise DivergedError(f"{diverged} What is written is of iteration {result.iterations}.")
-    if interrupted:
+    _write(result, places, inputs, named.sources)
+    _keep_checkpoint(run, request.checkpoint, stopped)
+    if isinstance(stopped, DivergedError):
+        raise DivergedError(f"{stopped} What is written is of iteration {result.iterations}.")
+    if stopped is not None:
         note(f"interrupted after {result.iterations} of {options.iterations} iterations.")
         raise typer.Exit(130)
-
-
-def _chosen(request: Request, given: dict[str, Any], settings: Settings | None) -> Options:
-    """The options that were given, over those of a preset, a file, or the picture of --from."""
-    recorded = dict(settings.options) if settings else {}
-    if settings and "init" in settings.inputs and "init" not in given:
-        recorded["init"] = settings.find_input("init")
-    return layered_options(request.preset, request.config, **{**recorded, **given})
 
 
 def _planned(engine: Engine, named: Named, places: Places, options: Options) -> tuple[Asked, Plan]:
@@ -177,8 +159,8 @@ def _planned(engine: Engine, named: Named, places: Places, options: Options) -> 
     from ..pictures.outputs import output_depth, takes_rows
     from ..run.setup import Asked
 
-    by_rows = all(takes_rows(path) for path in places.painted)
-    asked = Asked(named.content, named.styles or None, named.pairs)
+    by_rows = all(map(takes_rows, places.painted))
+    asked = Asked(named.content, named.styles or None, named.masks)
     plan = engine.plan(asked, options, by_rows)
     for path in places.painted:
         output_depth(path, options.depth, plan.size)
@@ -202,44 +184,116 @@ def _remark(run: Run, request: Request) -> None:
         note(f"{output.suffix} holds no transparency; {str(output)!r} is laid over white.")
 
 
-def _resume(run: Run, checkpoint: Path | None) -> None:
+def _followed(
+    run: Run, places: Places, last: int | None
+) -> DivergedError | KeyboardInterrupt | None:
+    """Runs from the checkpoint, if any, to ``last`` or to the end; what cut it short, if begun.
+
+    Trace, preview and checkpoint are written on the way.
+    """
+    from ..pictures.outputs import save_picture
+
+    request, checkpoint = places.request, places.request.checkpoint
     if checkpoint and checkpoint.exists():
         run.resume(checkpoint)
         note(f"going on from iteration {run.iteration} of the checkpoint {str(checkpoint)!r}.")
+    if request.trace:
+        _trace(request.trace, run.steps, "w")
+    try:
+        with progress_bar(run.options.iterations) as show:
+            for progress in run:
+                done = progress.iteration
+                show(done, f"loss {progress.losses.total:.4g}")
+                if request.trace:
+                    _trace(request.trace, [progress], "a")
+                if places.preview and _due(done, request.preview_every):
+                    save_picture(run.painting(), places.preview, run.options.depth)
+                if checkpoint and _due(done, request.checkpoint_every or _CHECKPOINT_EVERY):
+                    run.save_checkpoint(checkpoint)
+                if done == last:
+                    break
+    except (DivergedError, KeyboardInterrupt) as error:
+        if run.iteration < 0:
+            raise
+        return error
+    return None
 
 
-def _followed(run: Run, places: Places, end: int | None) -> tuple[DivergedError | None, bool]:
-    """Runs to ``end``, or to the run's own; what it diverged with, and whether Ctrl-C ended it."""
+def _due(iteration: int, every: int | None) -> bool:
+    """Whether so many steps are done since the start, or since the last time."""
+    return bool(iteration and every and iteration % every == 0)
+
+
+def _trace(path: Path, steps: Iterable[Progress], mode: str) -> None:
+    """Writes one JSON object a step to the file, opened in ``mode``; raises OutputError."""
+    try:
+        with path.open(mode, encoding="utf-8") as stream:
+            for step in steps:
+                record = {
+                    "iteration": step.iteration,
+                    "scale": step.scale,
+                    "losses": losses_as_json(step.losses),
+                    "seconds": round(step.seconds, 6),
+                }
+                stream.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _write(
+    result: Result, places: Places, inputs: Mapping[str, Image.Image], sources: Iterable[str]
+) -> None:
+    """Writes all that was asked for; raises OutputError.
+
+    ``inputs`` are the pictures that sheet and report show, by role, and ``sources`` their paths.
+    """
     request = places.request
-    with ExitStack() as stack:
-        listeners: list[Listener] = []
-        if request.trace:
-            listeners.append(stack.enter_context(traced(request.trace, run.steps)))
-        if request.preview_every and places.preview:
-            show = functools.partial(_save_preview, run, places.preview)
-            listeners.append(every(request.preview_every, show))
-        if request.checkpoint:
-            save = functools.partial(run.save_checkpoint, request.checkpoint)
-            listeners.append(every(request.checkpoint_every or _CHECKPOINT_EVERY, save))
-        try:
-            return None, follow(run, listeners, end)
-        except DivergedError as error:
-            if run.iteration < 0:
-                raise
-            return error, False
+    snapshots = {n: path for n, path in places.snapshots.items() if n in result.snapshots}
+    if request.output:
+        result.save(request.output)
+    for iteration, path in snapshots.items():
+        result.save(path, snapshot=iteration)
+    if request.sheet:
+        from ..pictures.outputs import save_picture
+        from ..pictures.raster import Painting
+        from .report import contact_sheet
+
+        save_picture(Painting.of(contact_sheet(result, inputs)), request.sheet, depth=8)
+    if request.report:
+        from ..files import atomic_writer
+        from .report import html_report
+
+        pairs = zip(inputs.items(), sources, strict=True)
+        captions = {f"{role}: {path}": image for (role, image), path in pairs}
+        with atomic_writer(request.report) as stream:
+            stream.write(html_report(result, captions).encode(errors="replace"))
+    if request.json:
+        print(json.dumps(_summary(result, request, snapshots)))
 
 
-def _keep_checkpoint(run: Run, checkpoint: Path | None, diverged: DivergedError | None) -> None:
+def _keep_checkpoint(run: Run, checkpoint: Path | None, stopped: BaseException | None) -> None:
     """Writes what the same command can go on from; removes it where there is nothing left to do."""
     from ..run.checkpoint import remove_checkpoint
 
     if checkpoint and run.finished:
         remove_checkpoint(checkpoint)
-    elif checkpoint and diverged is None:
+    elif checkpoint and not isinstance(stopped, DivergedError):
         run.save_checkpoint(checkpoint)
 
 
-def _save_preview(run: Run, path: Path) -> None:
-    from ..pictures.outputs import save_picture
-
-    save_picture(run.painting(), path, run.options.depth)
+def _summary(result: Result, request: Request, snapshots: Mapping[int, Path]) -> dict[str, Any]:
+    weights = result.weights
+    return {
+        "output": request.output and str(request.output),
+        "size": list(result.painting.size),
+        "iterations": result.iterations,
+        "stopped": result.stopped,
+        "seconds": round(result.seconds, 3),
+        "provider": result.provider,
+        "model": {"name": result.model.name, "sha256": result.model.sha256},
+        "weights": {"content": weights.content, "style": weights.style, "tv": weights.tv},
+        "initial": losses_as_json(result.initial),
+        "final": losses_as_json(result.final),
+        "snapshots": {n: str(path) for n, path in snapshots.items()},
+        "sheet": request.sheet and str(request.sheet),
+    }

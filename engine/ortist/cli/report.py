@@ -1,8 +1,8 @@
-"""A report of a run: one HTML file with pictures, losses, times and settings.
+"""What a run can be seen by: a contact sheet, one picture, and a report, one HTML file.
 
-The file needs no other: pictures are data URIs, curves are inline SVG, and there are no scripts.
-Every text in it is escaped, and a content security policy forbids whatever else a browser might
-load.
+The sheet shows side by side what a reader of the CS231n notebook sees cell by cell. The report
+needs no other file: pictures are data URIs, curves are inline SVG, and there are no scripts. Every
+text in it is escaped, and a content security policy forbids whatever else a browser might load.
 """
 
 from __future__ import annotations
@@ -11,26 +11,36 @@ import base64
 import dataclasses
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import groupby
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from .._version import __version__
+from ..objective.targets import Losses
 from ..options.declaring import declaration
 from ..options.fields import Options
 from ..run.result import Result
 from ..run.stepping import Progress
-from .sheet import DECADES, TERMS, by_term
 
-__all__ = ["html_report"]
+__all__ = ["contact_sheet", "html_report"]
 
+_CELL = 256
+"""The height of a picture on the sheet."""
+_GAP = 16
+_CAPTION = 26
+_CURVES_HEIGHT = 300
+_INK, _PAPER, _GRID = (34, 34, 34), (250, 250, 248), (222, 222, 218)
+_TERMS = ("total", "content", "style", "tv")
+"""The names of the losses that are shown."""
+_DECADES = 5
+"""Curves are logarithmic; what is more than this many decades below the highest loss is cut off."""
 _LONGEST = 1024
 """Pictures are reduced to this many pixels on the longer side."""
 _WIDTH, _HEIGHT, _MARGIN = 640, 260, 52
 """Width, height and margin of a drawing of curves, in its own units."""
-_COLORS = ("#1b5ea8", "#c84c18", "#208044", "#804098", "#5a5a5a", "#b08000", "#008c96", "#c03070")
+_COLORS = ("#1b5ea8", "#c84c18", "#208244", "#804098", "#5a5a5a", "#b08000", "#008c96", "#c03070")
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
   color: #222; background: #fafaf8 }
@@ -39,9 +49,116 @@ figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top }
 figure img { max-width: 22rem; max-height: 22rem; width: auto; height: auto; display: block }
 figure.result img { max-width: 100%; max-height: none }
 table { border-collapse: collapse } td, th { padding: .15rem 1rem .15rem 0; text-align: left;
-  vertical-align: top; border-bottom: 1px solid #ddd } td.n { text-align: right }
-tr.changed { font-weight: 600 } svg { width: 100%; max-width: 48rem; height: auto }
+  vertical-align: top; border-bottom: 1px solid #ddd } .times tr > * { text-align: right }
+tr.changed, tr.head { font-weight: 600 } svg { width: 100%; max-width: 48rem; height: auto }
 """
+
+
+def _by_term(history: Sequence[Losses]) -> dict[str, list[float]]:
+    """The curves by their names: the weighted losses, step by step; those all 0 are left out."""
+    series = {name: [float(getattr(losses, name)) for losses in history] for name in _TERMS}
+    return {name: values for name, values in series.items() if any(values)}
+
+
+def _plotted(
+    series: Mapping[str, Sequence[float]], left: float, upper: float, right: float, lower: float
+) -> tuple[dict[str, float], dict[str, float], dict[str, list[tuple[float, float]]]]:
+    """Curves over the iterations, on a logarithmic scale, within a rectangle.
+
+    They are the heights of decades by their labels, where ticks of iterations are by theirs, and
+    the points (x, y) of each curve by its name; a curve of one value goes all the way.
+    """
+    values = [value for line in series.values() for value in line if value > 0] or [1.0]
+    top = math.ceil(math.log10(max(values)) + 1e-9)
+    bottom = max(math.floor(math.log10(min(values))), top - _DECADES)
+    last = max([1, *(len(line) - 1 for line in series.values())])
+
+    def x(iteration: int) -> float:
+        return left + (right - left) * iteration / last
+
+    def y(value: float) -> float:
+        share = (math.log10(value) - bottom) / (top - bottom) if value > 0 else 0.0
+        return lower - (lower - upper) * min(1.0, max(0.0, share))
+
+    ends = {name: [*line, line[-1]] if len(line) == 1 else line for name, line in series.items()}
+    return (
+        {f"1e{decade}": y(10.0**decade) for decade in range(bottom, top + 1)},
+        {str(tick): x(tick) for tick in sorted({round(last * part / 4) for part in range(5)})},
+        {name: [(x(i), y(value)) for i, value in enumerate(line)] for name, line in ends.items()},
+    )
+
+
+def contact_sheet(result: Result, inputs: Mapping[str, Image.Image]) -> Image.Image:
+    """The sheet of a run, an RGB image: pictures in rows, and the curves of losses below them.
+
+    First come ``inputs``, by their captions, then the snapshots, then the result. Losses are
+    weighted.
+    """
+    cells = list(inputs.items())
+    for iteration, painting in result.snapshots.items():
+        if iteration != result.iterations:
+            cells.append((f"iteration {iteration}", Image.fromarray(painting.pixels)))
+    cells.append((f"iteration {result.iterations}: the picture", Image.fromarray(result.pixels)))
+    rows = _in_rows([(caption, _fitted(image)) for caption, image in cells])
+    width = max(sum(image.width + _GAP for _, image in row) + _GAP for row in rows)
+    width = max(width, 3 * _CELL)
+    height = len(rows) * (_CELL + _CAPTION + _GAP) + _CURVES_HEIGHT + 2 * _GAP
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(13)
+    top = _GAP
+    for row in rows:
+        left = _GAP
+        for caption, image in row:
+            sheet.paste(image, (left, top))
+            draw.text((left, top + _CELL + 5), caption, _INK, font)
+            left += image.width + _GAP
+        top += _CELL + _CAPTION + _GAP
+    sheet.paste(_drawn(result.history, (width - 2 * _GAP, _CURVES_HEIGHT)), (_GAP, top))
+    return sheet
+
+
+def _fitted(image: Image.Image) -> Image.Image:
+    """The image in RGB at the height of a cell, its aspect kept up to 8 : 1."""
+    width = min(max(1, round(image.width * _CELL / image.height)), 8 * _CELL)
+    return image.convert("RGB").resize((width, _CELL), Image.Resampling.LANCZOS)
+
+
+def _in_rows(cells: Sequence[tuple[str, Image.Image]]) -> list[list[tuple[str, Image.Image]]]:
+    """Cells (caption, image) in rows, each row at most as wide as five pictures of 4:3."""
+    rows: list[list[tuple[str, Image.Image]]] = [[]]
+    for cell in cells:
+        used = sum(image.width + _GAP for _, image in rows[-1])
+        if rows[-1] and used + cell[1].width > 5 * (_CELL * 4 // 3 + _GAP):
+            rows.append([])
+        rows[-1].append(cell)
+    return rows
+
+
+def _drawn(history: Sequence[Losses], size: tuple[int, int]) -> Image.Image:
+    """The losses over the iterations at ``size`` (width, height), on a logarithmic scale.
+
+    The curves are drawn at twice the size and reduced, which smooths them.
+    """
+    scale = 2
+    width, height = (side * scale for side in size)
+    image = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(13 * scale)
+    left, right, upper, lower = 70 * scale, width - 110 * scale, 12 * scale, height - 34 * scale
+    decades, ticks, curves = _plotted(_by_term(history), left, upper, right, lower)
+    for label, y in decades.items():
+        draw.line([(left, y), (right, y)], _GRID, scale)
+        draw.text((left - 8 * scale, y), label, _INK, font, anchor="rm")
+    for label, x in ticks.items():
+        draw.line([(x, lower), (x, lower + 5 * scale)], _INK, scale)
+        draw.text((x, lower + 8 * scale), label, _INK, font, anchor="ma")
+    draw.line([(left, upper), (left, lower), (right, lower)], _INK, scale)
+    for index, (name, points) in enumerate(curves.items()):
+        draw.line(points, _COLORS[index], 2 * scale, joint="curve")
+        place = (right + 12 * scale, upper + index * 20 * scale)
+        draw.text(place, name, _COLORS[index], font)
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
@@ -59,14 +176,14 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
     ]
     style = _by_layer([losses.style_by_layer for losses in result.history])
     content = _by_layer([losses.content_by_layer for losses in result.history])
-    facts: list[tuple[str, object]] = [
-        ("stopped", result.stopped),
-        ("iterations", f"{result.iterations} of {result.options.iterations}"),
-        ("seconds", f"{result.seconds:.2f}"),
-        ("provider", result.provider),
-        ("model", f"{result.model.name}, sha256 {result.model.sha256}"),
-        ("ortist", __version__),
-        *((f"final loss, {name}", f"{getattr(result.final, name):.6g}") for name in TERMS),
+    facts = [
+        _row("stopped", result.stopped),
+        _row("iterations", f"{result.iterations} of {result.options.iterations}"),
+        _row("seconds", f"{result.seconds:.2f}"),
+        _row("provider", result.provider),
+        _row("model", f"{result.model.name}, sha256 {result.model.sha256}"),
+        _row("ortist", __version__),
+        *(_row(f"final loss, {name}", f"{getattr(result.final, name):.6g}") for name in _TERMS),
     ]
     parts = [
         "<!doctype html>",
@@ -78,11 +195,11 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
         _figure("the picture", result.image, "result"),
         f"<h2>Pictures</h2><div>{''.join(figures)}</div>",
         "<h2>Losses by term, weighted</h2>",
-        _curves(by_term(result.history)),
+        _curves(_by_term(result.history)),
         "<h2>Style loss by layer, weighted</h2>" + _curves(style) if style else "",
         "<h2>Content loss by layer, weighted</h2>" + _curves(content) if content else "",
-        f"<h2>The run</h2><table>{_rows(facts)}</table>",
-        f"<h2>Time</h2><table>{_times(result.steps)}</table>",
+        f"<h2>The run</h2><table>{''.join(facts)}</table>",
+        f'<h2>Time</h2><table class="times">{_times(result.steps)}</table>',
         f"<h2>Options</h2><table>{_options(result.options)}</table>",
         "</body></html>",
     ]
@@ -110,37 +227,22 @@ def _by_layer(history: Sequence[Mapping[int, float]]) -> dict[str, list[float]]:
 
 def _curves(series: Mapping[str, Sequence[float]]) -> str:
     """An inline SVG of curves over the iterations, on a logarithmic scale, with a legend."""
-    positive = [value for line in series.values() for value in line if value > 0] or [1.0]
-    top = math.ceil(math.log10(max(positive)) + 1e-9)
-    bottom = max(math.floor(math.log10(min(positive))), top - DECADES)
-    last = max(1, *(len(line) - 1 for line in series.values())) if series else 1
     right = _WIDTH - 2 * _MARGIN
-
-    def x(iteration: float) -> float:
-        return _MARGIN + (right - _MARGIN) * iteration / last
-
-    def y(value: float) -> float:
-        share = (math.log10(value) - bottom) / (top - bottom) if value > 0 else 0.0
-        return 10 + (_HEIGHT - 40) * (1 - min(1.0, max(0.0, share)))
-
+    decades, ticks, curves = _plotted(series, _MARGIN, 10, right, _HEIGHT - 30)
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" font-size="11" '
         'font-family="system-ui, sans-serif">'
     ]
-    for decade in range(bottom, top + 1):
-        height = y(10.0**decade)
+    for label, y in decades.items():
         parts.append(
-            f'<path d="M{_MARGIN} {height:.1f}H{right}" stroke="#ddd"/><text x="{_MARGIN - 6}" '
-            f'y="{height + 4:.1f}" text-anchor="end">1e{decade}</text>'
+            f'<path d="M{_MARGIN} {y:.1f}H{right}" stroke="#ddd"/><text x="{_MARGIN - 6}" '
+            f'y="{y + 4:.1f}" text-anchor="end">{label}</text>'
         )
-    for tick in sorted({round(last * quarter / 4) for quarter in range(5)}):
-        parts.append(
-            f'<text x="{x(tick):.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{tick}</text>'
-        )
-    for index, (name, line) in enumerate(series.items()):
+    for label, x in ticks.items():
+        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{label}</text>')
+    for index, (name, line) in enumerate(curves.items()):
         color = _COLORS[index % len(_COLORS)]
-        ends = [*line, line[-1]] if len(line) == 1 else line
-        points = " ".join(f"{x(i):.1f},{y(value):.1f}" for i, value in enumerate(ends))
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
         parts.append(
             f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.5"/>'
             f'<text x="{right + 10}" y="{20 + 16 * index}" fill="{color}">{escape(name)}</text>'
@@ -148,11 +250,10 @@ def _curves(series: Mapping[str, Sequence[float]]) -> str:
     return "".join(parts) + "</svg>"
 
 
-def _rows(pairs: Iterable[tuple[str, object]]) -> str:
-    """Rows of a table: name and value."""
-    return "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in pairs
-    )
+def _row(name: object, *cells: object, kind: str = "") -> str:
+    """A row of a table, of that class; ``name`` is its heading."""
+    values = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
+    return f'<tr class="{kind}"><th>{escape(str(name))}</th>{values}</tr>'
 
 
 def _times(steps: Sequence[Progress]) -> str:
@@ -160,16 +261,14 @@ def _times(steps: Sequence[Progress]) -> str:
 
     What it takes to enter a scale counts with the scale's first step.
     """
-    rows = ["<tr><th>scale, pixels</th><th>steps</th><th>seconds</th><th>ms a step</th></tr>"]
+    rows = [_row("scale, pixels", "steps", "seconds", "ms a step", kind="head")]
     before = steps[0].seconds
     for scale, group in groupby(steps[1:], lambda step: step.scale):
         at_scale = list(group)
         seconds = at_scale[-1].seconds - before
         before = at_scale[-1].seconds
-        rows.append(
-            f'<tr><td class="n">{scale}</td><td class="n">{len(at_scale)}</td><td class="n">'
-            f'{seconds:.2f}</td><td class="n">{1000 * seconds / len(at_scale):.1f}</td></tr>'
-        )
+        pace = f"{1000 * seconds / len(at_scale):.1f}"
+        rows.append(_row(scale, len(at_scale), f"{seconds:.2f}", pace))
     return "".join(rows)
 
 
@@ -177,12 +276,8 @@ def _options(options: Options) -> str:
     """Rows of a table: every option, those that are not at their default marked as changed."""
     rows = []
     for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        kind = "" if value == field.default else ' class="changed"'
-        declared = declaration(field)
-        text = str(declared.unset if value is None else value)
-        rows.append(
-            f"<tr{kind}><th>{escape(field.name)}</th><td>{escape(text)}</td>"
-            f"<td>{escape(declared.help)}</td></tr>"
-        )
+        value, declared = getattr(options, field.name), declaration(field)
+        text = declared.unset if value is None else value
+        kind = "" if value == field.default else "changed"
+        rows.append(_row(field.name, text, declared.help, kind=kind))
     return "".join(rows)

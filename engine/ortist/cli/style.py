@@ -14,9 +14,7 @@ from ..errors import ModelError, OptionError
 from ..options.choice import layered_options
 from ..options.declaring import Heading
 from ..options.fields import Options
-from .arguments import takes_options
-from .headings import HeadedCommand
-from .request import PRESET, asked
+from .arguments import PRESET, HeadedCommand, asked, file, flag, takes_options
 
 if TYPE_CHECKING:
     from ..style.files import ExtractedStyle
@@ -38,14 +36,11 @@ def extract(
     paintings: Annotated[
         list[str], typer.Argument(help="The painting, or several to blend.", metavar="STYLE...")
     ],
-    output: Annotated[
-        Path,
-        asked(Heading.FIRST, "The style file to write.", "FILE.ostyle", "--output", "-o"),
-    ],
-    preset: Annotated[str | None, PRESET] = None,
-    config: Annotated[
-        Path | None, asked(Heading.RECIPE, "Options from a TOML file, as a run takes them.", "FILE")
-    ] = None,
+    output: Path = asked(
+        ..., "The style file to write.", Heading.FIRST, "FILE.ostyle", "--output", "-o"
+    ),
+    preset: str | None = PRESET,
+    config: Path | None = file("Options from a TOML file, as a run takes them.", Heading.RECIPE),
     *,
     given: dict[str, Any],
 ) -> None:
@@ -71,9 +66,7 @@ def extract(
 @app.command("show")
 def show(
     file: Annotated[Path, typer.Argument(help="A style file.", metavar="FILE.ostyle")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print it as one JSON object on stdout.")
-    ] = False,
+    as_json: bool = flag("Print it as one JSON object on stdout.", "--json"),
 ) -> None:
     """Say what a style file was made of, with which model, and for which sizes."""
     from ..style.files import read_style
@@ -81,19 +74,16 @@ def show(
     style = read_style(file)
     models = _models(style)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "paintings": [painting._asdict() for painting in style.paintings],
-                    "model": {"name": style.model_name, "sha256": style.model_sha256},
-                    "usable_with": models,
-                    "sizes": style.sides,
-                    "whole": style.whole,
-                    "layers": [tap._asdict() for tap in style.taps],
-                    "bytes": os.path.getsize(file),
-                }
-            )
-        )
+        report = {
+            "paintings": [painting._asdict() for painting in style.paintings],
+            "model": {"name": style.model_name, "sha256": style.model_sha256},
+            "usable_with": models,
+            "sizes": style.sides,
+            "whole": style.whole,
+            "layers": [tap._asdict() for tap in style.taps],
+            "bytes": os.path.getsize(file),
+        }
+        print(json.dumps(report))
         return
     for painting in style.paintings:
         print(f"painting  {painting.name or 'no file'}, {painting.width} x {painting.height}")

@@ -1,6 +1,6 @@
-"""``ortist doctor``: what is here, and does it work.
+"""``ortist models`` and ``ortist doctor``: what is here, where it is, and does it work.
 
-The docstring of the command is what ``--help`` shows.
+The docstrings of the commands are what ``--help`` shows.
 """
 
 from __future__ import annotations
@@ -10,18 +10,54 @@ import importlib.util
 import os
 import platform
 import time
+from typing import Annotated
 
 import typer
 
 from .._version import __version__
 from ..errors import ModelError, ResourceError
+from ..network.bundle import default_model_name, find_model, installed_models, load_model
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "models"]
+
+models = typer.Typer(
+    help="List, find and verify models.", rich_markup_mode=None, no_args_is_help=True
+)
+_Name = Annotated[str | None, typer.Argument(help="A model's name. Without it, the default one.")]
+
+
+@models.command("list")
+def list_models() -> None:
+    """List the models, the default one marked with *."""
+    default = default_model_name()
+    for name, folder in installed_models():
+        mark = "*" if name == default else " "
+        try:
+            model = load_model(folder)
+        except ModelError as error:
+            print(f"{mark} {name:<28} unusable: {error}")
+            continue
+        taps = ",".join(str(tap.index) for tap in model.taps)
+        backbone = model.backbone + (", average pooling" if model.pooling == "avg" else "")
+        print(f"{mark} {name:<28} {backbone}, layers {taps}, weights {model.license}")
+
+
+@models.command()
+def path(name: _Name = None) -> None:
+    """Print the folder of a model."""
+    print(find_model(name).folder)
+
+
+@models.command()
+def verify(name: _Name = None) -> None:
+    """Check a model's files against the hashes in its manifest."""
+    model = find_model(name)
+    model.verify()
+    print(f"{model.name}: {len(model.hashes)} files are what the manifest says")
 
 
 def doctor() -> None:
     """Show versions, providers, threads and models, and prove them."""
-    from ..network.bundle import default_model_name, find_model, installed_models, load_model
     from ..network.sessions import available_cpus, load_onnxruntime
 
     runtime = load_onnxruntime()
@@ -67,7 +103,6 @@ def _one_step(name: str) -> tuple[str, float, float]:
     """
     import numpy as np
 
-    from ..network.bundle import find_model
     from ..objective.objective import Objective
     from ..objective.sweeper import Sweeper
     from ..objective.targets import Targets

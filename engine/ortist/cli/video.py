@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError, OptionError
 from ..options.declaring import Heading
 from ..options.fields import Options
-from .arguments import takes_options
-from .named import note
-from .request import PRESET, asked
+from .arguments import PRESET, asked, flag, takes_options
+from .telling import note
 
 if TYPE_CHECKING:
     from ..jobs.video import Frame
@@ -31,32 +30,27 @@ def video(
     source: Annotated[
         str, typer.Argument(help="A video file, or - for Y4M on stdin.", metavar="VIDEO")
     ],
-    style: Annotated[str, asked(_FIRST, "The painting or style file.", "STYLE")],
-    output: Annotated[
-        str, asked(_FIRST, "The file to write, or - for Y4M on stdout.", "FILE", "--output", "-o")
-    ],
-    frame_iterations: Annotated[
-        int,
-        asked(_FIRST, "Steps of a frame that follows another; --iterations is the first's.", "N"),
-    ] = 20,
-    blend: Annotated[
-        float,
-        asked(
-            Heading.PICTURE,
-            "How much of the last painting is kept where the film stands still.",
-            "X",
-        ),
-    ] = 0.5,
-    chroma: Annotated[
-        str,
-        asked(
-            _OUTPUT, "Chroma of the Y4M that is written: as in the input, or 4:4:4.", "input|444"
-        ),
-    ] = "input",
-    preset: Annotated[str | None, PRESET] = None,
-    as_json: Annotated[
-        bool, asked(_OUTPUT, "Print the result as one JSON object on stdout.", None, "--json")
-    ] = False,
+    style: str = asked(..., "The painting or style file.", _FIRST, "STYLE"),
+    output: str = asked(
+        ..., "The file to write, or - for Y4M on stdout.", _FIRST, "FILE", "--output", "-o"
+    ),
+    frame_iterations: int = asked(
+        20, "Steps of a frame that follows another; --iterations is the first's.", _FIRST, "N"
+    ),
+    blend: float = asked(
+        0.5,
+        "How much of the last painting is kept where the film stands still.",
+        Heading.PICTURE,
+        "X",
+    ),
+    chroma: str = asked(
+        "input",
+        "Chroma of the Y4M that is written: as in the input, or 4:4:4.",
+        _OUTPUT,
+        "input|444",
+    ),
+    preset: str | None = PRESET,
+    as_json: bool = flag("Print the result as one JSON object on stdout.", "--json"),
     *,
     given: dict[str, Any],
 ) -> None:
@@ -70,30 +64,10 @@ def video(
         raise OptionError(
             "--json and the video cannot both go to stdout; write the video to a file."
         )
-    from ..jobs.video import video as paint
-
     frames: list[int] = []
     began = time.monotonic()
-    stopped: BaseException | None = None
-    with contextlib.ExitStack() as stack:
-        reader = _reader(stack, source)
-        writer = _writer(stack, output, source)
-        show = stack.enter_context(_counter(frames))
-        try:
-            paint(
-                reader,
-                writer,
-                style,
-                options,
-                frame_iterations=frame_iterations,
-                blend=blend,
-                chroma=cast(Any, chroma),
-                on_frame=show,
-            )
-        except (InputError, KeyboardInterrupt) as error:
-            if not frames:
-                raise
-            stopped = error  # the file is closed in order and keeps the frames before
+    how = {"frame_iterations": frame_iterations, "blend": blend, "chroma": chroma}
+    stopped = _paint(source, output, style, options, how, frames)
     if as_json:
         seconds = round(time.monotonic() - began, 3)
         report = {"output": output, "frames": len(frames), "seconds": seconds}
@@ -105,51 +79,36 @@ def video(
         raise stopped
 
 
-def _reader(stack: contextlib.ExitStack, source: str) -> IO[bytes]:
-    if source == "-":
-        return sys.stdin.buffer
-    path = Path(source)
-    if path.suffix.lower() != ".y4m":
-        from ..jobs.ffmpeg import decoded
+def _paint(
+    source: str, output: str, style: str, options: Options, how: dict[str, Any], frames: list[int]
+) -> BaseException | None:
+    """Paints, adds each frame's iterations to ``frames``, and counts them on a terminal's stderr.
 
-        return stack.enter_context(decoded(path))
-    if not path.is_file():
-        raise InputError(f"there is no video file {source!r}.")
-    try:
-        return stack.enter_context(path.open("rb"))
-    except OSError as error:
-        raise InputError(f"cannot read {source!r} ({error.strerror}).") from error
-
-
-def _writer(stack: contextlib.ExitStack, output: str, source: str) -> IO[bytes]:
-    from ..files import atomic_writer, check_writable
-
-    if output == "-":
-        return sys.stdout.buffer
-    path = Path(output)
-    check_writable(path)
-    if path.suffix.lower() == ".y4m":
-        return stack.enter_context(atomic_writer(path))
-    from ..jobs.ffmpeg import encoded
-
-    sound = None if source == "-" or source.lower().endswith(".y4m") else Path(source)
-    return stack.enter_context(encoded(path, sound))
-
-
-@contextlib.contextmanager
-def _counter(frames: list[int]) -> Any:
-    """Notes every frame's iterations, and counts on stderr where that is a terminal."""
+    What stopped it after a frame is returned: the file is closed in order and keeps those before.
+    """
+    from ..jobs.ffmpeg import decoded, encoded
+    from ..jobs.video import video
 
     def show(frame: Frame) -> None:
-        if not frames:
-            for remark in frame.notes:
-                note(remark)
+        for remark in () if frames else frame.notes:
+            note(remark)
         frames.append(frame.iterations)
         if sys.stderr.isatty():
-            print(
-                f"\rframe {len(frames)}, {frame.seconds:.1f} s", end="", file=sys.stderr, flush=True
-            )
+            text = f"\rframe {len(frames)}, {frame.seconds:.1f} s"
+            print(text, end="", file=sys.stderr, flush=True)
 
-    yield show
-    if frames and sys.stderr.isatty():
-        print(file=sys.stderr)
+    sound = None if source == "-" else Path(source)
+    with (
+        nullcontext(sys.stdin.buffer) if source == "-" else decoded(Path(source)) as reader,
+        nullcontext(sys.stdout.buffer) if output == "-" else encoded(Path(output), sound) as writer,
+    ):
+        try:
+            video(reader, writer, style, options, on_frame=show, **how)
+        except (InputError, KeyboardInterrupt) as error:
+            if not frames:
+                raise
+            return error
+        finally:
+            if frames and sys.stderr.isatty():
+                print(file=sys.stderr)
+    return None

@@ -1,8 +1,8 @@
 """Many pictures: contents x styles, painted by the processes of any executor.
 
 What a worker gets is small: two paths in, one out, the options, and the hashes of style and model.
-Each process (each thread, if the executor has threads) keeps its engine, and with it the sessions
-and what is known of the styles, from one picture to the next. Only the caller writes the ledger.
+Each process (each thread, if the executor has threads) is a worker. Only the caller writes the
+ledger.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from ..style.files import SUFFIX, ExtractedStyle, load_style
 from ..style.styles import Styles
 from .finding import Found, find_pictures
 from .ledger import Ledger, file_sha256
-from .painting import Outcome, Task, failed
-from .workers import Outcomes, outcomes_of, processes
+from .painting import Outcome, Outcomes, Task, outcomes_of, processes
 
 __all__ = ["Batch", "batch", "plan_batch"]
 
+_Names = str | PathLike[str] | Iterable[str | PathLike[str]]
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What fails for one picture of a folder and will fail for all."""
 
@@ -55,8 +55,16 @@ class Batch:
         than threads and while another batch has the folder, OutputError where nothing can be
         written, and ResourceError where a worker was killed.
         """
-        threads = self._threads_each(jobs, executor)
-        memory = self.tasks[0].options.max_memory
+        threads, memory = self.tasks[0].options.threads, self.tasks[0].options.max_memory
+        total = threads or available_cpus()
+        if executor is None:
+            if not 1 <= jobs <= total:
+                raise OptionError(
+                    f"{jobs} jobs cannot share {total} threads; give --jobs from 1 to {total}."
+                )
+            threads = total // jobs
+        elif jobs != 1:
+            raise OptionError("give jobs or an executor, but not both.")
         if jobs > 1:  # they share it
             memory = (memory or int(0.9 * available_memory())) // jobs or None
         folders = {os.path.dirname(task.output) for task in self.tasks}
@@ -64,45 +72,34 @@ class Batch:
             missing: dict[str, Task] = {}
             for task in self.tasks:
                 if ledger.holds(task.output, task.made_from(file_sha256(task.content))):
-                    yield Outcome(task.content, task.style, task.output, "kept")
-                else:
-                    scratch = task.options.scratch or os.path.dirname(task.output)
-                    options = dataclasses.replace(
-                        task.options, threads=threads, max_memory=memory, scratch=scratch
-                    )
-                    missing[task.output] = dataclasses.replace(task, options=options)
+                    yield task.outcome("kept")
+                    continue
+                scratch = task.options.scratch or os.path.dirname(task.output)
+                options = dataclasses.replace(
+                    task.options, threads=threads, max_memory=memory, scratch=scratch
+                )
+                missing[task.output] = dataclasses.replace(task, options=options)
             if executor is None and jobs > 1 and missing:
                 executor = stack.enter_context(processes(min(jobs, len(missing))))
-            outcomes = stack.enter_context(
-                contextlib.closing(outcomes_of(list(missing.values()), executor))
-            )
-            for outcome in outcomes:
+            outcomes = outcomes_of(list(missing.values()), executor)
+            for outcome in stack.enter_context(contextlib.closing(outcomes)):
                 task = missing.pop(outcome.output)
                 if outcome.status == "painted":
-                    outcome = _recorded(ledger, task, outcome)
+                    try:
+                        made_from = task.made_from(outcome.content_sha256)
+                        ledger.record(task.output, outcome.sha256, made_from)
+                    except OutputError as error:
+                        outcome = task.failed(error)
                 yield outcome
                 if outcome.errno in _FULL:
                     break
             for task in missing.values():
-                yield Outcome(task.content, task.style, task.output, "skipped")
-
-    def _threads_each(self, jobs: int, executor: Executor | None) -> int | None:
-        threads = self.tasks[0].options.threads
-        if executor is not None:
-            if jobs != 1:
-                raise OptionError("give jobs or an executor, but not both.")
-            return threads
-        total = threads or available_cpus()
-        if not 1 <= jobs <= total:
-            raise OptionError(
-                f"{jobs} jobs cannot share {total} threads; give --jobs from 1 to {total}."
-            )
-        return total // jobs
+                yield task.outcome("skipped")
 
 
 def plan_batch(
-    contents: Iterable[str | PathLike[str]],
-    styles: Iterable[str | PathLike[str]],
+    contents: _Names,
+    styles: _Names,
     output: str | PathLike[str],
     options: Options,
     suffix: str = ".png",
@@ -127,35 +124,29 @@ def plan_batch(
     paintings = find_pictures(styles, folder, also=(SUFFIX,))
     model = find_model(options.model)
     for style in paintings:
-        read = load_style(style.path, options.max_pixels)
-        if isinstance(read, ExtractedStyle):
-            read.check(model)
-        Styles([read], options)
-    hashes = {style.path: file_sha256(style.path) for style in paintings}
-    starts: list[Found] = []
-    init_sha256 = ""
-    if load_init(options)[1] is not None:
-        init = os.path.abspath(str(options.init))
-        starts = [Found(init, os.path.basename(init), str(options.init))]
-        init_sha256 = file_sha256(init)
-        options = dataclasses.replace(options, init=init)
+        loaded = load_style(style.path, options.max_pixels)
+        if isinstance(loaded, ExtractedStyle):
+            loaded.check(model)
+        Styles([loaded], options)
+    starts = [] if load_init(options)[1] is None else find_pictures(str(options.init))
+    if starts:
+        options = dataclasses.replace(options, init=starts[0].path)
+    hashes = {read.path: file_sha256(read.path) for read in (*paintings, *starts)}
     tasks = []
     for style in paintings:
         for content in photos:
             place = f"{os.path.splitext(content.place)[0]}-{Path(style.path).stem}{suffix}"
-            path = os.path.join(folder, place)
-            tasks.append(
-                Task(
-                    content.path,
-                    style.path,
-                    path,
-                    options,
-                    hashes[style.path],
-                    model.sha256,
-                    (content.name, style.name, *(start.name for start in starts)),
-                    init_sha256,
-                )
+            task = Task(
+                content.path,
+                style.path,
+                os.path.join(folder, place),
+                options,
+                hashes[style.path],
+                model.sha256,
+                (content.name, style.name, *(start.name for start in starts)),
+                hashes.get(str(options.init), ""),
             )
+            tasks.append(task)
     _check_outputs(tasks, [*photos, *paintings, *starts])
     return Batch(folder, tuple(tasks))
 
@@ -181,8 +172,8 @@ def _check_outputs(tasks: Sequence[Task], inputs: Iterable[Found]) -> None:
 
 
 def batch(
-    contents: str | PathLike[str] | Iterable[str | PathLike[str]],
-    styles: str | PathLike[str] | Iterable[str | PathLike[str]],
+    contents: _Names,
+    styles: _Names,
     output: str | PathLike[str],
     options: Options | None = None,
     *,
@@ -208,9 +199,6 @@ def batch(
     Raises as ``plan_batch`` and ``Batch.run`` do.
     """
     options = choose_options(options, preset, overrides)
-    contents, styles = (
-        [names] if isinstance(names, (str, PathLike)) else names for names in (contents, styles)
-    )
     plan = plan_batch(contents, styles, output, options, suffix)
     outcomes = []
     with contextlib.closing(plan.run(executor, jobs)) as run:
@@ -219,11 +207,3 @@ def batch(
             if on_outcome is not None:
                 on_outcome(outcome)
     return outcomes
-
-
-def _recorded(ledger: Ledger, task: Task, outcome: Outcome) -> Outcome:
-    try:
-        ledger.record(task.output, outcome.sha256, task.made_from(outcome.content_sha256))
-    except OutputError as error:
-        return failed(task, error)
-    return outcome

@@ -30,7 +30,7 @@ class Found(NamedTuple):
 
 
 def find_pictures(
-    names: Iterable[str | PathLike[str]],
+    names: str | PathLike[str] | Iterable[str | PathLike[str]],
     without: str | PathLike[str] | None = None,
     also: Collection[str] = (),
 ) -> list[Found]:
@@ -46,44 +46,54 @@ def find_pictures(
     be read.
     """
     barred = None if without is None else os.path.realpath(without)
+    suffixes = {*_SUFFIXES, *also}
     found: dict[str, Found] = {}
-    for named in names:
+    for named in [names] if isinstance(names, (str, PathLike)) else names:
         name = os.fspath(named)
         if os.path.isdir(name):
-            new = list(_below(name, name, _barred(name, barred), also))
-            what = "folder"
+            what, new = "folder", list(_taken([name], name, barred, suffixes))
         elif not os.path.lexists(name) and glob.has_magic(name):
-            new = list(_matching(name, barred, also))
-            what = "pattern"
+            paths = sorted(glob.glob(name, recursive=True))
+            what, new = "pattern", list(_taken(paths, _base(name), barred, suffixes))
         else:
-            new = [Found(os.path.abspath(name), os.path.basename(name), name)]
+            what, new = "file", [Found(os.path.abspath(name), os.path.basename(name), name)]
         if not new:
             raise OptionError(
                 f"there is no picture in the {what} {name!r}; a folder's are those that end in "
-                f"{', '.join(sorted({*_SUFFIXES, *also}))}, and the output folder's do not count."
+                f"{', '.join(sorted(suffixes))}, and the output folder's do not count."
             )
         for picture in new:
             found.setdefault(picture.path, picture)
     return list(found.values())
 
 
-def _matching(pattern: str, barred: str | None, also: Collection[str]) -> Iterator[Found]:
-    """The files that match a pattern, and the pictures in folders that do."""
+def _base(pattern: str) -> str:
+    """What precedes the first wildcard of a pattern."""
     parts = Path(pattern).parts
     magic = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    base = os.path.join(*parts[:magic]) if magic else os.curdir
-    barred = _barred(base, barred)
-    for name in sorted(glob.glob(pattern, recursive=True)):
-        if _inside(name, barred):
-            continue
-        if os.path.isdir(name):
-            yield from _below(name, base, barred, also)
+    return os.path.join(*parts[:magic]) if magic else os.curdir
+
+
+def _taken(
+    paths: Iterable[str], base: str, barred: str | None, suffixes: set[str]
+) -> Iterator[Found]:
+    """The files among ``paths``, and the pictures in folders among them, placed below ``base``.
+
+    None is below ``barred``, unless ``base`` itself is.
+    """
+    if _inside(base, barred) and os.path.realpath(base) != barred:
+        barred = None
+    for path in paths:
+        if os.path.isdir(path):
+            files = _below(path, barred, suffixes)
         else:
-            yield _placed(name, base)
+            files = iter([] if _inside(path, barred) else [path])
+        for file in files:
+            yield Found(os.path.abspath(file), os.path.relpath(file, base), file)
 
 
-def _below(folder: str, base: str, barred: str | None, also: Collection[str]) -> Iterator[Found]:
-    """The pictures below ``folder``, placed below ``base``, none of them below ``barred``."""
+def _below(folder: str, barred: str | None, suffixes: set[str]) -> Iterator[str]:
+    """The paths of the pictures below ``folder``, none of them below ``barred``."""
 
     def unreadable(error: OSError) -> None:
         raise InputError(f"cannot read the folder {error.filename!r} ({error.strerror}).")
@@ -94,19 +104,8 @@ def _below(folder: str, base: str, barred: str | None, also: Collection[str]) ->
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            suffix = os.path.splitext(name)[1].lower()
-            if not name.startswith(".") and (suffix in _SUFFIXES or suffix in also):
-                yield _placed(os.path.join(parent, name), base)
-
-
-def _placed(path: str, base: str) -> Found:
-    """The picture at ``path``, placed below ``base``."""
-    return Found(os.path.abspath(path), os.path.relpath(path, base), path)
-
-
-def _barred(base: str, barred: str | None) -> str | None:
-    """``barred``, or None where ``base`` lies below it and was named all the same."""
-    return None if _inside(base, barred) and os.path.realpath(base) != barred else barred
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
+                yield os.path.join(parent, name)
 
 
 def _inside(path: str, folder: str | None) -> bool:

@@ -14,8 +14,8 @@ import io
 import json
 import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from os import PathLike
-from types import TracebackType
 from typing import Any
 
 from ..errors import OptionError
@@ -35,7 +35,7 @@ def file_sha256(path: str | PathLike[str]) -> str:
         return ""
 
 
-class Ledger:
+class Ledger(AbstractContextManager["Ledger"]):
     """The ledger of the output folder ``folder``; a context manager, which closes it.
 
     ``folder`` and the other ``folders`` that pictures go to are made where they are missing. One
@@ -65,15 +65,7 @@ class Ledger:
                 raise unwritable(path, error) from error
             raise
 
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._sweep()
         self._stream.close()
 
@@ -82,10 +74,10 @@ class Ledger:
 
         ``made_from`` is compared with what ``record`` was told, key by key.
         """
-        entry = self._entries.get(self._name(output))
-        if entry is None or any(entry.get(key) != value for key, value in made_from.items()):
-            return False
-        return bool(entry.get("sha256")) and entry["sha256"] == file_sha256(output)
+        entry = self._entries.get(self._name(output), {})
+        recorded = all(entry.get(key) == value for key, value in made_from.items())
+        sha256 = entry.get("sha256")
+        return recorded and bool(sha256) and sha256 == file_sha256(output)
 
     def record(self, output: str, sha256: str, made_from: dict[str, str]) -> None:
         """Adds the line of a picture that is in place, with its SHA-256 and what it was made from.

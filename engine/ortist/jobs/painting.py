@@ -1,17 +1,28 @@
-"""One picture of a batch, painted wherever its task goes."""
+"""The pictures of a batch, painted wherever they go: in this process, new ones, or an executor's.
+
+A worker keeps its engine, and with it the sessions and what is known of the styles, from one
+picture to the next.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import multiprocessing
+import os
+import signal
 import threading
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..engine import Engine, finished
-from ..errors import ModelError, OrtistError, PictureError
+from ..errors import ModelError, OrtistError, PictureError, ResourceError
 from ..objective.targets import Losses
 from ..options.fields import Options
 from ..pictures.outputs import output_depth, takes_rows
@@ -20,10 +31,11 @@ from ..run.result import Result
 from ..run.setup import Asked
 from .ledger import file_sha256
 
-__all__ = ["Outcome", "Task", "Worker", "failed", "paint"]
+__all__ = ["Outcome", "Outcomes", "Task", "Worker", "outcomes_of", "processes"]
 
 _NO_SETTINGS = ("threads", "max_pixels", "max_memory", "scratch")
 """Options that do not make another picture (beyond rounding), so that it need not be made again."""
+_Status = Literal["painted", "kept", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -43,23 +55,29 @@ class Task:
     names: tuple[str, ...]
     init_sha256: str = ""
 
-    @property
-    def settings(self) -> str:
-        """A hash of all that makes the picture, besides content and style."""
+    def made_from(self, content_sha256: str) -> dict[str, str]:
+        """What the ledger says of it; "settings" is a hash of all but content and style."""
         values = dataclasses.asdict(self.options)
         kept = {name: value for name, value in values.items() if name not in _NO_SETTINGS}
         if self.init_sha256:
             kept["init"] = self.init_sha256
         text = json.dumps([kept, self.model_sha256], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        settings = hashlib.sha256(text.encode()).hexdigest()
+        return {"settings": settings, "content": content_sha256, "style": self.style_sha256}
 
-    def made_from(self, content_sha256: str) -> dict[str, str]:
-        """What the ledger says of it."""
-        return {
-            "settings": self.settings,
-            "content": content_sha256,
-            "style": self.style_sha256,
-        }
+    def outcome(self, status: _Status, **more: Any) -> Outcome:
+        """What became of it; ``more`` are further fields of the outcome."""
+        return Outcome(self.content, self.style, self.output, status, **more)
+
+    def failed(self, error: BaseException) -> Outcome:
+        """Says why. A bug, too, fails one picture and not the night's work, and says its type."""
+        message = f"unexpected {type(error).__name__}: {error}"
+        if isinstance(error, MemoryError):
+            message = "there is not enough memory; give a smaller --size."
+        elif isinstance(error, OrtistError):
+            message = str(error)
+        number = getattr(error.__cause__, "errno", None)
+        return self.outcome("failed", error=message, errno=number)
 
 
 @dataclass(frozen=True)
@@ -74,15 +92,18 @@ class Outcome:
     content: str
     style: str
     output: str
-    status: Literal["painted", "kept", "failed", "skipped"]
+    status: _Status
     seconds: float = 0.0
     iterations: int = 0
     final: Losses | None = None
     error: str | None = None
-    errno: int | None = dataclasses.field(default=None, repr=False)
+    errno: int | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
-    sha256: str = dataclasses.field(default="", repr=False)
-    content_sha256: str = dataclasses.field(default="", repr=False)
+    sha256: str = field(default="", repr=False)
+    content_sha256: str = field(default="", repr=False)
+
+
+Outcomes = Generator[Outcome, None, None]
 
 
 class Worker:
@@ -98,15 +119,12 @@ class Worker:
             result, notes = self._painted(task)
             _as_given(result, task).save(task.output)
         except Exception as error:
-            return failed(task, error)
-        return Outcome(
-            task.content,
-            task.style,
-            task.output,
+            return task.failed(error)
+        return task.outcome(
             "painted",
-            round(result.seconds, 3),
-            result.iterations,
-            result.final,
+            seconds=round(result.seconds, 3),
+            iterations=result.iterations,
+            final=result.final,
             notes=notes,
             sha256=file_sha256(task.output),
             content_sha256=content_sha256,
@@ -120,10 +138,10 @@ class Worker:
 
     def _painted(self, task: Task) -> tuple[Result, tuple[str, ...]]:
         """The result, and what there is to say of it."""
-        engine, options = self._engine_for(task), task.options
-        by_rows, asked = takes_rows(Path(task.output)), Asked(task.content, task.style)
-        plan = engine.plan(asked, options, by_rows)
-        output_depth(Path(task.output), options.depth, plan.size)
+        engine, options, output = self._engine_for(task), task.options, Path(task.output)
+        asked = Asked(task.content, task.style)
+        plan = engine.plan(asked, options, takes_rows(output))
+        output_depth(output, options.depth, plan.size)
         if file_sha256(task.style) != task.style_sha256:
             raise PictureError(f"the style image {task.style!r} changed since the batch began.")
         if task.init_sha256 and file_sha256(str(options.init)) != task.init_sha256:
@@ -145,36 +163,94 @@ class Worker:
         return engine
 
 
-_own = threading.local()
-"""The worker of each thread: threads of an executor paint side by side."""
-
-
-def paint(task: Task) -> Outcome:
-    """One picture, by the worker of the thread in which this runs; raises nothing."""
-    if not hasattr(_own, "worker"):
-        _own.worker = Worker()
-    worker: Worker = _own.worker
-    return worker.paint(task)
-
-
 def _as_given(result: Result, task: Task) -> Result:
     """Without what is the worker's own: its paths of the inputs, its share of the threads."""
-    names = dict(zip(("content", "style", "init"), task.names, strict=False))
-    inputs = {
-        role: None if source is None else Source(names[role], source.sha256)
-        for role, source in result.inputs.items()
-    }
+    named = zip(result.inputs.items(), task.names, strict=True)
+    inputs = {role: source and Source(name, source.sha256) for (role, source), name in named}
     options = dataclasses.replace(result.options, threads=None)
     return dataclasses.replace(result, inputs=inputs, options=options)
 
 
-def failed(task: Task, error: BaseException) -> Outcome:
-    """A bug, too, fails one picture and not the night's work; its type then says that it is one."""
-    if isinstance(error, MemoryError):
-        message = "there is not enough memory; give a smaller --size."
-    elif isinstance(error, OrtistError):
-        message = str(error)
-    else:
-        message = f"unexpected {type(error).__name__}: {error}"
-    number = getattr(error.__cause__, "errno", None)
-    return Outcome(task.content, task.style, task.output, "failed", error=message, errno=number)
+_own = threading.local()
+"""The worker of each thread: threads of an executor paint side by side."""
+
+
+def _paint(task: Task) -> Outcome:
+    """One picture, by the worker of the thread in which this runs; raises nothing."""
+    worker: Worker = _own.__dict__.setdefault("worker", Worker())
+    return worker.paint(task)
+
+
+def outcomes_of(tasks: Sequence[Task], executor: Executor | None) -> Outcomes:
+    """The tasks' outcomes as they come, in order where there is no ``executor``.
+
+    Closed, it stops the work at once. Raises ResourceError where a worker was killed.
+    """
+    if executor is None:
+        with contextlib.closing(Worker()) as worker:
+            yield from map(worker.paint, tasks)
+        return
+    futures: dict[Future[Outcome], Task] = {}
+    try:
+        with _interrupts_wait():
+            for task in tasks:
+                futures[executor.submit(_paint, task)] = task
+        for future in as_completed(futures):
+            try:
+                yield future.result()
+            except BrokenExecutor as error:
+                raise ResourceError(
+                    "a process that painted was ended from outside, perhaps for want of memory; "
+                    "start again with fewer --jobs or a smaller --size: what is painted is kept."
+                ) from error
+            except Exception as error:  # the executor's own: a task could not be sent, say
+                yield futures[future].failed(error)
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+@contextlib.contextmanager
+def processes(count: int) -> Iterator[Executor]:
+    """New processes on a leash: they end at once when the block is left by an exception.
+
+    And also when this process is killed, which no handler would see: the leash is a pipe whose
+    other end closes then. (An executor's processes would otherwise finish their picture, or wait
+    for the next one forever.)
+    """
+    context = multiprocessing.get_context("spawn")  # a fork would inherit ONNX Runtime's threads
+    theirs, ours = context.Pipe(duplex=False)
+    executor = ProcessPoolExecutor(count, context, initializer=_leashed, initargs=(theirs,))
+    try:
+        yield executor
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+        ours.close()
+        theirs.close()
+
+
+def _leashed(leash: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
+
+    def wait() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            leash.recv_bytes()
+        os._exit(130)  # files are whole or absent at any moment
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block, and processes started in it do not see it at all."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

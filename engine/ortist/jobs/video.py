@@ -93,9 +93,8 @@ class Painter:
         self._iterations = iterations
         self._blend = blend
         self._engine = Engine(options.model, options.provider, options.threads)
-        self._planned = False
-        self._content: Array | None = None
-        self._painted: Array | None = None
+        self._last: tuple[Array, Array] | None = None
+        """Content and painting of the frame before, normalised."""
 
     def __call__(self, frame: NDArray[np.uint8]) -> Frame:
         """The next frame, painted from uint8 [H, W, 3]; raises as ``Engine.iterate`` does."""
@@ -108,24 +107,24 @@ class Painter:
         content = normalize(Painting.of(image).values, model)
         # Rescaled by its own darkest and brightest value, each frame would be lit anew.
         options = dataclasses.replace(self._options, size=min(size), rescale=False)
-        start, still = None, None
-        if self._content is not None and self._painted is not None:
-            change = (content - self._content) * np.array(model.std, np.float32).reshape(3, 1, 1)
+        start, kept = None, None
+        if self._last is None:  # the memory is planned when the size is known, for all frames
+            plan = self._engine.plan(Asked(image, self._style), options, files=False)
+            self._options, options = plan.applied(self._options), plan.applied(options)
+        else:
+            change = (content - self._last[0]) * np.array(model.std, np.float32).reshape(3, 1, 1)
             if np.abs(change).mean() * 255 < _CUT:
                 options = self._following(options)
-                start = self._painted + (content - self._content)
+                start = self._last[1] + (content - self._last[0])
                 still = np.exp(-np.square(change * (255 / _SAME)).sum(1, keepdims=True))
-        if not self._planned:  # the memory is planned when the size is known, for all frames
-            plan = self._engine.plan(Asked(image, self._style), options, files=False)
-            self._options, self._planned = plan.applied(self._options), True
-            options = plan.applied(options)
+                kept = np.float32(self._blend) * still
         asked = Asked(np.asarray(image), self._style, init=self._init, start=start)
         run = self._engine.set_up(asked, options, plan=Plan())
         result = finished(run)
         painted = normalize(result.painting.values, model)
-        if still is not None and self._painted is not None:
-            painted += np.float32(self._blend) * still * (self._painted - painted)
-        self._content, self._painted = content, painted
+        if self._last is not None and kept is not None:
+            painted += kept * (self._last[1] - painted)
+        self._last = content, painted
         return Frame(
             Painting(denormalize(painted, model)).pixels,
             result.final,

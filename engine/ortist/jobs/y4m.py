@@ -23,15 +23,13 @@ from ..errors import InputError
 
 __all__ = ["Header", "read_frame", "read_header", "write_frame", "write_header"]
 
-_Plane = NDArray[np.uint8]
-
-_SHRINK = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "mono": None}
-"""How much narrower and lower the chroma planes are; None for no chroma."""
+_SHRINK = {"420": (2, 2), "422": (2, 1), "444": (1, 1)}
+"""How much narrower and lower the chroma planes are."""
 
 _SPACES = re.compile("420(jpeg|mpeg2|paldv)?|422|444|mono")
 """Colour spaces that can be read: what stands after C in a header."""
 _LONGEST_LINE = 1024
-"""Bytes of a line of text at most, with its end."""
+"""Bytes of a line of text at most, with its end; of a longer one so many are read."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,11 @@ class Header:
     @property
     def planes(self) -> list[tuple[int, int]]:
         """(height, width) of Y and, unless it is mono, of Cb and Cr; halves are rounded up."""
-        shrink = _SHRINK["mono" if self.space == "mono" else self.space[:3]]
-        luma = (self.height, self.width)
-        if shrink is None:
-            return [luma]
-        chroma = (-(-self.height // shrink[1]), -(-self.width // shrink[0]))
-        return [luma, chroma, chroma]
+        if self.space == "mono":
+            return [(self.height, self.width)]
+        across, down = _SHRINK[self.space[:3]]
+        chroma = (-(-self.height // down), -(-self.width // across))
+        return [(self.height, self.width), chroma, chroma]
 
 
 def read_header(stream: IO[bytes]) -> Header:
@@ -68,18 +65,13 @@ def read_header(stream: IO[bytes]) -> Header:
     Raises InputError for what is no Y4M, has no size or frame rate, is interlaced, or is in another
     colour space than ``Header`` names, 10 bits a sample among them.
     """
-    line = _line(stream)
+    line = stream.readline(_LONGEST_LINE)
     if not line.startswith(b"YUV4MPEG2 "):
         raise InputError(
             "the video is not a YUV4MPEG2 stream; make one with ffmpeg -i VIDEO -f yuv4mpegpipe -."
         )
-    fields: dict[str, str] = {}
-    extra: list[str] = []
-    for word in line.decode("ascii", "replace").split()[1:]:
-        if word[0] == "X":
-            extra.append(word[1:].upper())
-        else:
-            fields[word[0]] = word[1:]
+    words = line.decode("ascii", "replace").split()[1:]
+    fields = {word[0]: word[1:] for word in words}
     try:
         width, height = int(fields["W"]), int(fields["H"])
         above, below = fields.get("F", "25:1").split(":")
@@ -104,15 +96,16 @@ def read_header(stream: IO[bytes]) -> Header:
     aspect = fields.get("A", "0:0")
     if not re.fullmatch(r"\d{1,9}:\d{1,9}", aspect):
         aspect = "0:0"
-    return Header(width, height, rate, aspect, space, "COLORRANGE=FULL" in extra)
+    full_range = "XCOLORRANGE=FULL" in map(str.upper, words)
+    return Header(width, height, rate, aspect, space, full_range)
 
 
 def read_frame(stream: IO[bytes], header: Header) -> NDArray[np.uint8] | None:
-    """The next frame as sRGB, uint8 [H, W, 3]; None at the end of the stream.
+    """The next frame as sRGB, uint8 [H, W, 3], its chroma enlarged bilinearly; None at the end.
 
     Raises EOFError where the stream ends within a frame, InputError where it holds something else.
     """
-    line = _line(stream)
+    line = stream.readline(_LONGEST_LINE)
     if not line:
         return None
     if not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
@@ -120,11 +113,15 @@ def read_frame(stream: IO[bytes], header: Header) -> NDArray[np.uint8] | None:
     words = line.split()
     if not words or words[0] != b"FRAME":
         raise InputError(f"the video holds {line[:20]!r} where a frame should begin.")
-    planes = []
+    size, planes = (header.width, header.height), []
     for height, width in header.planes:
         data = _exactly(stream, height * width)
-        planes.append(np.frombuffer(data, np.uint8).reshape(height, width))
-    return _to_rgb(planes, header)
+        plane = np.frombuffer(data, np.uint8).reshape(height, width)
+        planes.append(_resized(plane, size, Image.Resampling.BILINEAR))
+    if len(planes) == 1:
+        planes += 2 * [np.full_like(planes[0], 128)]
+    scale, zero = _scales(header)
+    return _rounded((np.stack(planes, -1) - zero) / scale @ _TO_RGB.T.astype(np.float32) * 255)
 
 
 def write_header(stream: IO[bytes], header: Header) -> None:
@@ -138,18 +135,16 @@ def write_header(stream: IO[bytes], header: Header) -> None:
 
 
 def write_frame(stream: IO[bytes], header: Header, pixels: NDArray[np.uint8]) -> None:
-    """Writes a frame of sRGB ``pixels``, uint8 [H, W, 3], of the header's size.
+    """Writes a frame of sRGB, uint8 [H, W, 3], of the header's size, its chroma averaged.
 
     Raises OSError where the stream does.
     """
+    scale, zero = _scales(header)
+    values = pixels.astype(np.float32) / 255 @ _TO_YCC.T.astype(np.float32) * scale + zero
     stream.write(b"FRAME\n")
-    for plane in _from_rgb(pixels, header):
-        stream.write(plane.tobytes())
-
-
-def _line(stream: IO[bytes]) -> bytes:
-    """The next line with its end, or 1024 bytes of a longer one."""
-    return stream.readline(_LONGEST_LINE)
+    for i, (height, width) in enumerate(header.planes):
+        plane = _resized(values[..., i], (width, height), Image.Resampling.BOX)
+        stream.write(_rounded(plane).tobytes())
 
 
 def _exactly(stream: IO[bytes], count: int) -> bytearray:
@@ -163,14 +158,9 @@ def _exactly(stream: IO[bytes], count: int) -> bytearray:
     return data
 
 
-_KR, _KB = 0.299, 0.114
-_TO_YCC = np.array(
-    [
-        [_KR, 1 - _KR - _KB, _KB],
-        [-_KR / (2 - 2 * _KB), (_KR + _KB - 1) / (2 - 2 * _KB), 0.5],
-        [0.5, (_KR + _KB - 1) / (2 - 2 * _KR), -_KB / (2 - 2 * _KR)],
-    ],
-)
+_LUMA = np.array([0.299, 0.587, 0.114])
+_RED, _, _BLUE = np.eye(3)
+_TO_YCC = np.stack([_LUMA, (_BLUE - _LUMA) / (2 - 2 * 0.114), (_RED - _LUMA) / (2 - 2 * 0.299)])
 """R'G'B' in [0, 1] -> Y' in [0, 1], Cb and Cr in [-1/2, 1/2], from K_R = 0.299 and K_B = 0.114."""
 _TO_RGB = np.linalg.inv(_TO_YCC)
 
@@ -182,38 +172,11 @@ def _scales(header: Header) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return np.array([219, 224, 224], np.float32), np.array([16, 128, 128], np.float32)
 
 
-def _to_rgb(planes: list[_Plane], header: Header) -> NDArray[np.uint8]:
-    """Planes [h, w], one or three -> sRGB, uint8 [H, W, 3]; chroma is enlarged bilinearly."""
-    size = (header.width, header.height)
-    scale, zero = _scales(header)
-    if len(planes) == 1:
-        luma = (planes[0].astype(np.float32) - zero[0]) / scale[0]
-        rgb = np.repeat(luma[..., None], 3, axis=2)
-    else:
-        bilinear = Image.Resampling.BILINEAR
-        full = [_resized(plane, size, bilinear) for plane in planes]
-        rgb = (np.stack(full, -1) - zero) / scale @ _TO_RGB.T.astype(np.float32)
-    return _rounded(rgb * 255)
-
-
-def _from_rgb(pixels: NDArray[np.uint8], header: Header) -> list[_Plane]:
-    """sRGB, uint8 [H, W, 3] -> planes [h, w], one or three; chroma is averaged."""
-    scale, zero = _scales(header)
-    values = pixels.astype(np.float32) / 255 @ _TO_YCC.T.astype(np.float32) * scale + zero
-    sizes = header.planes
-    return [
-        _rounded(
-            _resized(np.ascontiguousarray(values[..., i]), (width, height), Image.Resampling.BOX)
-        )
-        for i, (height, width) in enumerate(sizes)
-    ]
-
-
 def _resized(
     plane: NDArray[np.generic], size: tuple[int, int], how: Image.Resampling
 ) -> NDArray[np.float32]:
     """A plane [h, w] at ``size`` (width, height), in float32."""
-    image = Image.fromarray(np.asarray(plane, np.float32))
+    image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
     return np.asarray(image if image.size == size else image.resize(size, how))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from ortist.cli.headings import HeadedCommand
+from ortist.cli.arguments import HeadedCommand
 from ortist.cli.main import app
 from ortist.options.declaring import Heading
 from ortist.options.fields import Options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import ortist
-from ortist.cli.sheet import contact_sheet
+from ortist.cli.report import contact_sheet
 from ortist.options.fields import Options
 from PIL import Image
 

@@ -165,7 +165,7 @@ def test_bad_input_is_one_sentence(ortist: Ortist, tmp_path: Path) -> None:
     style = SAMPLES / "swirls.jpg"
     (tmp_path / "text.y4m").write_text("no film")
     cases = [
-        (("absent.y4m", "-o", "o.y4m"), 3, "no video file 'absent.y4m'"),
+        (("absent.y4m", "-o", "o.y4m"), 3, "'absent.y4m' does not exist"),
         ((tmp_path / "text.y4m", "-o", tmp_path / "o.y4m"), 3, "not a YUV4MPEG2 stream"),
         (("absent.mp4", "-o", tmp_path / "o.mp4"), 3, "'absent.mp4' does not exist"),
         (("-", "-o", "-", "--json"), 2, "cannot both go to stdout"),
