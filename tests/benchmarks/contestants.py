@@ -63,10 +63,9 @@ class OrtistStep:
         tile: int | None = None,
     ):
         import numpy as np
-        from ortist.objective.content import ByteBudget
         from ortist.objective.objective import Manner, Objective
         from ortist.objective.sweeper import Sweeper
-        from ortist.objective.targets import Targets
+        from ortist.objective.targets import ByteBudget, ContentFeatures, Targets
         from ortist.objective.weights import Weights
         from ortist.run.optimizers import adam_init, adam_step
         from ortist.style.losses import STYLE_LOSSES
@@ -81,9 +80,8 @@ class OrtistStep:
             for tap, regions in self._objective.moments(style, taps).items()
         }
         self._objective.release()
-        self._targets = self._objective.with_content(
-            Targets(losses), content, (3,), ByteBudget(2**28)
-        )
+        known = ContentFeatures(content, (3,), ByteBudget(2**28))
+        self._targets = Targets(losses, known)
         self._weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
         self._values, self._state = np.clip(content, *_BOX), adam_init(content)
         self._adam: Any = adam_step

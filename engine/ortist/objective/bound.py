@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..network.sessions import load_onnxruntime
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession, RunOptions
+    from onnxruntime import InferenceSession
 
 __all__ = ["CPU", "Bound", "Value", "aligned"]
 
@@ -66,10 +66,8 @@ class Value:
 class Bound:
     """One session with values for its inputs and, once their shapes are known, its outputs."""
 
-    def __init__(
-        self, session: InferenceSession, inputs: Mapping[str, Value], device: str = CPU
-    ) -> None:
-        self._session, self._device = session, device
+    def __init__(self, session: InferenceSession, inputs: Mapping[str, Value]) -> None:
+        self._session = session
         self._binding: Any = session.io_binding()
         self._values: dict[str, Value] = {}
         for name, value in inputs.items():
@@ -87,9 +85,9 @@ class Bound:
             self._binding.bind_ortvalue_output(name, value.ort)
         self._values.update(outputs)
 
-    def run(self, options: RunOptions | None = None) -> None:
+    def run(self) -> None:
         """Raises what ONNX Runtime raises."""
-        self._session.run_with_iobinding(self._binding, options)
+        self._session.run_with_iobinding(self._binding)
 
     def run_first(self, outputs: list[str]) -> dict[str, NDArray[Any]]:
         """The outputs of a run before their shapes are known, in memory of ONNX Runtime's."""

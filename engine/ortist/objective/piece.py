@@ -14,21 +14,10 @@ from ..style.guides import Guides
 from ..style.moments import Moments
 from .bands import Features
 
-__all__ = ["Content", "Piece", "Positions", "Pull", "Sums", "Terms"]
+__all__ = ["Piece", "Positions", "Pull", "Sums", "Terms"]
 
 Positions = tuple[slice, slice]
 """Rows and columns of a map, or of pixels."""
-
-
-@dataclass(frozen=True, eq=False)
-class Content:
-    """The content's features at ``taps``: ``features``, or else those of ``pixels`` [1, 3, h, w],
-    which are less to keep and to send.
-    """
-
-    taps: tuple[int, ...] = ()
-    features: Features = field(default_factory=dict)
-    pixels: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +26,15 @@ class Piece:
 
     ``own`` are the positions that count, for each tap and, at 0, for the pixels; None: all. Where a
     piece ``wraps``, its first row follows its last one. ``guides`` are the regions' masks over the
-    pixels; None: one region, everywhere.
+    pixels; None: one region, everywhere. ``content`` are the content's features, or else its pixels
+    [1, 3, h, w], which are less to keep and to send.
     """
 
     pixels: Any
     own: Mapping[int, Positions] | None = None
     wraps: bool = False
     guides: Guides | None = None
-    content: Content = field(default_factory=Content)
+    content: Features | Array | None = None
 
 
 @dataclass(frozen=True)
@@ -76,19 +66,20 @@ class Sums:
             if before is not None:
                 regions = [a + b for a, b in zip(before, regions, strict=True)]
             self.moments[tap] = regions
-        for total, part in ((self.errors, other.errors), (self.positions, other.positions)):
-            for tap, number in part.items():
-                total[tap] = total.get(tap, 0) + number  # type: ignore[assignment]
+        for tap, error in other.errors.items():
+            self.errors[tap] = self.errors.get(tap, 0.0) + error
+        for tap, count in other.positions.items():
+            self.positions[tap] = self.positions.get(tap, 0) + count
         self.variation += other.variation
 
 
 @dataclass(frozen=True)
 class Pull:
-    """What is decided for a tap: M [R, C, C] and v [R, C], or None without style or shifts; and w.
+    """What is decided for a tap: M [R, C, C], v [R, C] and w; None where it has no such term.
 
     dL/dF = sum_r T_r o (M_r F + v_r 1^T) + 2 w (F - P).
     """
 
     mixing: Array | None = None
     shift: Array | None = None
-    content_weight: float = 0.0
+    content_weight: float | None = None

@@ -75,8 +75,10 @@ class Tile:
             for s in (self.rows, self.columns)
         )
 
-    def own(self, taps: Sequence[Tap]) -> dict[int, Positions]:
-        """The positions that are the tile's own among those that it sees; at 0 the pixels."""
+    def own(self, taps: Sequence[Tap]) -> dict[int, Positions] | None:
+        """The positions that are its own among those that it sees, at 0 the pixels; None: all."""
+        if self.whole:
+            return None
         rows, columns = self.rows, self.columns
         pixels = (
             slice(rows.begin - rows.first, rows.end - rows.first),

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..network.bundle import Model, Tap
+from ..network.bundle import Tap
 from ..network.sessions import pinned_cpu
 from ..style.moments import Moments
 from .bands import Band, Buffers, Features, plan_bands
-from .bound import CPU, Bound, Value, aligned
+from .bound import Bound, Value, aligned
 from .inputs import Inputs, Shape
 from .opened import OpenProgram
 from .piece import Piece, Pull, Sums
@@ -26,42 +26,34 @@ Decide = Callable[[int, Sums], Pull]
 
 
 class Sweep:
-    """The arrays for pieces of one shape; ``layouts`` are those of earlier sweeps, by shape."""
+    """The arrays for pieces of one shape; ``layouts`` are what earlier ones of it have found."""
 
     def __init__(
-        self,
-        model: Model,
-        program: OpenProgram,
-        shape: Shape,
-        threads: int,
-        buffers: Buffers,
-        layouts: dict[Any, Any],
+        self, program: OpenProgram, shape: Shape, buffers: Buffers, layouts: dict[Any, Any]
     ) -> None:
-        self._model, self._shape = model, shape
+        self._model, self._shape, self._layouts = program.model, shape, layouts
         self._sessions, self._wiring = program.sessions(shape.on), program.wiring
-        self._device = CPU if program.provider.startswith("CPU") else "cuda"
-        self._layouts = layouts.setdefault(shape, {})
-        unit, reach = model.program.unit, model.program.reach
-        rows = [(0, shape.height)]
+        rows, reach = [(0, shape.height)], self._model.program.reach
+        self._threads = 1
         if program.in_bands:
-            size = (shape.height, shape.width)
-            rows = plan_bands(*size, threads, unit, model.smallest_side, shape.band_pixels)
+            unit, least = self._model.program.unit, self._model.smallest_side
+            size = shape.height, shape.width
+            rows = plan_bands(*size, program.threads, unit, least, shape.band_pixels)
+            self._threads = min(program.threads, len(rows))
         limit = shape.height + reach if shape.wraps else shape.height
         self.bands = [
-            Band(index, begin, end, min(limit, end + reach), buffers, self._device)
+            Band(index, begin, end, min(limit, end + reach), buffers, program.device)
             for index, (begin, end) in enumerate(rows)
         ]
-        self._threads = min(threads, len(rows)) if program.in_bands else 1
-        self.inputs = Inputs(model, self._wiring, shape, self.bands, self._device)
+        self.inputs = Inputs(program, shape, self.bands)
         self._exact = "with_shifts" in shape.on  # such losses take roots, and blow rounding up
-        self._by_region = {f"moments_{tap.index}": (tap.index, tap.channels) for tap in model.taps}
-        self._by_region |= {f"sums_{tap.index}": (tap.index, 1) for tap in model.taps}
+        taps = self._model.taps
+        self._by_region = {f"moments_{tap.index}": (tap.index, tap.channels) for tap in taps}
+        self._by_region |= {f"sums_{tap.index}": (tap.index, 1) for tap in taps}
         """By output, the tap, and how many rows it has for each region that a band shows."""
         for band in self.bands:
-            for name, height in (
-                ("image", band.seen - band.begin),
-                ("rows", band.end - band.begin + 2),
-            ):
+            heights = {"image": band.seen - band.begin, "rows": band.end - band.begin + 2}
+            for name, height in heights.items():
                 band.keep(name, np.empty((1, 3, height, shape.width), np.float32))
 
     def set_piece(self, piece: Piece, tv_weight: float) -> None:
@@ -99,9 +91,9 @@ class Sweep:
         """
         wiring = self._wiring
         count = len(wiring.inputs) if segments is None else segments
-        sums = {tap: wiring.sums[tap] for tap in taps} if decide else {}
+        needed = {tap: wiring.sums[tap] for tap in taps} if decide else {}
         schedule = Schedule(
-            len(self.bands), count, self._threads, wiring.waits, sums, self._shape.wraps
+            len(self.bands), count, self._threads, wiring.waits, needed, self._shape.wraps
         )
 
         def work(number: int) -> None:
@@ -110,10 +102,8 @@ class Sweep:
                     while (item := schedule.take(number)) is not None:
                         if isinstance(item, Mix):
                             assert decide is not None
-                            self.inputs.set_pull(
-                                item.tap,
-                                decide(item.tap, self.sums([item.tap], self._exact)),
-                            )
+                            sums = self.sums([item.tap], self._exact)
+                            self.inputs.set_pull(item.tap, decide(item.tap, sums))
                         else:
                             self._run(item.segment, self.bands[item.band], number, image, gradient)
                         schedule.finish(item)
@@ -164,48 +154,45 @@ class Sweep:
         """One segment of one band, after what its neighbours add to its inputs."""
         if index == 0:
             _show_pixels(band, image, self._shape)
-        for added in self._wiring.added[index]:
-            neighbour = self._neighbour(band, added.offset)
+        for exchange in self._wiring.added[index]:
+            neighbour = self._neighbour(band, -exchange.neighbour)
             if neighbour is not None:
-                value = band.values[added.into]
-                value.fetch()[:, :, added.row] += neighbour.array(added.source)[:, :, 0]
+                value, row = band.values[exchange.into], min(exchange.neighbour, 0)
+                value.fetch()[:, :, row] += neighbour.array(exchange.gradient)[:, :, 0]
                 value.publish()
-        outputs = self._wiring.outputs[index]
         bound = band.bound.get((index, thread))
         if bound is not None:
             bound.run()
         else:
             sessions = self._sessions[index]
             inputs = {name: self._input(band, name) for name in self._wiring.inputs[index]}
-            bound = Bound(sessions[thread % len(sessions)], inputs, self._device)
-            if not band.values.keys() >= {*outputs}:  # else another thread's first run made them
-                self._make_outputs(index, band, bound)
-            else:
-                bound.bind_outputs({name: band.values[name] for name in outputs})
-                bound.run()
+            bound = Bound(sessions[thread % len(sessions)], inputs)
+            self._run_first(index, band, bound)
             band.bound[index, thread] = bound
         if gradient is not None and index == len(self._sessions) - 1:
             own = band.end - band.begin
             gradient[:, :, band.begin : band.end] = band.array("gradient")[:, :, :own]
 
-    def _make_outputs(self, index: int, band: Band, bound: Bound) -> None:
-        """Runs a segment for the first time, and makes the arrays of its outputs."""
-        outputs = self._wiring.outputs[index]
-        layout = self._layouts.get((band.index, index))
-        if layout is None:
-            first = bound.run_first(list(outputs))
-            layout = {name: (array.shape, array.dtype) for name, array in first.items()}
-            self._layouts[band.index, index] = layout
-            for name in outputs:
-                band.keep_new(name, *layout[name])[...] = first[name]
-            bound.bind_outputs({name: band.values[name] for name in outputs})
-        else:
-            for name in outputs:
-                shape, kind = layout[name]
+    def _run_first(self, index: int, band: Band, bound: Bound) -> None:
+        """Runs a segment whose outputs are not bound yet, and perhaps have no arrays yet."""
+        outputs, first = self._wiring.outputs[index], {}
+        making = not band.values.keys() >= {*outputs}  # else another thread's first run made them
+        if making:
+            layout = self._layouts.get((band.index, index))
+            if layout is None:
+                first = bound.run_first(outputs)
+                layout = {name: (array.shape, array.dtype) for name, array in first.items()}
+                self._layouts[band.index, index] = layout
+            for name, (shape, kind) in layout.items():
                 band.keep_new(name, self._fitted(name, shape, band), kind)
-            bound.bind_outputs({name: band.values[name] for name in outputs})
+        bound.bind_outputs({name: band.values[name] for name in outputs})
+        for name, array in first.items():
+            band.values[name].array[...] = array
+            band.values[name].publish()
+        if not first:
             bound.run()
-        band.dismiss(self._wiring.last_read[index])
+        if making:
+            band.dismiss(self._wiring.last_read[index])
 
     def _fitted(self, name: str, shape: tuple[int, ...], band: Band) -> tuple[int, ...]:
         """The shape of an output that had this one when a band showed other regions, perhaps."""

@@ -20,28 +20,13 @@ from numpy.typing import NDArray
 
 from ..arrays import Field, row_slices
 
-__all__ = ["add_variation", "total_variation", "variation_norm"]
+__all__ = ["add_variation", "variation_norm"]
 
 _PAIRS: Mapping[str, list[tuple[tuple[int, int], float]]] = {
     "squares": [((1, 0), 1.0), ((0, 1), 1.0)],
     "nine-point": [((1, 0), 2 / 3), ((0, 1), 2 / 3), ((1, 1), 1 / 6), ((1, -1), 1 / 6)],
 }
 """The neighbours of a pixel, (rows down, columns right), and the weights of their differences."""
-
-
-def total_variation(
-    image: NDArray[Any], form: str = "squares", wraps: bool = False
-) -> tuple[float, NDArray[Any]]:
-    """The loss of ``image`` [1, C, H, W] and its gradient, in the image's own precision.
-
-    With ``wraps`` pixels at opposite edges are neighbours.
-    """
-    height, width = image.shape[2:]
-    begin = 1 if wraps else 0
-    if wraps:
-        image = np.pad(image, ((0, 0), (0, 0), (1, 1), (1, 1)), "wrap")
-    inside = slice(begin, begin + height), slice(begin, begin + width)
-    return _variation(image, form, *inside), _slope(image, form, *inside)
 
 
 def add_variation(

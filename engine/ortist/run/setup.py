@@ -19,7 +19,6 @@ from ..network.bundle import Model
 from ..network.sessions import available_cpus
 from ..objective.objective import Manner, Objective
 from ..objective.sweeper import Sweeper
-from ..objective.workers import Workers
 from ..options.fields import STARTS, Options, Provider
 from ..pictures.raster import Picture, Raster
 from ..pictures.reading import load_picture, read_header, spool_picture
@@ -69,8 +68,7 @@ class Objectives:
             if (provider, threads) not in self._sweepers:
                 self._sweepers[provider, threads] = Sweeper(self.model, provider, threads)
             sweeper = self._sweepers[provider, threads]
-            workers = Workers(sweeper, provider, threads, executor)
-            objective = Objective(sweeper, manner, workers)
+            objective = Objective(sweeper, manner, executor)
             key = provider, threads, manner.tile, manner.wraps, executor
             observer = self._observers.pop(key, None) or RememberingObserver(objective)
             self._observers[key] = observer

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Arrays, Field, crop, row_slices
-from ..objective.content import ByteBudget
 from ..objective.objective import Objective
-from ..objective.targets import Losses, Targets
+from ..objective.targets import ByteBudget, ContentFeatures, Losses, Targets
 from ..objective.weights import Weights, resolve_weights
 from ..options.fields import Options
 from ..style.guides import Guides
@@ -133,13 +132,11 @@ class View:
 
     def _seen_from(self, offset: tuple[int, int] | None) -> Targets:
         guides = None if self._masks is None else Guides(self._window(self._masks, offset))
-        targets = Targets(self._losses, guides=guides)
         if self.content is None:
-            return targets
+            return Targets(self._losses, guides=guides)
         pixels = self._window(self.content, offset)
-        return self._shared.objective.with_content(
-            targets, pixels, self._content_taps, self._budget
-        )
+        content = ContentFeatures(pixels, self._content_taps, self._budget)
+        return Targets(self._losses, content, guides)
 
 
 def _areas(masks: Field) -> Any:

@@ -110,7 +110,7 @@ def test_it_is_the_middle_of_a_picture_that_is_laid_side_by_side(
     one = sweeper()
     terms = Terms(moments=frozenset(TAPS), shifts=shifts)
     sums = one.observe(Piece(large, middle), terms)
-    decide = Decider(shipped(), own.targets.style, (), own.weights)
+    decide = Decider(own.targets.style, (), own.weights)
     pulls = {tap: decide(tap, sums) for tap in TAPS}
     expected, variation = one.pull(Piece(large, middle), pulls, own.weights.tv)
     for tap, value in decide.style.items():

@@ -26,7 +26,7 @@ def processes() -> Iterator[Executor]:
 
 def by(executor: Executor, manner: Manner) -> Objective:
     own = sweeper(1)
-    return Objective(own, manner, Workers(own, "cpu", 1, executor))
+    return Objective(own, manner, executor)
 
 
 @pytest.mark.parametrize("normalize", [False, True])
