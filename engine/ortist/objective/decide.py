@@ -1,6 +1,6 @@
 """What is decided between the way there and the way back: the losses, and how each tap pulls.
 
-Between both, all that is known of an image are sums over its positions (piece.Sums). From those of
+Between both, all that is known of an image are sums over its positions (pieces.Sums). From those of
 a tap come its losses and the M, v and w of their gradient dL/dF = sum_r T_r o (M_r F + v_r 1^T) +
 2 w (F - P). Nothing else in the program knows what a Gram loss is, or that there are regions.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..style.losses import StyleLoss
 from ..style.moments import Double, Moments
-from .piece import Pull, Sums
+from .pieces import Pull, Sums
 from .weights import Weights
 
 __all__ = ["Decider"]

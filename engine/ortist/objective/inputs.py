@@ -18,12 +18,9 @@ from ..style.guides import Guides
 from .bands import Band
 from .bound import Value
 from .opened import OpenProgram
-from .piece import Piece, Positions, Pull
+from .pieces import PIXELS, Piece, Positions, Pull
 
 __all__ = ["Inputs", "Shape"]
-
-_PIXELS = Tap(0, "pixels", 3, 1, 1, 0, ())
-"""The pixels themselves, as a tap whose positions they are."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +117,14 @@ class Inputs:
 
     def _parts(self, tap: Tap) -> dict[str, Part]:
         """The parts that hold a tap's map, by what their inputs' names end in."""
-        if tap is _PIXELS:
+        if tap is PIXELS:
             return {"pixels": Part("image")}
         parts = self._model.program.taps[tap.index]
         return {f"{tap.index}_{index}": part for index, part in enumerate(parts)}
 
     def _set_own(self) -> None:
         """Where the positions that count begin and end, in every part of a band's own rows."""
-        for tap in (_PIXELS, *self._model.taps):
+        for tap in (PIXELS, *self._model.taps):
             if tap.index not in (self._own or {}):
                 continue
             rows, columns = self._counted(tap)

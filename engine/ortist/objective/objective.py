@@ -23,8 +23,7 @@ from ..options.fields import TvLossName
 from ..style.guides import Guides
 from ..style.moments import Moments
 from .decide import Decider
-from .piece import Piece, Sums, Terms
-from .pieces import Tile, plan_tiles
+from .pieces import Piece, Sums, Terms, Tile, plan_tiles
 from .sweeper import Sweeper
 from .targets import Losses, Targets
 from .total_variation import add_variation, variation_norm

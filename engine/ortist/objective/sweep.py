@@ -16,7 +16,7 @@ from .bands import Band, Buffers, Features, plan_bands
 from .bound import Bound, Value, aligned
 from .inputs import Inputs, Shape
 from .opened import OpenProgram
-from .piece import Piece, Pull, Sums
+from .pieces import Piece, Pull, Sums
 from .schedule import Mix, Schedule, StoppedError
 
 __all__ = ["Decide", "Sweep"]

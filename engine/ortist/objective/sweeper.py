@@ -21,7 +21,7 @@ from ..options.fields import Provider
 from .bands import BAND_PIXELS, Buffers, Features
 from .inputs import Shape
 from .opened import OpenProgram
-from .piece import Piece, Pull, Sums, Terms
+from .pieces import Piece, Pull, Sums, Terms
 from .sweep import Decide, Sweep
 
 __all__ = ["Setup", "Sweeper"]
@@ -218,7 +218,7 @@ class Sweeper:
 
 
 def _switches(piece: Piece, shifts: bool, **terms: Collection[int]) -> frozenset[str]:
-    """Those that are on for ``terms``, each with its taps, and for what there is of the piece."""
+    """What is on for ``terms``, each with its taps, and for what there is of the piece."""
     on = {f"with_{term}_{tap}" for term, taps in terms.items() for tap in taps}
     places = {
         "with_shifts": shifts,

@@ -16,7 +16,7 @@ from ortist.arrays import Array
 from ortist.network.bundle import Model, find_model
 from ortist.objective.bands import BAND_PIXELS
 from ortist.objective.objective import Manner, Objective
-from ortist.objective.piece import Piece, Terms
+from ortist.objective.pieces import Piece, Terms
 from ortist.objective.sweeper import Sweeper
 from ortist.objective.targets import ByteBudget, ContentFeatures, Losses, Targets
 from ortist.objective.weights import Weights

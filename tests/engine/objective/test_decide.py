@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ortist.objective.decide import Decider
-from ortist.objective.piece import Piece, Terms
+from ortist.objective.pieces import Piece, Terms
 from ortist.objective.targets import ByteBudget, ContentFeatures, Targets
 from ortist.objective.weights import Weights
 from ortist.style.guides import Guides

@@ -14,7 +14,7 @@ from ortist.errors import OptionError
 from ortist.network.sessions import available_cpus
 from ortist.objective.decide import Decider
 from ortist.objective.objective import Manner, Objective
-from ortist.objective.piece import Piece, Terms
+from ortist.objective.pieces import Piece, Terms
 from ortist.objective.targets import Targets
 from ortist.objective.weights import Weights
 from ortist.options.fields import Options

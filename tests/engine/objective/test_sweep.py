@@ -18,7 +18,7 @@ from ortist.objective import opened
 from ortist.objective.bands import BAND_PIXELS, Buffers, plan_bands
 from ortist.objective.bound import Bound
 from ortist.objective.objective import Manner, Objective
-from ortist.objective.piece import Piece
+from ortist.objective.pieces import Piece
 from ortist.objective.sweeper import Sweeper
 from ortist.style.losses import STYLE_LOSSES
 
