@@ -79,7 +79,7 @@ class OrtistStep:
             tap: [STYLE_LOSSES["gram"](found.statistics()) for found in regions]
             for tap, regions in self._objective.moments(style, taps).items()
         }
-        self._objective.release()
+        self._sweeper.release()
         known = ContentFeatures(content, (3,), ByteBudget(2**28))
         self._targets = Targets(losses, known)
         self._weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
@@ -103,7 +103,7 @@ class OrtistStep:
 
     def end_profiling(self) -> list[str]:
         """The paths of the records that ``profile`` asked for."""
-        return self._sweeper.end_profiling()
+        return self._sweeper.program.end_profiling()
 
     def _evaluated(self) -> tuple[Any, Any]:
         return self._objective(self._values, self._targets, self._weights)

@@ -19,7 +19,7 @@ from ..network.sessions import load_onnxruntime
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["CPU", "Bound", "Value", "aligned"]
+__all__ = ["CPU", "Bound", "Value", "aligned", "copied"]
 
 CPU = "cpu"
 _ALIGNMENT = 64
@@ -37,6 +37,13 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     return array
 
 
+def copied(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy that begins with a cache line."""
+    copy = aligned(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
 def _address(array: NDArray[Any]) -> int:
     return int(array.__array_interface__["data"][0])
 
@@ -46,8 +53,7 @@ class Value:
 
     def __init__(self, array: NDArray[Any], device: str = CPU) -> None:
         if array.size and _address(array) % _ALIGNMENT:
-            unaligned, array = array, aligned(array.shape, array.dtype)
-            array[...] = unaligned
+            array = copied(array)
         self.array, self._elsewhere = array, device != CPU
         self.ort = load_onnxruntime().OrtValue.ortvalue_from_numpy(self.array, device, 0)
 

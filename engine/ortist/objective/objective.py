@@ -61,7 +61,7 @@ class Objective:
     ) -> None:
         self.model: Model = sweeper.model
         self.provider: str = sweeper.provider
-        self._sweeper, self._manner = sweeper, manner or Manner()
+        self.sweeper, self._manner = sweeper, manner or Manner()
         self._workers = Workers(sweeper, executor)
 
     def moments(
@@ -81,18 +81,9 @@ class Objective:
         chosen = self._chosen(content.taps)
         for tile in self._tiles(content.pixels.shape, chosen):
             piece = self._piece(tile, content.pixels, targets, chosen)
-            for tap, energy in self._sweeper.energies(piece, content.taps).items():
+            for tap, energy in self.sweeper.energies(piece, content.taps).items():
                 total[tap] += energy
         return total
-
-    @property
-    def seconds_opening(self) -> float:
-        """What opening sessions has taken so far; they are opened when they are first needed."""
-        return self._sweeper.seconds_opening
-
-    def release(self) -> None:
-        """Gives back what memory the calls before have left, for calls with other sizes."""
-        self._sweeper.release()
 
     def __call__(
         self, image: Field, targets: Targets, weights: Weights, into: Any = None
@@ -132,7 +123,7 @@ class Objective:
         if len(tiles) == 1 and not self._workers.elsewhere:
             piece = self._piece(tiles[0], image, targets, chosen)
             whole = gradient if piece.own is None else np.empty(piece.pixels.shape, np.float32)
-            sums = self._sweeper.step(piece, terms, decider, tv_weight, whole)
+            sums = self.sweeper.step(piece, terms, decider, tv_weight, whole)
             if piece.own is not None:
                 gradient[...] = whole[(..., *piece.own[0])]
             return sums
@@ -159,7 +150,7 @@ class Objective:
         tiles = self._tiles(image.shape, taps, not terms.errors, mirrored)
         tasks = ((self._piece(tile, image, targets, taps, mirrored), terms) for tile in tiles)
         if len(tiles) == 1 and not self._workers.elsewhere:
-            return self._sweeper.observe(*next(tasks))
+            return self.sweeper.observe(*next(tasks))
         for sums in self._workers.each(Sweeper.observe, tasks):
             total.include(sums)
         return total
@@ -174,7 +165,7 @@ class Objective:
     ) -> Piece:
         content, guides, known = targets.content, targets.guides, None
         if content is not None and content.taps:
-            known = content.over(tile, _pixels(tile, content.pixels), self._sweeper, taps)
+            known = content.over(tile, _pixels(tile, content.pixels), self.sweeper, taps)
         if guides is not None and not tile.whole:
             guides = guides.within(*tile.seen)
         wraps = self._wraps_by_rows and mirrored is None
@@ -183,7 +174,7 @@ class Objective:
     @property
     def _wraps_by_rows(self) -> bool:
         """Whether the last band meets the first one, and no halo is needed above and below."""
-        return self._manner.wraps and self._manner.tile is None and self._sweeper.in_bands
+        return self._manner.wraps and self._manner.tile is None and self.sweeper.in_bands
 
     def _chosen(self, taps: Iterable[int]) -> list[Tap]:
         wanted = set(taps)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..network.bundle import Tap
 from ..network.sessions import pinned_cpu
 from ..style.moments import Moments
 from .bands import Band, Buffers, Features, plan_bands
-from .bound import Bound, Value, aligned
+from .bound import Bound, Value, copied
 from .inputs import Inputs, Shape
 from .opened import OpenProgram
 from .pieces import Piece, Pull, Sums
-from .schedule import Mix, Schedule, StoppedError
+from .schedule import Run, Schedule, StoppedError
 
 __all__ = ["Decide", "Sweep"]
 
@@ -80,16 +80,17 @@ class Sweep:
         image: Any,
         gradient: Any,
         pool: ThreadPoolExecutor,
-        segments: int | None = None,
+        taps: Sequence[int],
         decide: Decide | None = None,
-        taps: Sequence[int] = (),
-    ) -> None:
+        segments: int | None = None,
+    ) -> Sums:
         """Has all threads run the ``segments`` (None: all), on pixels ``image`` [1, 3, h, w].
 
-        The pixels' gradient is written to ``gradient``, unless that is None. With ``decide`` the
-        ``taps`` wait for what it says of their sums. Raises what one of the threads raises.
+        Returns the sums of ``taps``, which wait for what ``decide``, if given, makes of them. The
+        pixels' gradient is written to ``gradient``, unless that is None. Raises what one of the
+        threads raises.
         """
-        wiring = self._wiring
+        wiring, total = self._wiring, Sums()
         count = len(wiring.inputs) if segments is None else segments
         needed = {tap: wiring.sums[tap] for tap in taps} if decide else {}
         schedule = Schedule(
@@ -100,31 +101,34 @@ class Sweep:
             with pinned_cpu(number, self._threads):
                 try:
                     while (item := schedule.take(number)) is not None:
-                        if isinstance(item, Mix):
-                            assert decide is not None
-                            sums = self.sums([item.tap], self._exact)
-                            self.inputs.set_pull(item.tap, decide(item.tap, sums))
-                        else:
+                        if isinstance(item, Run):
                             self._run(item.segment, self.bands[item.band], number, image, gradient)
+                        elif decide is not None:
+                            sums = self._sums([item.tap], self._exact)
+                            total.include(sums)
+                            self.inputs.set_pull(item.tap, decide(item.tap, sums))
                         schedule.finish(item)
                 except BaseException:
                     schedule.fail()
                     raise
 
         others = [pool.submit(work, number) for number in range(1, self._threads)]
-        failed: list[BaseException] = []
         try:
-            work(0)
-        except StoppedError as error:
-            failed.append(error)
+            with contextlib.suppress(StoppedError):
+                work(0)
         finally:
-            failed = [f for f in (other.exception() for other in others) if f is not None] + failed
-        if failed:
-            raise next((f for f in failed if not isinstance(f, StoppedError)), failed[0])
+            failed = [other.exception() for other in others]
+        for error in failed:
+            if error is not None and not isinstance(error, StoppedError):
+                raise error
+        if decide is None:
+            total = self._sums(taps, exact=True)
         if gradient is not None:
             _add_seams(self.bands, gradient, self._shape.height)
+            total.variation = sum(float(band.array("variation")) for band in self.bands)
+        return total
 
-    def sums(self, taps: Sequence[int], exact: bool = True) -> Sums:
+    def _sums(self, taps: Sequence[int], exact: bool) -> Sums:
         """The sums over all bands of these taps, in the bands' order; of the last run.
 
         Second moments are in float32, as each band's are, unless they shall be ``exact``: few bands
@@ -138,15 +142,11 @@ class Sweep:
                 total.moments[tap] = self._moments(self._model.tap(tap), exact)
         return total
 
-    def variation(self) -> float:
-        """x^T K x of the pixels that count; of the last run."""
-        return sum(float(band.array("variation")) for band in self.bands)
-
     def features(self, taps: Sequence[int]) -> Features:
         """Copies of the features of these taps; of the last run."""
         parts = self._model.program.taps
         return {
-            tap: [[_copied(band.array(part.value)) for part in parts[tap]] for band in self.bands]
+            tap: [[copied(band.array(part.value)) for part in parts[tap]] for band in self.bands]
             for tap in taps
         }
 
@@ -224,14 +224,9 @@ class Sweep:
         if neighbour is not None:
             return neighbour.values[exchange.row]
         if name not in band.values:  # beyond the border; once, as bindings point at it
-            row = self._any_row(band, exchange.into)
+            row = band.values[exchange.row].array.shape
             band.keep(name, np.zeros((*row[:2], exchange.beyond, row[3]), np.float32))
         return band.values[name]
-
-    def _any_row(self, band: Band, into: str) -> tuple[int, ...]:
-        """The shape of the edges of the value whose gradient is ``into``."""
-        rows = (e.row for e in self._wiring.halos.values() if e.into == into)
-        return next(band.values[row].array.shape for row in rows if row in band.values)
 
     def _neighbour(self, band: Band, offset: int) -> Band | None:
         index, count = band.index + offset, len(self.bands)
@@ -260,12 +255,6 @@ class Sweep:
             Moments(np.zeros((channels, channels), kind) if s is None else s, m, mass)
             for s, m, mass in zip(second, first, masses, strict=True)
         ]
-
-
-def _copied(array: NDArray[Any]) -> NDArray[Any]:
-    copy = aligned(array.shape, array.dtype)
-    copy[...] = array
-    return copy
 
 
 def _show_pixels(band: Band, image: Any, shape: Shape) -> None:

@@ -54,21 +54,16 @@ class Sweeper:
         self.setup: Setup = model, provider, threads
         self.band_pixels = BAND_PIXELS
         """About how many pixels a band has; features that were kept before a change fit no more."""
-        self._program = OpenProgram(model, provider, count_threads(threads), profile)
-        self.provider = self._program.provider
-        self.in_bands = self._program.in_bands
+        self.program = OpenProgram(model, provider, count_threads(threads), profile)
+        self.provider = self.program.provider
+        self.in_bands = self.program.in_bands
         """Whether pieces are cut into bands of rows."""
-        self._pool = ThreadPoolExecutor(max(1, self._program.threads - 1))
+        self._pool = ThreadPoolExecutor(max(1, self.program.threads - 1))
         self._buffers, self._layouts = Buffers(), defaultdict[Shape, dict[Any, Any]](dict)
         self._sweeps: OrderedDict[Shape, Sweep] = OrderedDict()
         self._any_on: frozenset[str] = frozenset()
         """Switches of sessions that are open, for whoever wants features alone."""
         self._lock = threading.RLock()
-
-    @property
-    def seconds_opening(self) -> float:
-        """What opening sessions has taken so far; they are opened when they are first needed."""
-        return self._program.seconds_opening
 
     def step(
         self, piece: Piece, terms: Terms, decide: Decide, tv_weight: float, gradient: Any
@@ -83,23 +78,15 @@ class Sweeper:
             piece, terms.shifts, moments=style, style=style, error=content, content=content
         )
         with self._swept(piece, on, tv_weight) as sweep:
-            found = Sums()
-
-            def decided(tap: int, sums: Sums) -> Pull:
-                found.include(sums)
-                return decide(tap, sums)
-
-            sweep.run(piece.pixels, gradient, self._pool, None, decided, taps)
-            found.variation = sweep.variation()
-            return found
+            return sweep.run(piece.pixels, gradient, self._pool, taps, decide)
 
     def observe(self, piece: Piece, terms: Terms) -> Sums:
         """The sums of a piece, without total variation."""
         piece = self._with_features(piece, terms.errors)
         on = _switches(piece, terms.shifts, moments=terms.moments, error=terms.errors)
         with self._swept(piece, on) as sweep:
-            sweep.run(piece.pixels, None, self._pool, self._program.wiring.forward)
-            return sweep.sums(sorted(terms.moments | terms.errors))
+            taps, forward = sorted(terms.moments | terms.errors), self.program.wiring.forward
+            return sweep.run(piece.pixels, None, self._pool, taps, segments=forward)
 
     def pull(self, piece: Piece, pulls: Mapping[int, Pull], tv_weight: float) -> tuple[Array, Sums]:
         """The gradient [1, 3, h, w] of the piece's own pixels, for what was decided for each tap.
@@ -115,9 +102,7 @@ class Sweeper:
         with self._swept(piece, on, tv_weight) as sweep:
             for tap, pull in pulls.items():
                 sweep.inputs.set_pull(tap, pull)
-            sweep.run(piece.pixels, gradient, self._pool)
-            sums = sweep.sums(content)
-            sums.variation = sweep.variation()
+            sums = sweep.run(piece.pixels, gradient, self._pool, content)
         if piece.own is not None:
             gradient = gradient[(..., *piece.own[0])]
         return gradient, sums
@@ -125,11 +110,11 @@ class Sweeper:
     def features(self, pixels: Array, taps: Sequence[int]) -> Features:
         """The features over ``pixels`` [1, 3, h, w] of these taps, by band and part."""
         with self._swept(Piece(pixels), None) as sweep:
-            made = self._program.wiring.made
+            made = self.program.wiring.made
             parts = [part.value for tap in taps for part in self.model.program.taps[tap]]
             count = 1 + max((made[value] for value in parts), default=-1)
             if count:
-                sweep.run(pixels, None, self._pool, count)
+                sweep.run(pixels, None, self._pool, (), segments=count)
             return sweep.features(taps)
 
     def maps(self, pixels: Array, taps: Sequence[int]) -> dict[int, Array]:
@@ -157,10 +142,6 @@ class Sweeper:
             if self._buffers.nbytes + self._nbytes > _LITTLE:
                 self._drop(0)
                 self._buffers = Buffers()
-
-    def end_profiling(self) -> list[str]:
-        """The paths of the records of the calls so far, where ``profile`` asked for them."""
-        return self._program.end_profiling()
 
     def _with_features(self, piece: Piece, taps: Collection[int]) -> Piece:
         """The piece with the content's features at ``taps``, where it has only its pixels."""
@@ -203,7 +184,7 @@ class Sweeper:
         sweep = self._sweeps.pop(shape, None)
         if sweep is None:
             self._drop(_LITTLE)
-            sweep = Sweep(self._program, shape, self._buffers, self._layouts[shape])
+            sweep = Sweep(self.program, shape, self._buffers, self._layouts[shape])
         self._sweeps[shape] = sweep
         return sweep
 

@@ -138,9 +138,9 @@ class Scene:
             content = normalize(photo, self.model)
             del photo
         masks = self._masks(canvas) if self.styles.regions else None
-        self.objective.release()
+        self.objective.sweeper.release()
         style = self.styles.statistics(self._observer, self._style_taps, side, like)
-        self.objective.release()
+        self.objective.sweeper.release()
         return View(self._shared, canvas, content, self._content_taps, style, masks)
 
     def init_at(self, side: int) -> Array:

@@ -244,7 +244,7 @@ def test_a_picture_that_does_not_fit_is_said(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(ResourceError):
             at(image)
     same(at(image), expected, 0)
-    at.objective.release()
+    at.objective.sweeper.release()
     same(at(image), expected, 0)
 
 

@@ -220,7 +220,7 @@ def test_the_same_bytes_whatever_the_threads(loss: str, masked: bool) -> None:
         objective = in_bands(SMALL, threads)
         own = aimed(objective, content, (1, 4, 6, 7), loss, masks)
         found += [own(image), own(image)]
-        objective.release()
+        objective.sweeper.release()
     bands = [
         len(plan_bands(160, 64, threads, 8, 9, SMALL)) for threads in range(1, available_cpus() + 1)
     ]
