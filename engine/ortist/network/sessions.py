@@ -134,18 +134,17 @@ def pinned_cpu(number: int, threads: int) -> Iterator[None]:
     Threads that wake each other are put on one CPU by Linux, and stay there for some 50 ms. Done
     only where the ``threads`` are as many as the CPUs: which ones to take is no question then.
     """
-    get, put = getattr(os, "sched_getaffinity", None), getattr(os, "sched_setaffinity", None)
-    cpus = get(0) if get else set()
-    if threads < 2 or len(cpus) != threads or put is None:
+    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if threads < 2 or len(cpus) != threads:
         yield
         return
     with contextlib.suppress(OSError):
-        put(0, {sorted(cpus)[number]})
+        os.sched_setaffinity(0, {sorted(cpus)[number]})
     try:
         yield
     finally:
         with contextlib.suppress(OSError):
-            put(0, cpus)
+            os.sched_setaffinity(0, cpus)
 
 
 def open_session(

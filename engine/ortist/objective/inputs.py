@@ -15,8 +15,7 @@ from ortist_models.program import Part
 from ..arrays import Array
 from ..network.bundle import Tap
 from ..style.guides import Guides
-from .bands import Band
-from .bound import Value
+from .bands import Band, Value
 from .opened import OpenProgram
 from .pieces import PIXELS, Piece, Positions, Pull
 
@@ -78,13 +77,11 @@ class Inputs:
         for name, matrices in ((f"mixing_{tap}", pull.mixing), (f"shift_{tap}", pull.shift)):
             if matrices is None:
                 continue
-            filled: dict[tuple[int, ...], Value] = {}
-            for band in self._bands:
-                shown = self.shown(tap, band)
-                if shown not in filled:
-                    filled[shown] = self._filled(name, matrices, shown)
-                if band.values.get(name) is not filled[shown]:
-                    band.bind(name, filled[shown], self._wiring.readers.get(name, ()))
+            shown = [self.shown(tap, band) for band in self._bands]
+            filled = {regions: self._filled(name, matrices, regions) for regions in {*shown}}
+            for band, regions in zip(self._bands, shown, strict=True):
+                if band.values.get(name) is not filled[regions]:
+                    band.bind(name, filled[regions], self._wiring.readers[name])
 
     def shown(self, tap: int, band: Band) -> tuple[int, ...]:
         """The regions that a band shows."""

@@ -63,6 +63,10 @@ class Objective:
         self.provider: str = sweeper.provider
         self.sweeper, self._manner = sweeper, manner or Manner()
         self._workers = Workers(sweeper, executor)
+        self._wraps_by_rows = (
+            self._manner.wraps and self._manner.tile is None and sweeper.program.in_bands
+        )
+        """Whether the last band meets the first one, and no halo is needed above and below."""
 
     def moments(
         self, image: Array, taps: Iterable[int], guides: Guides | None = None
@@ -96,11 +100,12 @@ class Objective:
         taps = () if targets.content is None else targets.content.taps
         energies = self.energies(targets) if self._manner.normalize else None
         decider = Decider(targets.style, taps, weights, energies)
-        sums = self._evaluated(image, targets, decider, gradient)
+        form, wraps = self._manner.tv_loss, self._manner.wraps
+        in_graph = form == "squares" and not self._manner.normalize
+        scale = weights.tv
+        sums = self._evaluated(image, targets, decider, scale if in_graph else 0.0, gradient)
         variation = sums.variation
-        if not self._tv_in_graph:
-            form, wraps = self._manner.tv_loss, self._manner.wraps
-            scale = weights.tv
+        if not in_graph:
             if self._manner.normalize:
                 scale /= variation_norm(image, form, wraps) or 1.0
             variation = add_variation(image, gradient, form, scale, wraps)
@@ -108,15 +113,11 @@ class Objective:
         style = dict(sorted(decider.style.items()))  # which tap is decided first is chance
         return Losses(content, style, weights.tv * variation), gradient
 
-    @property
-    def _tv_in_graph(self) -> bool:
-        """Whether the graph's total variation is the one that is wanted."""
-        return self._manner.tv_loss == "squares" and not self._manner.normalize
-
-    def _evaluated(self, image: Field, targets: Targets, decider: Decider, gradient: Any) -> Sums:
-        """Writes the gradient, without a total variation that is not the graph's."""
+    def _evaluated(
+        self, image: Field, targets: Targets, decider: Decider, tv_weight: float, gradient: Any
+    ) -> Sums:
+        """Writes the gradient, with that weight for the graph's total variation."""
         chosen = self._chosen({*targets.style, *decider.taps})
-        tv_weight = decider.weights.tv if self._tv_in_graph else 0.0
         shifts = any(loss.shifts for own in targets.style.values() for loss in own)
         terms = Terms(frozenset(targets.style), frozenset(decider.taps), shifts)
         tiles = self._tiles(image.shape, chosen)
@@ -170,11 +171,6 @@ class Objective:
             guides = guides.within(*tile.seen)
         wraps = self._wraps_by_rows and mirrored is None
         return Piece(_pixels(tile, image, bool(mirrored)), tile.own(taps), wraps, guides, known)
-
-    @property
-    def _wraps_by_rows(self) -> bool:
-        """Whether the last band meets the first one, and no halo is needed above and below."""
-        return self._manner.wraps and self._manner.tile is None and self.sweeper.in_bands
 
     def _chosen(self, taps: Iterable[int]) -> list[Tap]:
         wanted = set(taps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,6 +127,8 @@ class OpenProgram:
         self, model: Model, provider: Provider, threads: int, profile: str | None = None
     ) -> None:
         self.model, self.threads, self._profile = model, threads, profile
+        self.pool = ThreadPoolExecutor(max(1, threads - 1))
+        """The threads besides the one that calls."""
         self._open: dict[tuple[int, frozenset[str]], list[InferenceSession]] = {}
         self.seconds_opening = 0.0
         """What opening sessions took so far, which no later run takes."""

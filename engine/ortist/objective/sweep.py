@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,7 @@ import numpy as np
 from ..network.bundle import Tap
 from ..network.sessions import pinned_cpu
 from ..style.moments import Moments
-from .bands import Band, Buffers, Features, plan_bands
-from .bound import Bound, Value, copied
+from .bands import Band, Bound, Buffers, Features, Value, copied, plan_bands
 from .inputs import Inputs, Shape
 from .opened import OpenProgram
 from .pieces import Piece, Pull, Sums
@@ -32,6 +30,7 @@ class Sweep:
         self, program: OpenProgram, shape: Shape, buffers: Buffers, layouts: dict[Any, Any]
     ) -> None:
         self._model, self._shape, self._layouts = program.model, shape, layouts
+        self._pool = program.pool
         self._sessions, self._wiring = program.sessions(shape.on), program.wiring
         rows, reach = [(0, shape.height)], self._model.program.reach
         self._threads = 1
@@ -79,7 +78,6 @@ class Sweep:
         self,
         image: Any,
         gradient: Any,
-        pool: ThreadPoolExecutor,
         taps: Sequence[int],
         decide: Decide | None = None,
         segments: int | None = None,
@@ -112,7 +110,7 @@ class Sweep:
                     schedule.fail()
                     raise
 
-        others = [pool.submit(work, number) for number in range(1, self._threads)]
+        others = [self._pool.submit(work, number) for number in range(1, self._threads)]
         try:
             with contextlib.suppress(StoppedError):
                 work(0)

@@ -7,7 +7,6 @@ import dataclasses
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -56,9 +55,6 @@ class Sweeper:
         """About how many pixels a band has; features that were kept before a change fit no more."""
         self.program = OpenProgram(model, provider, count_threads(threads), profile)
         self.provider = self.program.provider
-        self.in_bands = self.program.in_bands
-        """Whether pieces are cut into bands of rows."""
-        self._pool = ThreadPoolExecutor(max(1, self.program.threads - 1))
         self._buffers, self._layouts = Buffers(), defaultdict[Shape, dict[Any, Any]](dict)
         self._sweeps: OrderedDict[Shape, Sweep] = OrderedDict()
         self._any_on: frozenset[str] = frozenset()
@@ -73,12 +69,10 @@ class Sweeper:
         """
         taps = sorted(terms.moments | terms.errors)
         piece = self._with_features(piece, terms.errors)
-        style, content = terms.moments, terms.errors
-        on = _switches(
-            piece, terms.shifts, moments=style, style=style, error=content, content=content
-        )
+        own = {"moments": terms.moments, "style": terms.moments}
+        on = _switches(piece, terms.shifts, **own, error=terms.errors, content=terms.errors)
         with self._swept(piece, on, tv_weight) as sweep:
-            return sweep.run(piece.pixels, gradient, self._pool, taps, decide)
+            return sweep.run(piece.pixels, gradient, taps, decide)
 
     def observe(self, piece: Piece, terms: Terms) -> Sums:
         """The sums of a piece, without total variation."""
@@ -86,7 +80,7 @@ class Sweeper:
         on = _switches(piece, terms.shifts, moments=terms.moments, error=terms.errors)
         with self._swept(piece, on) as sweep:
             taps, forward = sorted(terms.moments | terms.errors), self.program.wiring.forward
-            return sweep.run(piece.pixels, None, self._pool, taps, segments=forward)
+            return sweep.run(piece.pixels, None, taps, segments=forward)
 
     def pull(self, piece: Piece, pulls: Mapping[int, Pull], tv_weight: float) -> tuple[Array, Sums]:
         """The gradient [1, 3, h, w] of the piece's own pixels, for what was decided for each tap.
@@ -102,7 +96,7 @@ class Sweeper:
         with self._swept(piece, on, tv_weight) as sweep:
             for tap, pull in pulls.items():
                 sweep.inputs.set_pull(tap, pull)
-            sums = sweep.run(piece.pixels, gradient, self._pool, content)
+            sums = sweep.run(piece.pixels, gradient, content)
         if piece.own is not None:
             gradient = gradient[(..., *piece.own[0])]
         return gradient, sums
@@ -110,11 +104,10 @@ class Sweeper:
     def features(self, pixels: Array, taps: Sequence[int]) -> Features:
         """The features over ``pixels`` [1, 3, h, w] of these taps, by band and part."""
         with self._swept(Piece(pixels), None) as sweep:
-            made = self.program.wiring.made
-            parts = [part.value for tap in taps for part in self.model.program.taps[tap]]
-            count = 1 + max((made[value] for value in parts), default=-1)
+            made, places = self.program.wiring.made, self.model.program.taps
+            count = 1 + max((made[part.value] for tap in taps for part in places[tap]), default=-1)
             if count:
-                sweep.run(pixels, None, self._pool, (), segments=count)
+                sweep.run(pixels, None, (), segments=count)
             return sweep.features(taps)
 
     def maps(self, pixels: Array, taps: Sequence[int]) -> dict[int, Array]:
@@ -171,22 +164,17 @@ class Sweeper:
                             return
                 if not switches & {"with_guides", "with_inside"}:
                     self._any_on = frozenset(n for n in switches if not n.startswith(_OF_CONTENT))
-                sweep = self._sweep_of(shape)
-                sweep.set_piece(piece, tv_weight)
-                yield sweep
+                if shape not in self._sweeps:
+                    self._drop(_LITTLE)  # small ones of other shapes stay beside it
+                    layouts = self._layouts[shape]
+                    self._sweeps[shape] = Sweep(self.program, shape, self._buffers, layouts)
+                self._sweeps.move_to_end(shape)
+                self._sweeps[shape].set_piece(piece, tv_weight)
+                yield self._sweeps[shape]
             except BaseException as error:  # Ctrl-C too, perhaps between a value and its binding
                 self._sweeps.clear()
                 _explain(error, height, width)
                 raise
-
-    def _sweep_of(self, shape: Shape) -> Sweep:
-        """The sweep that has arrays for such pieces; small ones of other shapes stay beside it."""
-        sweep = self._sweeps.pop(shape, None)
-        if sweep is None:
-            self._drop(_LITTLE)
-            sweep = Sweep(self.program, shape, self._buffers, self._layouts[shape])
-        self._sweeps[shape] = sweep
-        return sweep
 
     @property
     def _nbytes(self) -> int:

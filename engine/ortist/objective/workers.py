@@ -48,9 +48,14 @@ class Workers:
             for task in tasks:
                 under_way.append(self._submit(work, task))
                 if len(under_way) == ahead:
-                    yield self._result(under_way.popleft())
+                    yield under_way.popleft().result()
             while under_way:
-                yield self._result(under_way.popleft())
+                yield under_way.popleft().result()
+        except BrokenExecutor as error:
+            raise ResourceError(
+                "a process that worked on tiles was ended from outside, perhaps for want of "
+                "memory; give fewer workers or a smaller tile."
+            ) from error
         finally:
             for future in under_way:
                 future.cancel()
@@ -59,15 +64,6 @@ class Workers:
         if self.elsewhere:
             return self._executor.submit(_elsewhere, self._sweeper.setup, work, task)
         return self._executor.submit(work, self._sweeper, *task)
-
-    def _result(self, future: Future[Result]) -> Result:
-        try:
-            return future.result()
-        except BrokenExecutor as error:
-            raise ResourceError(
-                "a process that worked on tiles was ended from outside, perhaps for want of "
-                "memory; give fewer workers or a smaller tile."
-            ) from error
 
 
 _kept = threading.local()

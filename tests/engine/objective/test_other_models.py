@@ -67,7 +67,7 @@ def aimed(objective: Objective, loss: str, masked: bool) -> Aimed:
 def test_bands_and_tiles_give_what_the_whole_gives(model: Model, loss: str, masked: bool) -> None:
     _, image = pictures(104, 131)
     one = Sweeper(model, "cpu", 1)
-    assert one.in_bands
+    assert one.program.in_bands
     expected = aimed(Objective(one), loss, masked)(image)
     for rows in (16, 40):
         one.band_pixels = rows * 131

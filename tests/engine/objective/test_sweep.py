@@ -15,8 +15,7 @@ from ortist.arrays import Array
 from ortist.network.bundle import Model
 from ortist.network.sessions import available_cpus
 from ortist.objective import opened
-from ortist.objective.bands import BAND_PIXELS, Buffers, plan_bands
-from ortist.objective.bound import Bound
+from ortist.objective.bands import BAND_PIXELS, Bound, Buffers, plan_bands
 from ortist.objective.objective import Manner, Objective
 from ortist.objective.pieces import Piece
 from ortist.objective.sweeper import Sweeper
@@ -312,5 +311,5 @@ def test_memory_is_handed_out_again_where_it_fits() -> None:
 
 def test_a_sweeper_says_how_it_works(procedural: Model) -> None:
     one = Sweeper(procedural, "cpu", 1)
-    assert one.in_bands
+    assert one.program.in_bands
     assert one.provider == "CPUExecutionProvider"
