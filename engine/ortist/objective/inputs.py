@@ -160,7 +160,7 @@ class Inputs:
 
     def _bind(self, band: Band, name: str, array: Any) -> None:
         """``array`` is a band's input from now on."""
-        band.bind(name, Value(array, self._device), self._wiring.readers.get(name, ()))
+        band.bind(name, Value(array, self._device), self._wiring.readers[name])
 
     def _filled(self, name: str, matrices: Array, shown: tuple[int, ...]) -> Value:
         """The input ``name`` of bands that show these regions: their matrices side by side."""
