@@ -33,6 +33,8 @@ __all__ = [
 
 _SIZE_LIMIT = 64 * 2**20
 """Bytes of one file of a bundle; SqueezeNet's are 1 to 6 MB."""
+_ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What parsing a manifest of another kind raises."""
 
 
 @dataclass(frozen=True)
@@ -212,10 +214,7 @@ def load_model(folder: Path) -> Model:
     data = _read(path)
     try:
         return _parse(folder, json.loads(data))
-    except (
-        *(ValueError, TypeError, KeyError, IndexError, AttributeError),
-        *(ArithmeticError, RecursionError),
-    ) as error:
+    except _ODD as error:
         raise ModelError(
             f"{path} is not the manifest of an Ortist model ({type(error).__name__}: {error}); "
             "export the model again."

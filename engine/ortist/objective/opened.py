@@ -152,9 +152,8 @@ class OpenProgram:
 
     def sessions(self, on: frozenset[str]) -> list[list[InferenceSession]]:
         """By segment, the sessions for threads to share evenly, with the switches ``on``."""
-        keys = []
-        for index, segment in enumerate(self.model.program.segments):
-            keys.append((index, on & {*segment.switches}))
+        segments = self.model.program.segments
+        keys = [(index, on & {*segment.switches}) for index, segment in enumerate(segments)]
         missing = [key for key in keys if key not in self._open]
         if missing:
             self._open_all(missing)
