@@ -236,23 +236,20 @@ class Sweep:
         """S and m of each region over all bands, and its mass; in float64 if ``exact``."""
         channels, masses = tap.channels, self.inputs.masses(tap)
         kind = np.float64 if exact else np.float32
-        second: list[Any] = [None] * len(masses)
-        first = [np.zeros(channels) for _ in masses]
+        second: dict[int, Any] = {}
+        first = np.zeros((len(masses), channels))
         for band in self.bands:
-            shown = self.inputs.shown(tap.index, band)
             parts = band.array(f"moments_{tap.index}").reshape(-1, channels, channels)
             sums = band.array(f"sums_{tap.index}")
-            for place, region in enumerate(shown):
-                if second[region] is None:
-                    second[region] = parts[place].astype(kind)
+            for place, region in enumerate(self.inputs.shown(tap.index, band)):
+                if region in second:
+                    second[region] += parts[place]
                 else:
-                    np.add(second[region], parts[place], out=second[region])
+                    second[region] = parts[place].astype(kind)
                 if len(sums):
                     first[region] += sums[place]
-        return [
-            Moments(np.zeros((channels, channels), kind) if s is None else s, m, mass)
-            for s, m, mass in zip(second, first, masses, strict=True)
-        ]
+        none = np.zeros((channels, channels), kind)
+        return [Moments(second.get(r, none), first[r], mass) for r, mass in enumerate(masses)]
 
 
 def _show_pixels(band: Band, image: Any, shape: Shape) -> None:
