@@ -196,7 +196,7 @@ class Band:
     ) -> None:
         self.index, self.begin, self.end, self.seen = index, begin, end, seen
         self.values: dict[str, Value] = {}
-        self.bound: dict[tuple[int, int], Bound] = {}
+        self.bound: dict[int, dict[int, Bound]] = {}
         """By segment and thread."""
         self._device, self._free = device, Buffers(stock)
         self._taken: dict[str, NDArray[np.uint8]] = {}
@@ -234,6 +234,7 @@ class Band:
     def bind(self, name: str, value: Value, readers: Iterable[int]) -> None:
         """``value`` is the input of that name, of these segments, in all bindings."""
         self.values[name] = value
-        for (segment, _), bound in list(self.bound.items()):
-            if segment in readers:
+        # Other segments may be bound meanwhile; these wait for the value.
+        for segment in readers:
+            for bound in self.bound.get(segment, {}).values():
                 bound.bind_input(name, value)

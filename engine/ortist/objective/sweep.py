@@ -158,15 +158,15 @@ class Sweep:
                 value, row = band.values[exchange.into], min(exchange.neighbour, 0)
                 value.fetch()[:, :, row] += neighbour.array(exchange.gradient)[:, :, 0]
                 value.publish()
-        bound = band.bound.get((index, thread))
-        if bound is not None:
-            bound.run()
+        by_thread = band.bound.setdefault(index, {})
+        if thread in by_thread:
+            by_thread[thread].run()
         else:
             sessions = self._sessions[index]
             inputs = {name: self._input(band, name) for name in self._wiring.inputs[index]}
             bound = Bound(sessions[thread % len(sessions)], inputs)
             self._run_first(index, band, bound)
-            band.bound[index, thread] = bound
+            by_thread[thread] = bound
         if gradient is not None and index == len(self._sessions) - 1:
             own = band.end - band.begin
             gradient[:, :, band.begin : band.end] = band.array("gradient")[:, :, :own]
@@ -210,8 +210,7 @@ class Sweep:
         shape = self._fitted(name, made.array.shape, band)
         if shape != made.array.shape:
             band.keep(name, np.empty(shape, made.array.dtype))
-            for key in [key for key in band.bound if key[0] == self._wiring.made[name]]:
-                del band.bound[key]
+            band.bound.pop(self._wiring.made[name], None)
 
     def _input(self, band: Band, name: str) -> Value:
         """The input of that name of a band, made by itself, by a neighbour or by none."""
