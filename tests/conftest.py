@@ -7,6 +7,7 @@ absent the tests that need them are skipped, saying so, unless ORTIST_REQUIRE_AL
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command has it; before NumPy
 
@@ -68,6 +70,21 @@ def procedural() -> Model:
 def copy(procedural: Model, tmp_path: Path) -> Path:
     """The shipped bundle, to be spoilt."""
     return Path(shutil.copytree(procedural.folder, tmp_path / "copy"))
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Changes the manifest of the bundle in ``folder``."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    change(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def rehashed(folder: Path, file: str, data: bytes) -> Model:
+    """The bundle with ``data`` for ``file`` and the manifest's hash to match."""
+    (folder / file).write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    edit(folder, lambda m: m["files"][file].update(sha256=digest))
+    return load_model(folder)
 
 
 @pytest.fixture(scope="session")

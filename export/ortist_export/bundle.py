@@ -15,15 +15,15 @@ from typing import Any
 import onnx
 import torch
 from ortist_models import FORMAT, MANIFEST, SEGMENT
+from ortist_models.program import Exchange, Part
 
 from .backbones import Backbone, Pooling, Taps
 from .errors import ExportError, ExportUsageError
 from .footprint import measure_footprint
 from .forward import forward_model
 from .geometry import path_to, smallest_side, windows
-from .program import Exchange, Program, build_program
+from .program import Program, build_program
 from .recipes import recipe
-from .terms import Part
 from .weights import Weights, load_weights
 
 __all__ = ["NORMALIZATION", "export_bundle", "measure_bundle", "read_program"]

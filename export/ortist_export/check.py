@@ -20,6 +20,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from ortist_models import MANIFEST
+from ortist_models.program import Part
 from PIL import Image
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -30,7 +31,6 @@ from .errors import ExportError
 from .one_piece import all_switches, run_one_piece
 from .phases import PHASES
 from .program import Program
-from .terms import Part
 from .weights import Weights, load_weights
 
 __all__ = [
@@ -368,10 +368,8 @@ def _bound(
     part: Part,
 ) -> None:
     """Where the positions that count begin and end in a part of a map of that shape."""
-    bounds = []
-    for positions, length, phase in zip(own, shape, part.phase, strict=True):
-        counted = range(length)[positions]
-        bounds.append([-(-max(0, b - phase) // part.step) for b in (counted.start, counted.stop)])
+    axes = zip(own, shape, strict=True)
+    bounds = [part.within(range(n)[positions], i) for i, (positions, n) in enumerate(axes)]
     feed[f"first_{name}"], feed[f"end_{name}"] = np.array(bounds, np.int64).T.copy()
 
 

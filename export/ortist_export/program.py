@@ -28,37 +28,20 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
+from ortist_models.program import Exchange, Part
 
 from .differentiate import Seed, append_gradients
 from .geometry import windows
 from .graph import GraphBuilder
 from .phases import PHASES, split_pooled_convolutions
 from .segments import cut
-from .terms import Part, PixelTerm, TapTerm, value_info
+from .terms import PixelTerm, TapTerm, value_info
 
-__all__ = ["Exchange", "NoBandsError", "Program", "build_program", "switches"]
+__all__ = ["NoBandsError", "Program", "build_program", "switches"]
 
 
 class NoBandsError(ValueError):
     """The graph holds a layer that cannot be cut into bands."""
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A row that a band needs of a neighbour, and what the neighbour gets back.
-
-    The input ``halo`` of a band is the output ``row`` of its ``neighbour`` (-1: above, 1: below);
-    beyond the picture's border there are ``beyond`` rows of zeros. The output ``gradient`` is added
-    to the first (of a neighbour below) or last row of that neighbour's output ``into``, before the
-    neighbour's next segment is run.
-    """
-
-    halo: str
-    row: str
-    neighbour: int
-    beyond: int
-    gradient: str
-    into: str
 
 
 @dataclass(frozen=True)

@@ -29,27 +29,16 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
+from ortist_models.program import Part
 
 from .differentiate import Seed, add_cotangents, is_scattered
 from .graph import GraphBuilder
 
-__all__ = ["Part", "PixelTerm", "TapTerm", "chain", "value_info"]
+__all__ = ["PixelTerm", "TapTerm", "chain", "value_info"]
 
 _BLOCK = 64
 """Channels of a block of S; of two blocks that mirror each other one is computed."""
 _END = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Part:
-    """A value that holds a tap's features, or every second row and column of them (phases.py).
-
-    ``phase`` is its first row and column in the whole map, ``step`` the distance of both.
-    """
-
-    value: str
-    phase: tuple[int, int] = (0, 0)
-    step: int = 1
 
 
 @dataclass

@@ -64,10 +64,9 @@ class OrtistStep:
     ):
         import numpy as np
         from ortist.arrays import Arrays
-        from ortist.objective.content import ByteBudget
         from ortist.objective.objective import Manner, Objective
         from ortist.objective.sweeper import Sweeper
-        from ortist.objective.targets import Targets
+        from ortist.objective.targets import ByteBudget, ContentFeatures, Targets
         from ortist.objective.weights import Weights
         from ortist.run.optimizers import adam_init, adam_step
         from ortist.style.losses import STYLE_LOSSES
@@ -81,10 +80,9 @@ class OrtistStep:
             tap: [STYLE_LOSSES["gram"](found.statistics()) for found in regions]
             for tap, regions in self._objective.moments(style, taps).items()
         }
-        self._objective.release()
-        self._targets = self._objective.with_content(
-            Targets(losses), content, (3,), ByteBudget(2**28)
-        )
+        self._sweeper.release()
+        known = ContentFeatures(content, (3,), ByteBudget(2**28))
+        self._targets = Targets(losses, known)
         self._weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
         self._values, self._state = np.clip(content, *_BOX), adam_init(content, Arrays())
         self._adam: Any = adam_step
@@ -106,7 +104,7 @@ class OrtistStep:
 
     def end_profiling(self) -> list[str]:
         """The paths of the records that ``profile`` asked for."""
-        return self._sweeper.end_profiling()
+        return self._sweeper.program.end_profiling()
 
     def _evaluated(self) -> tuple[Any, Any]:
         return self._objective(self._values, self._targets, self._weights)

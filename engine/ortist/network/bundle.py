@@ -33,6 +33,8 @@ __all__ = [
 
 _SIZE_LIMIT = 64 * 2**20
 """Bytes of one file of a bundle; SqueezeNet's are 1 to 6 MB."""
+_ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What parsing a manifest of another kind raises."""
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,6 @@ class Model:
     def read(self, file: str) -> bytes:
         """The bytes of one of the bundle's files; raises ModelError unless its hash is right."""
         path = self.folder / file
-        if file not in self.hashes:
-            raise ModelError(
-                f"the model {self.name} was exported by an older Ortist and lacks {file}; export "
-                "it again."
-            )
         data = _read(path)
         if hashlib.sha256(data).hexdigest() != self.hashes[file]:
             raise ModelError(
@@ -191,11 +188,7 @@ def installed_models() -> Iterator[tuple[str, Path]]:
 
 
 def find_model(name: str | None = None) -> Model:
-    """The model called ``name`` or in the folder ``name``.
-
-    None means SqueezeNet 1.1 with ImageNet's weights where it was exported, else the shipped
-    stand-in. Raises ModelError.
-    """
+    """The model called ``name``, or in the folder ``name``, or the default; raises ModelError."""
     installed = dict(installed_models())
     if name is None:
         name = default_model_name()
@@ -221,10 +214,7 @@ def load_model(folder: Path) -> Model:
     data = _read(path)
     try:
         return _parse(folder, json.loads(data))
-    except (
-        *(ValueError, TypeError, KeyError, IndexError, AttributeError),
-        *(ArithmeticError, RecursionError),
-    ) as error:
+    except _ODD as error:
         raise ModelError(
             f"{path} is not the manifest of an Ortist model ({type(error).__name__}: {error}); "
             "export the model again."
@@ -236,11 +226,9 @@ def _parse(folder: Path, raw: Any) -> Model:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         given = raw.get("format") if isinstance(raw, dict) else None
         raise ValueError(f"format {given!r}, and this Ortist reads format {FORMAT}")
-    mean, std = ([float(value) for value in raw["normalization"][key]] for key in ("mean", "std"))
-    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-        raise ValueError("normalization needs three means and three positive deviations")
-    if not all(math.isfinite(number) for number in (*mean, *std)):
-        raise ValueError("a number in it is not finite")
+    mean, std = (_three_numbers(raw["normalization"][key]) for key in ("mean", "std"))
+    if min(std) <= 0:
+        raise ValueError("normalization needs three positive deviations")
     recipe, taps = _parse_recipe(raw["recipe"]), tuple(_parse_tap(tap) for tap in raw["taps"])
     hashes = {str(file): str(entry["sha256"]) for file, entry in raw["files"].items()}
     indices = {tap.index for tap in taps}
@@ -264,8 +252,8 @@ def _parse(folder: Path, raw: Any) -> Model:
         name=raw["name"],
         backbone=raw["backbone"],
         taps=taps,
-        mean=(mean[0], mean[1], mean[2]),
-        std=(std[0], std[1], std[2]),
+        mean=mean,
+        std=std,
         smallest_side=int(raw["smallest_side"]),
         recipe=recipe,
         layers=tuple(raw["layers"]),
@@ -276,6 +264,13 @@ def _parse(folder: Path, raw: Any) -> Model:
         program=program,
         backbone_sha256=str(raw["backbone_sha256"]),
     )
+
+
+def _three_numbers(raw: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, raw)
+    if not math.isfinite(red + green + blue):
+        raise ValueError("a number in it is not finite")
+    return red, green, blue
 
 
 def _parse_recipe(raw: Any) -> Recipe:
@@ -299,15 +294,9 @@ def _parse_recipe(raw: Any) -> Recipe:
 
 
 def _parse_tap(raw: Any) -> Tap:
-    tap = Tap(
-        int(raw["index"]),
-        str(raw["name"]),
-        int(raw["channels"]),
-        int(raw["stride"]),
-        int(raw["receptive_field"]),
-        int(raw["receptive_start"]),
-        tuple((int(k), int(s), int(p), bool(c)) for k, s, p, c in raw["path"]),
-    )
+    numbers = ("index", "channels", "stride", "receptive_field", "receptive_start")
+    path = tuple((int(k), int(s), int(p), bool(c)) for k, s, p, c in raw["path"])
+    tap = Tap(name=str(raw["name"]), path=path, **{key: int(raw[key]) for key in numbers})
     if not all(kernel >= 1 and stride >= 1 for kernel, stride, *_ in tap.path):
         raise ValueError("a window of a tap is none")
     if tap.stride < 1 or not -tap.receptive_field < tap.receptive_start <= 0:

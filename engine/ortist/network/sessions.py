@@ -46,30 +46,24 @@ _SETTINGS: dict[str, dict[str, str]] = {
 }
 
 
+@functools.cache
 def load_onnxruntime() -> ModuleType:
     """Imports onnxruntime with its telemetry off, which must be said before the import."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     runtime = importlib.import_module("onnxruntime")
     # Fatal ones only: what fails is raised as well, and said in our own words.
     runtime.set_default_logger_severity(4)
-    _share_memory()
+    _begin_pool(runtime)
     return runtime
 
 
-@functools.cache
-def _share_memory() -> None:
-    """One pool of memory for all sessions, which grows by what is asked for and no more.
+def _begin_pool(runtime: ModuleType) -> None:
+    """Sessions that are opened from now on share a new pool of memory, in place of the last one.
 
-    By default every session has a pool of its own, doubled when it is full. The sessions of
-    features and of the objective take turns, so that one pool serves both: 330 -> 250 MiB for a
-    step at 512 px, and no slower.
+    It grows by what is asked for and no more. By default every session has a pool of its own,
+    doubled when it is full; sessions that take turns share one instead: 330 -> 250 MiB for a step
+    at 512 px, and no slower.
     """
-    _begin_pool()
-
-
-def _begin_pool() -> None:
-    """Sessions that are opened from now on share a new pool, in place of the last one."""
-    runtime = importlib.import_module("onnxruntime")
     memory = runtime.OrtMemoryInfo(
         "Cpu", runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, runtime.OrtMemType.DEFAULT
     )
@@ -89,13 +83,13 @@ def private_arena() -> Iterator[None]:
     From a pool that threads share each gets what another wrote, which is dear where their cores
     have no cache in common (measured on two such cores: 54 instead of 44 ms a step at 512 px).
     """
-    load_onnxruntime()
+    runtime = load_onnxruntime()
     with _opening:
-        _begin_pool()
+        _begin_pool(runtime)
         try:
             yield
         finally:
-            _begin_pool()
+            _begin_pool(runtime)
 
 
 def available_cpus() -> int:
@@ -140,37 +134,34 @@ def pinned_cpu(number: int, threads: int) -> Iterator[None]:
     Threads that wake each other are put on one CPU by Linux, and stay there for some 50 ms. Done
     only where the ``threads`` are as many as the CPUs: which ones to take is no question then.
     """
-    get, put = getattr(os, "sched_getaffinity", None), getattr(os, "sched_setaffinity", None)
-    cpus = get(0) if get else set()
-    if threads < 2 or len(cpus) != threads or put is None:
+    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if threads < 2 or len(cpus) != threads:
         yield
         return
     with contextlib.suppress(OSError):
-        put(0, {sorted(cpus)[number]})
+        os.sched_setaffinity(0, {sorted(cpus)[number]})
     try:
         yield
     finally:
         with contextlib.suppress(OSError):
-            put(0, cpus)
+            os.sched_setaffinity(0, cpus)
 
 
 def open_session(
     model: bytes,
-    provider: Provider = "auto",
-    threads: int | None = None,
+    provider: Provider,
+    threads: int,
     profile: str | None = None,
     switches: Mapping[str, bool] | None = None,
 ) -> onnxruntime.InferenceSession:
-    """A session of ``model`` on ``provider`` with ``threads`` CPU threads (None: all it may use).
+    """A session of ``model`` on ``provider`` with so many CPU ``threads``.
 
     ``switches`` are the truth values that the model leaves open. With ``profile`` the time of every
     op is recorded to a file whose name begins with it.
 
-    Raises ProviderError where a provider that was named cannot be had, OptionError for more threads
-    than there are, and ModelError for what ONNX Runtime cannot load. ``auto`` tries CUDA, then the
-    CPU.
+    Raises ProviderError where a provider that was named cannot be had, and ModelError for what ONNX
+    Runtime cannot load. ``auto`` tries CUDA, then the CPU.
     """
-    threads = count_threads(threads)
     runtime = load_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -196,10 +187,8 @@ def open_session(
         )
     for name in wanted:
         try:
-            # Without enable_fallback=0, ONNX Runtime turns to the CPU by itself and says so on
-            # stdout.
             chosen = [(name, _SETTINGS.get(name, {}))]
-            with _opening:
+            with _opening:  # with a fallback it would turn to the CPU, and say so on stdout
                 session = runtime.InferenceSession(
                     model, options, providers=chosen, enable_fallback=0
                 )

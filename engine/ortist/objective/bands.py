@@ -1,4 +1,8 @@
-"""Bands of rows: how a picture is cut into them, and the arrays that each has.
+"""Bands of rows: how a picture is cut into them, and the arrays of each, which graphs work on.
+
+On the CPU a graph works on the memory of a NumPy array itself. On another device it works on a
+copy there, which is moved in and out where the program asks for it. Whoever is bound to an array
+keeps it: a ``Bound`` holds every value that its binding points at.
 
 What is kept from segment to segment lies in arrays that are made at the first step and serve all
 others. Of one band they are filled in the same order in every step, so that what nothing later in a
@@ -8,16 +12,30 @@ step reads can be overwritten by what is made later.
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bound import CPU, Bound, Value, aligned
+from ..network.sessions import load_onnxruntime
 
-__all__ = ["BAND_PIXELS", "Band", "Buffers", "Features", "plan_bands"]
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = [
+    "BAND_PIXELS",
+    "Band",
+    "Bound",
+    "Buffers",
+    "Features",
+    "Value",
+    "aligned",
+    "copied",
+    "plan_bands",
+]
 
 BAND_PIXELS = 45_000
 """Pixels of a band, about: fewer mean more runs, more do not fit the caches."""
@@ -25,6 +43,13 @@ _SMALL = 16384
 """Bytes from which on memory is used again."""
 _WASTE = 1.5
 """How much larger than what it takes up memory may be that is used again."""
+_CPU = "cpu"
+_ALIGNMENT = 64
+"""Bytes. Some kernels sum in another order where an array begins elsewhere in a cache line, and the
+same picture would then not always have the same bytes."""
+
+Features = Mapping[int, list[list[NDArray[np.float32]]]]
+"""By tap, the features of each band, in its parts, [1, C, h, w]."""
 
 
 def plan_bands(
@@ -39,6 +64,83 @@ def plan_bands(
     starts = {round(height * i / count / unit) * unit for i in range(1, count)}
     inner = sorted(start for start in starts if 0 < start <= height - least)
     return list(itertools.pairwise([0, *inner, height]))
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An array with unset values that begins with a cache line."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    buffer = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -_address(buffer) % _ALIGNMENT
+    array: NDArray[Any] = buffer[start : start + size].view(dtype).reshape(shape)
+    return array
+
+
+def copied(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy that begins with a cache line."""
+    copy = aligned(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
+def _address(array: NDArray[Any]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+class Value:
+    """``array``, or its aligned copy, and the same values where the graphs are computed."""
+
+    def __init__(self, array: NDArray[Any], device: str = _CPU) -> None:
+        if array.size and _address(array) % _ALIGNMENT:
+            array = copied(array)
+        self.array, self._elsewhere = array, device != _CPU
+        self.ort = load_onnxruntime().OrtValue.ortvalue_from_numpy(self.array, device, 0)
+
+    def publish(self) -> None:
+        """Has graphs see what was written to ``array``."""
+        if self._elsewhere:
+            self.ort.update_inplace(self.array)
+
+    def fetch(self) -> NDArray[Any]:
+        """``array``, with what a graph has written."""
+        if self._elsewhere:
+            self.array[...] = self.ort.numpy()
+        return self.array
+
+
+class Bound:
+    """One session with values for its inputs and, once their shapes are known, its outputs."""
+
+    def __init__(self, session: InferenceSession, inputs: Mapping[str, Value]) -> None:
+        self._session = session
+        self._binding: Any = session.io_binding()
+        self._values: dict[str, Value] = {}
+        for name, value in inputs.items():
+            self.bind_input(name, value)
+
+    def bind_input(self, name: str, value: Value) -> None:
+        """Another value for an input; it is kept as long as it is bound."""
+        self._binding.bind_ortvalue_input(name, value.ort)
+        self._values[name] = value
+
+    def bind_outputs(self, outputs: Mapping[str, Value]) -> None:
+        """Values for all outputs; they are kept as inputs are."""
+        self._binding.clear_binding_outputs()
+        for name, value in outputs.items():
+            self._binding.bind_ortvalue_output(name, value.ort)
+        self._values.update(outputs)
+
+    def run(self) -> None:
+        """Raises what ONNX Runtime raises."""
+        self._session.run_with_iobinding(self._binding)
+
+    def run_first(self, outputs: list[str]) -> dict[str, NDArray[Any]]:
+        """The outputs of a run before their shapes are known, in memory of ONNX Runtime's."""
+        self._binding.clear_binding_outputs()
+        for name in outputs:
+            self._binding.bind_output(name, _CPU)
+        self._session.run_with_iobinding(self._binding)
+        values = self._binding.get_outputs()
+        return {name: np.asarray(v.numpy()) for name, v in zip(outputs, values, strict=True)}
 
 
 class Buffers:
@@ -90,11 +192,11 @@ class Band:
     """Rows [begin, end) of a picture; its features see [begin, ``seen``)."""
 
     def __init__(
-        self, index: int, begin: int, end: int, seen: int, stock: Buffers, device: str = CPU
+        self, index: int, begin: int, end: int, seen: int, stock: Buffers, device: str = _CPU
     ) -> None:
         self.index, self.begin, self.end, self.seen = index, begin, end, seen
         self.values: dict[str, Value] = {}
-        self.bound: dict[tuple[int, int], Bound] = {}
+        self.bound: dict[int, dict[int, Bound]] = {}
         """By segment and thread."""
         self._device, self._free = device, Buffers(stock)
         self._taken: dict[str, NDArray[np.uint8]] = {}
@@ -103,19 +205,15 @@ class Band:
         """What graphs have written to the value of that name."""
         return self.values[name].fetch()
 
-    def keep(self, name: str, array: NDArray[Any]) -> Value:
+    def keep(self, name: str, array: NDArray[Any]) -> None:
         """``array`` is the input or output of that name from now on, in bindings to come."""
-        self.values[name] = value = Value(array, self._device)
-        return value
+        self.values[name] = Value(array, self._device)
 
-    def keep_new(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    def keep_new(self, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         """An array with unset values is that, in memory that may have been dismissed."""
-        kind = np.dtype(dtype)
-        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         self._taken[name] = buffer = self._free.take(size)
-        array: NDArray[Any] = buffer[:size].view(kind).reshape(shape)
-        self.keep(name, array)
-        return array
+        self.keep(name, buffer[:size].view(dtype).reshape(shape))
 
     def dismiss(self, names: Iterable[str]) -> None:
         """Lets the memory of values be overwritten that nothing later in a step reads."""
@@ -136,10 +234,7 @@ class Band:
     def bind(self, name: str, value: Value, readers: Iterable[int]) -> None:
         """``value`` is the input of that name, of these segments, in all bindings."""
         self.values[name] = value
-        for (segment, _), bound in list(self.bound.items()):
-            if segment in readers:
+        # Other segments may be bound meanwhile; these wait for the value.
+        for segment in readers:
+            for bound in self.bound.get(segment, {}).values():
                 bound.bind_input(name, value)
-
-
-Features = Mapping[int, list[list[NDArray[np.float32]]]]
-"""By tap, the features of each band, in its parts, [1, C, h, w]."""

@@ -1,6 +1,6 @@
 """What is decided between the way there and the way back: the losses, and how each tap pulls.
 
-Between both, all that is known of an image are sums over its positions (piece.Sums). From those of
+Between both, all that is known of an image are sums over its positions (pieces.Sums). From those of
 a tap come its losses and the M, v and w of their gradient dL/dF = sum_r T_r o (M_r F + v_r 1^T) +
 2 w (F - P). Nothing else in the program knows what a Gram loss is, or that there are regions.
 """
@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..network.bundle import Model
 from ..style.losses import StyleLoss
 from ..style.moments import Double, Moments
-from .piece import Pull, Sums
+from .pieces import Pull, Sums
 from .weights import Weights
 
 __all__ = ["Decider"]
@@ -26,7 +25,7 @@ _NEAR = 1e-4
 
 @dataclass
 class Decider:
-    """The decisions of one evaluation; ``style`` and ``content`` are the losses found, by tap.
+    """The decisions of one evaluation; ``style`` are the losses that came of them, by tap.
 
     ``losses`` has one for each region, by tap; ``taps`` are the content's. With ``energies``,
     ||P||^2 of the content by tap, the gradient of every term is divided by its own norm before it
@@ -34,13 +33,11 @@ class Decider:
     here L2). What is then followed is no longer the gradient of the losses.
     """
 
-    model: Model
     losses: Mapping[int, Sequence[StyleLoss]]
     taps: Sequence[int]
     weights: Weights
     energies: Mapping[int, float] | None = None
     style: dict[int, float] = field(default_factory=dict)
-    content: dict[int, float] = field(default_factory=dict)
 
     def __call__(self, tap: int, sums: Sums) -> Pull:
         """How ``tap`` pulls, by its ``sums`` over the whole image."""
@@ -49,17 +46,8 @@ class Decider:
             # What leaves float32 is an infinite loss, of which the run says that it diverged.
             with np.errstate(over="ignore", invalid="ignore"):
                 mixing, shift = self._style(tap, sums.moments[tap], sums.positions[tap])
-        weight = 0.0
-        if tap in self.taps:
-            weight = self.weights.content[tap]
-            self.content[tap] = weight * sums.errors[tap]
-            weight = self._content_weight(tap, weight, sums.errors[tap])
+        weight = self._content_weight(tap, sums) if tap in self.taps else None
         return Pull(mixing, shift, weight)
-
-    def count_errors(self, sums: Sums) -> None:
-        """Takes the content's errors from ``sums``, where they came after the decision."""
-        for tap in self.taps:
-            self.content[tap] = self.weights.content[tap] * sums.errors[tap]
 
     def _style(
         self, tap: int, regions: Sequence[Moments], positions: int
@@ -71,15 +59,13 @@ class Decider:
         dL/dmu. A region that the image does not show has no loss.
         """
         weight, channels = self.weights.style[tap], len(regions[0].first)
-        found: list[tuple[Double, Double | None] | None] = []
+        found: dict[int, tuple[Double, Double | None]] = {}
         value = 0.0
-        for loss, moments in zip(self.losses[tap], regions, strict=True):
+        for region, (loss, moments) in enumerate(zip(self.losses[tap], regions, strict=True)):
             if moments.mass > 0:
                 own, d_second, d_mean = loss(moments.statistics())
                 value += own * moments.mass / positions
-                found.append((d_second, d_mean))
-            else:
-                found.append(None)
+                found[region] = d_second, d_mean
         self.style[tap] = weight * value
         scale = weight / positions
         if self.energies is not None:
@@ -88,25 +74,23 @@ class Decider:
         shift = None
         if any(loss.shifts for loss in self.losses[tap]):
             shift = np.zeros((len(regions), channels), np.float32)
-        for region, derivatives in enumerate(found):
-            if derivatives is None:
-                continue
-            d_second, d_mean = derivatives
+        for region, (d_second, d_mean) in found.items():
             np.multiply(d_second, 2 * scale, out=mixing[region], casting="same_kind")
             if shift is not None and d_mean is not None:
                 shift[region] = scale * d_mean
         return mixing, shift
 
-    def _content_weight(self, tap: int, weight: float, error: float) -> float:
-        """w of 2 w (F - P), for this ||F - P||^2."""
+    def _content_weight(self, tap: int, sums: Sums) -> float:
+        """w of 2 w (F - P)."""
+        weight = self.weights.content[tap]
         if self.energies is None:
             return weight
-        energy = self.energies[tap]
-        return weight / (2 * float(np.sqrt(max(error, _NEAR**2 * energy))) or 1.0)
+        square = max(sums.errors[tap], _NEAR**2 * self.energies[tap])
+        return weight / (2 * float(np.sqrt(square)) or 1.0)
 
 
 def _norm(
-    derivatives: Sequence[tuple[Double, Double | None] | None], regions: Sequence[Moments]
+    derivatives: Mapping[int, tuple[Double, Double | None]], regions: Sequence[Moments]
 ) -> float:
     """||dL/dF||, but for the factor 1 / N, from the moments: the root of the sum over regions of
     tr(M S M) + 2 v' M m + mass v' v.
@@ -114,10 +98,8 @@ def _norm(
     Exact where guides are 0 or 1 and regions do not overlap; else squares count by the guide.
     """
     square = 0.0
-    for found, moments in zip(derivatives, regions, strict=True):
-        if found is None:
-            continue
-        matrix, column = 2 * found[0], found[1]
+    for region, (d_second, column) in derivatives.items():
+        matrix, moments = 2 * d_second, regions[region]
         square += float(((matrix @ moments.second) * matrix).sum())
         if column is not None:
             square += float(2 * column @ matrix @ moments.first + moments.mass * column @ column)

@@ -6,19 +6,18 @@ And what is decided for them: a band that shows some of the regions only gets th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from ortist_models.program import Part
 
 from ..arrays import Array
-from ..network.bundle import Model, Tap
-from ..network.program import Part
+from ..network.bundle import Tap
 from ..style.guides import Guides
-from .bands import Band
-from .bound import Value
-from .opened import Wiring
-from .piece import Content, Piece, Positions, Pull
+from .bands import Band, Value
+from .opened import OpenProgram
+from .pieces import PIXELS, Piece, Positions, Pull
 
 __all__ = ["Inputs", "Shape"]
 
@@ -39,28 +38,15 @@ class Shape:
 class Inputs:
     """The inputs of ``bands`` that are pieces of that shape; empty ones until they are set."""
 
-    def __init__(
-        self, model: Model, wiring: Wiring, shape: Shape, bands: Sequence[Band], device: str
-    ) -> None:
-        self._model, self._wiring, self._shape = model, wiring, shape
-        self._bands, self._device = bands, device
-        self._shared: dict[str, Value] = {}
-        self._content: Content | None = None
+    def __init__(self, program: OpenProgram, shape: Shape, bands: Sequence[Band]) -> None:
+        self._model, self._wiring, self._shape = program.model, program.wiring, shape
+        self._bands, self._device = bands, program.device
+        unset = program.wiring.unset
+        self._shared = {name: Value(array, self._device) for name, array in unset.items()}
+        """The inputs that all bands have in common."""
+        self._content: Any = None
         self._own: Mapping[int, Positions] | None = None
-        self._regions = _Regions(None)
-        for tap in model.taps:
-            self._share(f"mixing_{tap.index}", np.zeros((tap.channels, 0), np.float32))
-            self._share(f"shift_{tap.index}", np.zeros((tap.channels, 0), np.float32))
-            self._share(f"content_weight_{tap.index}", np.zeros((), np.float32))
-            for part in range(len(model.program.taps[tap.index])):
-                name = f"{tap.index}_{part}"
-                self._share(f"content_{name}", np.zeros((1, tap.channels, 0, 0), np.float32))
-                self._share(f"guides_{name}", np.zeros((0, 1, 0, 0), np.float32))
-                self._share(f"first_{name}", np.zeros(2, np.int64))
-                self._share(f"end_{name}", np.zeros(2, np.int64))
-        self._share("tv_weight", np.zeros((), np.float32))
-        for name in ("first_pixels", "end_pixels"):
-            self._share(name, np.zeros(2, np.int64))
+        self._regions = _Regions()
 
     def value(self, band: Band, name: str) -> Value:
         """A band's input of that name."""
@@ -68,18 +54,17 @@ class Inputs:
 
     def set_piece(self, piece: Piece, tv_weight: float) -> None:
         """Positions that count, content and regions of the piece; its pixels come with a run."""
-        self._write(self._shared["tv_weight"], tv_weight)
+        self._write("tv_weight", tv_weight)
         if piece.content is not self._content:
             self._content = piece.content
-            for layer, by_band in piece.content.features.items():
+            for layer, by_band in (self._content or {}).items():
                 for band, parts in zip(self._bands, by_band, strict=True):
                     for index, array in enumerate(parts):
                         self._bind(band, f"content_{layer}_{index}", array)
-        if piece.own is not self._own:
+        if piece.own != self._own:
             self._own = piece.own
-            for layer, positions in (piece.own or {}).items():
-                self._set_own(layer, positions)
-            self._regions = _Regions(None)  # the masses count these positions
+            self._set_own()
+            self._regions = _Regions()  # the masses count these positions
         if self._regions.guides is not piece.guides:
             self._regions = _Regions(piece.guides)
             if piece.guides is not None:
@@ -88,17 +73,15 @@ class Inputs:
 
     def set_pull(self, tap: int, pull: Pull) -> None:
         """M, v and w of a tap, for every band those of the regions that it shows."""
-        self._write(self._shared[f"content_weight_{tap}"], pull.content_weight)
-        for name, matrices in (("mixing", pull.mixing), ("shift", pull.shift)):
-            if matrices is None or not matrices.size:
+        self._write(f"content_weight_{tap}", pull.content_weight or 0.0)
+        for name, matrices in ((f"mixing_{tap}", pull.mixing), (f"shift_{tap}", pull.shift)):
+            if matrices is None:
                 continue
-            filled: dict[tuple[int, ...], Value] = {}
-            for band in self._bands:
-                shown = self.shown(tap, band)
-                if shown not in filled:
-                    filled[shown] = self._filled(f"{name}_{tap}", matrices, shown)
-                if band.values.get(f"{name}_{tap}") is not filled[shown]:
-                    self._rebind(band, f"{name}_{tap}", filled[shown])
+            shown = [self.shown(tap, band) for band in self._bands]
+            filled = {regions: self._filled(name, matrices, regions) for regions in {*shown}}
+            for band, regions in zip(self._bands, shown, strict=True):
+                if band.values.get(name) is not filled[regions]:
+                    band.bind(name, filled[regions], self._wiring.readers[name])
 
     def shown(self, tap: int, band: Band) -> tuple[int, ...]:
         """The regions that a band shows."""
@@ -107,6 +90,11 @@ class Inputs:
     def masses(self, tap: Tap) -> list[float]:
         """The mass of each region at a tap, over the positions that count."""
         return self._regions.masses.get(tap.index) or [float(self.positions(tap))]
+
+    def positions(self, tap: Tap) -> int:
+        """The number of positions of a tap that count."""
+        rows, columns = self._counted(tap)
+        return len(rows) * len(columns)
 
     def _map(self, tap: Tap) -> tuple[int, int]:
         """Rows and columns of a tap's map over the piece."""
@@ -124,96 +112,78 @@ class Inputs:
         own = (self._own or {}).get(tap.index, (slice(None), slice(None)))
         return range(rows)[own[0]], range(columns)[own[1]]
 
-    def positions(self, tap: Tap) -> int:
-        """The number of positions of a tap that count."""
-        rows, columns = self._counted(tap)
-        return len(rows) * len(columns)
+    def _parts(self, tap: Tap) -> dict[str, Part]:
+        """The parts that hold a tap's map, by what their inputs' names end in."""
+        if tap is PIXELS:
+            return {"pixels": Part("image")}
+        parts = self._model.program.taps[tap.index]
+        return {f"{tap.index}_{index}": part for index, part in enumerate(parts)}
 
-    def _set_own(self, tap: int, positions: Positions) -> None:
-        if tap == 0:
-            height, width = self._shape.height, self._shape.width
-            rows, columns = range(height)[positions[0]], range(width)[positions[1]]
+    def _set_own(self) -> None:
+        """Where the positions that count begin and end, in every part of a band's own rows."""
+        for tap in (PIXELS, *self._model.taps):
+            if tap.index not in (self._own or {}):
+                continue
+            rows, columns = self._counted(tap)
             for band in self._bands:
-                within = _within(rows, range(band.begin, band.end))
-                self._set_bounds(band, "pixels", (within, columns), None)
-            return
-        own = self._model.tap(tap)
-        rows, columns = self._counted(own)
-        for band in self._bands:
-            within = _within(rows, self._rows(own, band))
-            for index, part in enumerate(self._model.program.taps[tap]):
-                self._set_bounds(band, f"{tap}_{index}", (within, columns), part)
-
-    def _set_bounds(
-        self, band: Band, name: str, own: tuple[range, range], part: Part | None
-    ) -> None:
-        bounds = [(axis.start, axis.stop) for axis in own]
-        if part is not None:
-            bounds = [part.within(axis, number) for number, axis in enumerate(own)]
-        for word, numbers in zip(("first", "end"), zip(*bounds, strict=True), strict=True):
-            self._bind(band, f"{word}_{name}", np.array(numbers, np.int64))
+                own = _within(rows, self._rows(tap, band)), columns
+                for name, part in self._parts(tap).items():
+                    bounds = [part.within(axis, number) for number, axis in enumerate(own)]
+                    first, end = np.array(bounds, np.int64).T.copy()
+                    self._bind(band, f"first_{name}", first)
+                    self._bind(band, f"end_{name}", end)
 
     def _set_guides(self, tap: Tap, guides: Guides) -> None:
         """Every band's guides of the regions that it shows; none where that is one, everywhere."""
         regions = self._regions
         rows, columns = self._map(tap)
         whole = guides.over(tap, slice(0, rows), slice(0, columns))
-        counted = [slice(axis.start, axis.stop) for axis in self._counted(tap)]
-        regions.masses[tap.index] = [
-            float(one[counted[0], counted[1]].sum(dtype=np.float64)) for one in whole
-        ]
+        counted = tuple(slice(axis.start, axis.stop) for axis in self._counted(tap))
+        regions.masses[tap.index] = [float(one[counted].sum(dtype=np.float64)) for one in whole]
         for band in self._bands:
             own = self._rows(tap, band)
             part = whole[:, own.start : own.stop]
             shown = tuple(r for r, one in enumerate(part) if one.any())
             regions.shown[tap.index, band.index] = shown
             alone = len(shown) == 1 and bool((part[shown[0]] == 1).all())
-            for index, place in enumerate(self._model.program.taps[tap.index]):
+            for name, place in self._parts(tap).items():
                 (down, right), step = place.phase, place.step
                 seen = part[list(shown)][:, None, down::step, right::step]
                 if alone or not shown:
                     seen = np.zeros((0, 1, 0, 0), np.float32)
-                name = f"guides_{tap.index}_{index}"
-                self._bind(band, name, np.ascontiguousarray(seen))
+                self._bind(band, f"guides_{name}", np.ascontiguousarray(seen))
 
-    def _share(self, name: str, array: Array) -> None:
-        self._shared[name] = Value(array, self._device)
-
-    def _write(self, value: Value, number: float) -> None:
+    def _write(self, name: str, number: float) -> None:
+        value = self._shared[name]
         value.array[...] = number
         value.publish()
 
     def _bind(self, band: Band, name: str, array: Any) -> None:
         """``array`` is a band's input from now on."""
-        self._rebind(band, name, Value(array, self._device))
-
-    def _rebind(self, band: Band, name: str, value: Value) -> None:
-        readers = [i for i, names in enumerate(self._wiring.inputs) if name in names]
-        band.bind(name, value, readers)
+        band.bind(name, Value(array, self._device), self._wiring.readers[name])
 
     def _filled(self, name: str, matrices: Array, shown: tuple[int, ...]) -> Value:
         """The input ``name`` of bands that show these regions: their matrices side by side."""
         columns = matrices.reshape(*matrices.shape[:2], -1)
-        shape = (columns.shape[1], max(1, len(shown)) * columns.shape[2])
         value = self._regions.values.get((name, shown))
         if value is None:
+            shape = (columns.shape[1], max(1, len(shown)) * columns.shape[2])
             value = Value(np.zeros(shape, np.float32), self._device)
             self._regions.values[name, shown] = value
-        for place, region in enumerate(shown):
-            width = columns.shape[2]
-            value.array[:, place * width : (place + 1) * width] = columns[region]
+        if shown:
+            np.concatenate([columns[region] for region in shown], axis=1, out=value.array)
         value.publish()
         return value
 
 
+@dataclass
 class _Regions:
     """What is known of the regions of a piece, by tap, and by tap and band."""
 
-    def __init__(self, guides: Guides | None) -> None:
-        self.guides = guides
-        self.masses: dict[int, list[float]] = {}
-        self.shown: dict[tuple[int, int], tuple[int, ...]] = {}
-        self.values: dict[tuple[str, tuple[int, ...]], Value] = {}
+    guides: Guides | None = None
+    masses: dict[int, list[float]] = field(default_factory=dict)
+    shown: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
+    values: dict[tuple[str, tuple[int, ...]], Value] = field(default_factory=dict)
 
 
 def _within(positions: range, part: range) -> range:

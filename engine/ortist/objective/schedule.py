@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -36,9 +35,8 @@ class Schedule:
     """One step: ``segments`` of so many ``bands``, in their order, by so many ``threads``.
 
     ``waits[i]`` says which segment the band above (-1) or below (1) must have done before segment i
-    of a band is run; where the picture ``wraps``, the first is below the last. The sums of a
-    tap, a key of ``sums``, need the first segment of a pair of all
-    bands, and the second needs them.
+    of a band is run; where the picture ``wraps``, the first is below the last. ``sums[tap]`` says
+    which segment of all bands a tap's sums need, and which segment needs them.
     """
 
     def __init__(
@@ -58,11 +56,10 @@ class Schedule:
         self._done = [0] * bands
         """By band, how many segments; and how many are done or being done."""
         self._begun = [0] * bands
-        self._needed = {tap: needed for tap, (_, needed) in sums.items()}
-        self._sums = {tap: pair for tap, pair in sums.items() if pair[1] < segments}
-        """Sums that no thread has taken on, by tap."""
-        self._missing = Counter(needed for _, needed in self._sums.values())
-        """By segment, how many sums it needs that are not made."""
+        self._sums = {tap: made for tap, (made, needed) in sums.items() if needed < segments}
+        """By tap, what the sums need that no thread has taken on."""
+        self._missing = {tap: sums[tap][1] for tap in self._sums}
+        """By tap, what needs the sums that are not made."""
         self._changed = threading.Condition()
         self._failed = False
 
@@ -85,7 +82,7 @@ class Schedule:
         """Notes that what was taken is done."""
         with self._changed:
             if isinstance(work, Mix):
-                self._missing[self._needed[work.tap]] -= 1
+                del self._missing[work.tap]
             else:
                 self._done[work.band] += 1
             self._changed.notify_all()
@@ -104,7 +101,7 @@ class Schedule:
                 return self._begin(band)
         # What would be waited for: there is time for it.
         done = min(self._done)
-        for tap, (made, _) in self._sums.items():
+        for tap, made in self._sums.items():
             if done > made:
                 del self._sums[tap]
                 return Mix(tap)
@@ -123,7 +120,7 @@ class Schedule:
         segment = self._begun[band]
         if segment == self._segments or self._done[band] < segment:
             return False
-        if self._missing[segment]:
+        if segment in self._missing.values():
             return False
         count = len(self._done)
         return all(

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..network.bundle import Model, Tap
+from ..network.bundle import Tap
 from ..network.sessions import pinned_cpu
 from ..style.moments import Moments
-from .bands import Band, Buffers, Features, plan_bands
-from .bound import CPU, Bound, Value, aligned
+from .bands import Band, Bound, Buffers, Features, Value, copied, plan_bands
 from .inputs import Inputs, Shape
 from .opened import OpenProgram
-from .piece import Piece, Pull, Sums
-from .schedule import Mix, Schedule, StoppedError
+from .pieces import Piece, Pull, Sums
+from .schedule import Run, Schedule, StoppedError
 
 __all__ = ["Decide", "Sweep"]
 
@@ -26,42 +24,35 @@ Decide = Callable[[int, Sums], Pull]
 
 
 class Sweep:
-    """The arrays for pieces of one shape; ``layouts`` are those of earlier sweeps, by shape."""
+    """The arrays for pieces of one shape; ``layouts`` are what earlier ones of it have found."""
 
     def __init__(
-        self,
-        model: Model,
-        program: OpenProgram,
-        shape: Shape,
-        threads: int,
-        buffers: Buffers,
-        layouts: dict[Any, Any],
+        self, program: OpenProgram, shape: Shape, buffers: Buffers, layouts: dict[Any, Any]
     ) -> None:
-        self._model, self._shape = model, shape
+        self._model, self._shape, self._layouts = program.model, shape, layouts
+        self._pool = program.pool
         self._sessions, self._wiring = program.sessions(shape.on), program.wiring
-        self._device = CPU if program.provider.startswith("CPU") else "cuda"
-        self._layouts = layouts.setdefault(shape, {})
-        unit, reach = model.program.unit, model.program.reach
-        rows = [(0, shape.height)]
+        rows, reach = [(0, shape.height)], self._model.program.reach
+        self._threads = 1
         if program.in_bands:
-            size = (shape.height, shape.width)
-            rows = plan_bands(*size, threads, unit, model.smallest_side, shape.band_pixels)
+            unit, least = self._model.program.unit, self._model.smallest_side
+            size = shape.height, shape.width
+            rows = plan_bands(*size, program.threads, unit, least, shape.band_pixels)
+            self._threads = min(program.threads, len(rows))
         limit = shape.height + reach if shape.wraps else shape.height
         self.bands = [
-            Band(index, begin, end, min(limit, end + reach), buffers, self._device)
+            Band(index, begin, end, min(limit, end + reach), buffers, program.device)
             for index, (begin, end) in enumerate(rows)
         ]
-        self._threads = min(threads, len(rows)) if program.in_bands else 1
-        self.inputs = Inputs(model, self._wiring, shape, self.bands, self._device)
+        self.inputs = Inputs(program, shape, self.bands)
         self._exact = "with_shifts" in shape.on  # such losses take roots, and blow rounding up
-        self._by_region = {f"moments_{tap.index}": (tap.index, tap.channels) for tap in model.taps}
-        self._by_region |= {f"sums_{tap.index}": (tap.index, 1) for tap in model.taps}
+        taps = self._model.taps
+        self._by_region = {f"moments_{tap.index}": (tap.index, tap.channels) for tap in taps}
+        self._by_region |= {f"sums_{tap.index}": (tap.index, 1) for tap in taps}
         """By output, the tap, and how many rows it has for each region that a band shows."""
         for band in self.bands:
-            for name, height in (
-                ("image", band.seen - band.begin),
-                ("rows", band.end - band.begin + 2),
-            ):
+            heights = {"image": band.seen - band.begin, "rows": band.end - band.begin + 2}
+            for name, height in heights.items():
                 band.keep(name, np.empty((1, 3, height, shape.width), np.float32))
 
     def set_piece(self, piece: Piece, tv_weight: float) -> None:
@@ -87,54 +78,55 @@ class Sweep:
         self,
         image: Any,
         gradient: Any,
-        pool: ThreadPoolExecutor,
-        segments: int | None = None,
+        taps: Sequence[int],
         decide: Decide | None = None,
-        taps: Sequence[int] = (),
-    ) -> None:
+        segments: int | None = None,
+    ) -> Sums:
         """Has all threads run the ``segments`` (None: all), on pixels ``image`` [1, 3, h, w].
 
-        The pixels' gradient is written to ``gradient``, unless that is None. With ``decide`` the
-        ``taps`` wait for what it says of their sums. Raises what one of the threads raises.
+        Returns the sums of ``taps``, which wait for what ``decide``, if given, makes of them. The
+        pixels' gradient is written to ``gradient``, unless that is None. Raises what one of the
+        threads raises.
         """
-        wiring = self._wiring
+        wiring, total = self._wiring, Sums()
         count = len(wiring.inputs) if segments is None else segments
-        sums = {tap: wiring.sums[tap] for tap in taps} if decide else {}
+        needed = {tap: wiring.sums[tap] for tap in taps} if decide else {}
         schedule = Schedule(
-            len(self.bands), count, self._threads, wiring.waits, sums, self._shape.wraps
+            len(self.bands), count, self._threads, wiring.waits, needed, self._shape.wraps
         )
 
         def work(number: int) -> None:
             with pinned_cpu(number, self._threads):
                 try:
                     while (item := schedule.take(number)) is not None:
-                        if isinstance(item, Mix):
-                            assert decide is not None
-                            self.inputs.set_pull(
-                                item.tap,
-                                decide(item.tap, self.sums([item.tap], self._exact)),
-                            )
-                        else:
+                        if isinstance(item, Run):
                             self._run(item.segment, self.bands[item.band], number, image, gradient)
+                        elif decide is not None:
+                            sums = self._sums([item.tap], self._exact)
+                            total.include(sums)
+                            self.inputs.set_pull(item.tap, decide(item.tap, sums))
                         schedule.finish(item)
                 except BaseException:
                     schedule.fail()
                     raise
 
-        others = [pool.submit(work, number) for number in range(1, self._threads)]
-        failed: list[BaseException] = []
+        others = [self._pool.submit(work, number) for number in range(1, self._threads)]
         try:
-            work(0)
-        except StoppedError as error:
-            failed.append(error)
+            with contextlib.suppress(StoppedError):
+                work(0)
         finally:
-            failed = [f for f in (other.exception() for other in others) if f is not None] + failed
-        if failed:
-            raise next((f for f in failed if not isinstance(f, StoppedError)), failed[0])
+            failed = [other.exception() for other in others]
+        for error in failed:
+            if error is not None and not isinstance(error, StoppedError):
+                raise error
+        if decide is None:
+            total = self._sums(taps, exact=True)
         if gradient is not None:
             _add_seams(self.bands, gradient, self._shape.height)
+            total.variation = sum(float(band.array("variation")) for band in self.bands)
+        return total
 
-    def sums(self, taps: Sequence[int], exact: bool = True) -> Sums:
+    def _sums(self, taps: Sequence[int], exact: bool) -> Sums:
         """The sums over all bands of these taps, in the bands' order; of the last run.
 
         Second moments are in float32, as each band's are, unless they shall be ``exact``: few bands
@@ -148,15 +140,11 @@ class Sweep:
                 total.moments[tap] = self._moments(self._model.tap(tap), exact)
         return total
 
-    def variation(self) -> float:
-        """x^T K x of the pixels that count; of the last run."""
-        return sum(float(band.array("variation")) for band in self.bands)
-
     def features(self, taps: Sequence[int]) -> Features:
         """Copies of the features of these taps; of the last run."""
         parts = self._model.program.taps
         return {
-            tap: [[_copied(band.array(part.value)) for part in parts[tap]] for band in self.bands]
+            tap: [[copied(band.array(part.value)) for part in parts[tap]] for band in self.bands]
             for tap in taps
         }
 
@@ -164,48 +152,45 @@ class Sweep:
         """One segment of one band, after what its neighbours add to its inputs."""
         if index == 0:
             _show_pixels(band, image, self._shape)
-        for added in self._wiring.added[index]:
-            neighbour = self._neighbour(band, added.offset)
+        for exchange in self._wiring.added[index]:
+            neighbour = self._neighbour(band, -exchange.neighbour)
             if neighbour is not None:
-                value = band.values[added.into]
-                value.fetch()[:, :, added.row] += neighbour.array(added.source)[:, :, 0]
+                value, row = band.values[exchange.into], min(exchange.neighbour, 0)
+                value.fetch()[:, :, row] += neighbour.array(exchange.gradient)[:, :, 0]
                 value.publish()
-        outputs = self._wiring.outputs[index]
-        bound = band.bound.get((index, thread))
-        if bound is not None:
-            bound.run()
+        by_thread = band.bound.setdefault(index, {})
+        if thread in by_thread:
+            by_thread[thread].run()
         else:
             sessions = self._sessions[index]
             inputs = {name: self._input(band, name) for name in self._wiring.inputs[index]}
-            bound = Bound(sessions[thread % len(sessions)], inputs, self._device)
-            if not band.values.keys() >= {*outputs}:  # else another thread's first run made them
-                self._make_outputs(index, band, bound)
-            else:
-                bound.bind_outputs({name: band.values[name] for name in outputs})
-                bound.run()
-            band.bound[index, thread] = bound
+            bound = Bound(sessions[thread % len(sessions)], inputs)
+            self._run_first(index, band, bound)
+            by_thread[thread] = bound
         if gradient is not None and index == len(self._sessions) - 1:
             own = band.end - band.begin
             gradient[:, :, band.begin : band.end] = band.array("gradient")[:, :, :own]
 
-    def _make_outputs(self, index: int, band: Band, bound: Bound) -> None:
-        """Runs a segment for the first time, and makes the arrays of its outputs."""
-        outputs = self._wiring.outputs[index]
-        layout = self._layouts.get((band.index, index))
-        if layout is None:
-            first = bound.run_first(list(outputs))
-            layout = {name: (array.shape, array.dtype) for name, array in first.items()}
-            self._layouts[band.index, index] = layout
-            for name in outputs:
-                band.keep_new(name, *layout[name])[...] = first[name]
-            bound.bind_outputs({name: band.values[name] for name in outputs})
-        else:
-            for name in outputs:
-                shape, kind = layout[name]
+    def _run_first(self, index: int, band: Band, bound: Bound) -> None:
+        """Runs a segment whose outputs are not bound yet, and perhaps have no arrays yet."""
+        outputs, first = self._wiring.outputs[index], {}
+        making = not band.values.keys() >= {*outputs}  # else another thread's first run made them
+        if making:
+            layout = self._layouts.get((band.index, index))
+            if layout is None:
+                first = bound.run_first(outputs)
+                layout = {name: (array.shape, array.dtype) for name, array in first.items()}
+                self._layouts[band.index, index] = layout
+            for name, (shape, kind) in layout.items():
                 band.keep_new(name, self._fitted(name, shape, band), kind)
-            bound.bind_outputs({name: band.values[name] for name in outputs})
+        bound.bind_outputs({name: band.values[name] for name in outputs})
+        for name, array in first.items():
+            band.values[name].array[...] = array
+            band.values[name].publish()
+        if not first:
             bound.run()
-        band.dismiss(self._wiring.last_read[index])
+        if making:
+            band.dismiss(self._wiring.last_read[index])
 
     def _fitted(self, name: str, shape: tuple[int, ...], band: Band) -> tuple[int, ...]:
         """The shape of an output that had this one when a band showed other regions, perhaps."""
@@ -225,8 +210,7 @@ class Sweep:
         shape = self._fitted(name, made.array.shape, band)
         if shape != made.array.shape:
             band.keep(name, np.empty(shape, made.array.dtype))
-            for key in [key for key in band.bound if key[0] == self._wiring.made[name]]:
-                del band.bound[key]
+            band.bound.pop(self._wiring.made[name], None)
 
     def _input(self, band: Band, name: str) -> Value:
         """The input of that name of a band, made by itself, by a neighbour or by none."""
@@ -237,14 +221,9 @@ class Sweep:
         if neighbour is not None:
             return neighbour.values[exchange.row]
         if name not in band.values:  # beyond the border; once, as bindings point at it
-            row = self._any_row(band, exchange.into)
+            row = band.values[exchange.row].array.shape
             band.keep(name, np.zeros((*row[:2], exchange.beyond, row[3]), np.float32))
         return band.values[name]
-
-    def _any_row(self, band: Band, into: str) -> tuple[int, ...]:
-        """The shape of the edges of the value whose gradient is ``into``."""
-        rows = (e.row for e in self._wiring.halos.values() if e.into == into)
-        return next(band.values[row].array.shape for row in rows if row in band.values)
 
     def _neighbour(self, band: Band, offset: int) -> Band | None:
         index, count = band.index + offset, len(self.bands)
@@ -256,29 +235,20 @@ class Sweep:
         """S and m of each region over all bands, and its mass; in float64 if ``exact``."""
         channels, masses = tap.channels, self.inputs.masses(tap)
         kind = np.float64 if exact else np.float32
-        second: list[Any] = [None] * len(masses)
-        first = [np.zeros(channels) for _ in masses]
+        second: dict[int, Any] = {}
+        first = np.zeros((len(masses), channels))
         for band in self.bands:
-            shown = self.inputs.shown(tap.index, band)
             parts = band.array(f"moments_{tap.index}").reshape(-1, channels, channels)
             sums = band.array(f"sums_{tap.index}")
-            for place, region in enumerate(shown):
-                if second[region] is None:
-                    second[region] = parts[place].astype(kind)
+            for place, region in enumerate(self.inputs.shown(tap.index, band)):
+                if region in second:
+                    second[region] += parts[place]
                 else:
-                    np.add(second[region], parts[place], out=second[region])
+                    second[region] = parts[place].astype(kind)
                 if len(sums):
                     first[region] += sums[place]
-        return [
-            Moments(np.zeros((channels, channels), kind) if s is None else s, m, mass)
-            for s, m, mass in zip(second, first, masses, strict=True)
-        ]
-
-
-def _copied(array: NDArray[Any]) -> NDArray[Any]:
-    copy = aligned(array.shape, array.dtype)
-    copy[...] = array
-    return copy
+        none = np.zeros((channels, channels), kind)
+        return [Moments(second.get(r, none), first[r], mass) for r, mass in enumerate(masses)]
 
 
 def _show_pixels(band: Band, image: Any, shape: Shape) -> None:

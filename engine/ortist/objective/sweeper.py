@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import OrderedDict, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ortist_models.program import Part
 
 from ..arrays import Array
 from ..errors import ModelError, ResourceError
@@ -20,10 +20,13 @@ from ..options.fields import Provider
 from .bands import BAND_PIXELS, Buffers, Features
 from .inputs import Shape
 from .opened import OpenProgram
-from .piece import Content, Piece, Pull, Sums, Terms
+from .pieces import Piece, Pull, Sums, Terms
 from .sweep import Decide, Sweep
 
-__all__ = ["Sweeper"]
+__all__ = ["Setup", "Sweeper"]
+
+Setup = tuple[Model, Provider, int | None]
+"""What a sweeper is made of, here or elsewhere: model, provider and threads."""
 
 _OF_CONTENT = ("with_error", "with_content")
 """Switches of what needs the content's features."""
@@ -47,27 +50,16 @@ class Sweeper:
         profile: str | None = None,
     ) -> None:
         self.model = model
+        self.setup: Setup = model, provider, threads
         self.band_pixels = BAND_PIXELS
         """About how many pixels a band has; features that were kept before a change fit no more."""
-        self._threads = count_threads(threads)
-        self._program = OpenProgram(model, provider, self._threads, profile)
-        self.provider = self._program.provider
-        self._pool = ThreadPoolExecutor(max(1, self._threads - 1))
-        self._buffers, self._layouts = Buffers(), dict[Any, Any]()
+        self.program = OpenProgram(model, provider, count_threads(threads), profile)
+        self.provider = self.program.provider
+        self._buffers, self._layouts = Buffers(), defaultdict[Shape, dict[Any, Any]](dict)
         self._sweeps: OrderedDict[Shape, Sweep] = OrderedDict()
         self._any_on: frozenset[str] = frozenset()
         """Switches of sessions that are open, for whoever wants features alone."""
         self._lock = threading.RLock()
-
-    @property
-    def seconds_opening(self) -> float:
-        """What opening sessions has taken so far; they are opened when they are first needed."""
-        return self._program.seconds_opening
-
-    @property
-    def in_bands(self) -> bool:
-        """Whether pieces are cut into bands of rows."""
-        return self._program.in_bands
 
     def step(
         self, piece: Piece, terms: Terms, decide: Decide, tv_weight: float, gradient: Any
@@ -75,45 +67,36 @@ class Sweeper:
         """All of a piece that is the whole picture: its sums, and, for what ``decide`` makes of
         each tap's, the gradient [1, 3, h, w] of its pixels.
         """
-        piece = self._with_features(piece)
         taps = sorted(terms.moments | terms.errors)
-        on = _observing(terms, piece) | _pulling(terms.moments, terms.errors, terms.shifts, piece)
+        piece = self._with_features(piece, terms.errors)
+        own = {"moments": terms.moments, "style": terms.moments}
+        on = _switches(piece, terms.shifts, **own, error=terms.errors, content=terms.errors)
         with self._swept(piece, on, tv_weight) as sweep:
-            found = Sums()
-
-            def decided(tap: int, sums: Sums) -> Pull:
-                found.include(sums)
-                return decide(tap, sums)
-
-            sweep.run(piece.pixels, gradient, self._pool, None, decided, taps)
-            found.variation = sweep.variation()
-            return found
+            return sweep.run(piece.pixels, gradient, taps, decide)
 
     def observe(self, piece: Piece, terms: Terms) -> Sums:
         """The sums of a piece, without total variation."""
-        piece = self._with_features(piece)
-        with self._swept(piece, _observing(terms, piece)) as sweep:
-            sweep.run(piece.pixels, None, self._pool, self._program.wiring.forward)
-            return sweep.sums(sorted(terms.moments | terms.errors))
+        piece = self._with_features(piece, terms.errors)
+        on = _switches(piece, terms.shifts, moments=terms.moments, error=terms.errors)
+        with self._swept(piece, on) as sweep:
+            taps, forward = sorted(terms.moments | terms.errors), self.program.wiring.forward
+            return sweep.run(piece.pixels, None, taps, segments=forward)
 
     def pull(self, piece: Piece, pulls: Mapping[int, Pull], tv_weight: float) -> tuple[Array, Sums]:
         """The gradient [1, 3, h, w] of the piece's own pixels, for what was decided for each tap.
 
         And the content's errors and the total variation of what counts of the piece.
         """
-        piece = self._with_features(piece)
-        style = frozenset(tap for tap, pull in pulls.items() if pull.mixing is not None)
+        style = [tap for tap, pull in pulls.items() if pull.mixing is not None]
+        content = sorted(tap for tap, pull in pulls.items() if pull.content_weight is not None)
         shifts = any(pull.shift is not None for pull in pulls.values())
-        content = frozenset(piece.content.features)
-        on = _pulling(style, content, shifts, piece)
-        on |= _observing(Terms(errors=content), piece)
+        piece = self._with_features(piece, content)
+        on = _switches(piece, shifts, style=style, error=content, content=content)
         gradient = np.empty(piece.pixels.shape, np.float32)
         with self._swept(piece, on, tv_weight) as sweep:
             for tap, pull in pulls.items():
                 sweep.inputs.set_pull(tap, pull)
-            sweep.run(piece.pixels, gradient, self._pool)
-            sums = sweep.sums(sorted(content))
-            sums.variation = sweep.variation()
+            sums = sweep.run(piece.pixels, gradient, content)
         if piece.own is not None:
             gradient = gradient[(..., *piece.own[0])]
         return gradient, sums
@@ -121,31 +104,26 @@ class Sweeper:
     def features(self, pixels: Array, taps: Sequence[int]) -> Features:
         """The features over ``pixels`` [1, 3, h, w] of these taps, by band and part."""
         with self._swept(Piece(pixels), None) as sweep:
-            made = self._program.wiring.made
-            parts = [part.value for tap in taps for part in self.model.program.taps[tap]]
-            count = 1 + max((made[value] for value in parts), default=-1)
+            made, places = self.program.wiring.made, self.model.program.taps
+            count = 1 + max((made[part.value] for tap in taps for part in places[tap]), default=-1)
             if count:
-                sweep.run(pixels, None, self._pool, count)
+                sweep.run(pixels, None, (), segments=count)
             return sweep.features(taps)
 
     def maps(self, pixels: Array, taps: Sequence[int]) -> dict[int, Array]:
         """The feature maps [1, C, h, w] of these taps."""
-        found = {}
-        for tap, bands in self.features(pixels, taps).items():
-            parts = self.model.program.taps[tap]
-            found[tap] = np.concatenate([_joined(band, parts) for band in bands], axis=2)
-        return found
+        parts = self.model.program.taps
+        return {t: _joined(f, parts[t]) for t, f in self.features(pixels, taps).items()}
 
-    def energies(self, piece: Piece) -> dict[int, float]:
+    def energies(self, piece: Piece, taps: Collection[int]) -> dict[int, float]:
         """||P||^2 of the content's features P over the piece's own positions, by tap."""
-        features = self._with_features(piece).content.features
-        own = piece.own or {}
+        features: Any = self._with_features(piece, taps).content
         total = {}
-        for tap, bands in features.items():
-            parts = self.model.program.taps[tap]
-            whole = np.concatenate([_joined(band, parts) for band in bands], axis=2)
-            cut = whole[(..., *own.get(tap, (slice(None), slice(None))))]
-            total[tap] = sum(float(np.square(c, dtype=np.float64).sum()) for c in cut[0])
+        for tap in taps:
+            whole = _joined(features[tap], self.model.program.taps[tap])
+            if piece.own is not None:
+                whole = whole[(..., *piece.own[tap])]
+            total[tap] = sum(float(np.square(c, dtype=np.float64).sum()) for c in whole[0])
         return total
 
     def release(self) -> None:
@@ -158,19 +136,12 @@ class Sweeper:
                 self._drop(0)
                 self._buffers = Buffers()
 
-    def end_profiling(self) -> list[str]:
-        """The paths of the records of the calls so far, where ``profile`` asked for them."""
-        return self._program.end_profiling()
-
-    def _with_features(self, piece: Piece) -> Piece:
-        """The piece with the content's features, where it has only its pixels."""
-        content = piece.content
-        if content.pixels is None:
+    def _with_features(self, piece: Piece, taps: Collection[int]) -> Piece:
+        """The piece with the content's features at ``taps``, where it has only its pixels."""
+        if not isinstance(piece.content, np.ndarray):
             return piece
-        features = self.features(content.pixels, content.taps)
-        return Piece(
-            piece.pixels, piece.own, piece.wraps, piece.guides, Content(content.taps, features)
-        )
+        features = self.features(piece.content, sorted(taps))
+        return dataclasses.replace(piece, content=features)
 
     @contextlib.contextmanager
     def _swept(
@@ -193,23 +164,17 @@ class Sweeper:
                             return
                 if not switches & {"with_guides", "with_inside"}:
                     self._any_on = frozenset(n for n in switches if not n.startswith(_OF_CONTENT))
-                sweep = self._sweep_of(shape)
-                sweep.set_piece(piece, tv_weight)
-                yield sweep
+                if shape not in self._sweeps:
+                    self._drop(_LITTLE)  # small ones of other shapes stay beside it
+                    layouts = self._layouts[shape]
+                    self._sweeps[shape] = Sweep(self.program, shape, self._buffers, layouts)
+                self._sweeps.move_to_end(shape)
+                self._sweeps[shape].set_piece(piece, tv_weight)
+                yield self._sweeps[shape]
             except BaseException as error:  # Ctrl-C too, perhaps between a value and its binding
                 self._sweeps.clear()
                 _explain(error, height, width)
                 raise
-
-    def _sweep_of(self, shape: Shape) -> Sweep:
-        """The sweep that has arrays for such pieces; small ones of other shapes stay beside it."""
-        sweep = self._sweeps.pop(shape, None)
-        if sweep is None:
-            self._drop(_LITTLE)
-            args = (self.model, self._program, shape, self._threads)
-            sweep = Sweep(*args, self._buffers, self._layouts)
-        self._sweeps[shape] = sweep
-        return sweep
 
     @property
     def _nbytes(self) -> int:
@@ -221,39 +186,30 @@ class Sweeper:
             self._sweeps.popitem(last=False)[1].close()
 
 
-def _observing(terms: Terms, piece: Piece) -> frozenset[str]:
-    on = {f"with_moments_{tap}" for tap in terms.moments}
-    on |= {f"with_error_{tap}" for tap in terms.errors}
-    return frozenset(on | _place(piece, terms.shifts))
-
-
-def _pulling(
-    style: frozenset[int], content: frozenset[int], shifts: bool, piece: Piece
-) -> frozenset[str]:
-    on = {f"with_style_{tap}" for tap in style} | {f"with_content_{tap}" for tap in content}
-    return frozenset(on | _place(piece, shifts))
-
-
-def _place(piece: Piece, shifts: bool) -> set[str]:
-    names = {
+def _switches(piece: Piece, shifts: bool, **terms: Collection[int]) -> frozenset[str]:
+    """What is on for ``terms``, each with its taps, and for what there is of the piece."""
+    on = {f"with_{term}_{tap}" for term, taps in terms.items() for tap in taps}
+    places = {
         "with_shifts": shifts,
         "with_guides": piece.guides is not None,
         "with_inside": piece.own is not None,
     }
-    return {name for name, wanted in names.items() if wanted}
+    return frozenset(on | {name for name, wanted in places.items() if wanted})
 
 
-def _joined(parts: Sequence[Array], places: Sequence[Any]) -> Array:
-    """The map, or a band of it, whose even and odd rows and columns the parts are."""
-    if len(parts) == 1:
-        return parts[0]
-    height = parts[0].shape[2] + parts[-1].shape[2]
-    width = parts[0].shape[3] + parts[-1].shape[3]
-    whole = np.empty((1, parts[0].shape[1], height, width), np.float32)
-    for part, place in zip(parts, places, strict=True):
-        (down, right), step = place.phase, place.step
-        whole[..., down::step, right::step] = part
-    return whole
+def _joined(bands: Sequence[Sequence[Array]], places: Sequence[Part]) -> Array:
+    """The map of which every band has all rows and columns, or in four parts every second."""
+    whole = []
+    for parts in bands:
+        height, width = parts[0].shape[2:]
+        if len(parts) > 1:
+            height, width = height + parts[-1].shape[2], width + parts[-1].shape[3]
+        joined = np.empty((1, parts[0].shape[1], height, width), np.float32)
+        for part, place in zip(parts, places, strict=True):
+            (down, right), step = place.phase, place.step
+            joined[..., down::step, right::step] = part
+        whole.append(joined)
+    return np.concatenate(whole, axis=2)
 
 
 def _explain(error: BaseException, height: int, width: int) -> None:

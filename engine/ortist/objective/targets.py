@@ -4,12 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from ..arrays import Array, Field
+from ..network.bundle import Tap
 from ..style.guides import Guides
 from ..style.losses import StyleLoss
-from .content import ContentFeatures
+from .bands import Features
+from .pieces import Tile
+from .sweeper import Sweeper
 
-__all__ = ["Losses", "Targets"]
+__all__ = ["ByteBudget", "ContentFeatures", "Losses", "Targets"]
+
+
+class ByteBudget:
+    """How many more bytes may be kept, by those who could also compute them anew."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def claim(self, size: int) -> bool:
+        """Whether so many are left; then they are taken."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+
+class ContentFeatures:
+    """The content ``pixels`` [1, 3, H, W], whose features at ``taps`` an image is compared with.
+
+    They are kept as far as the ``budget`` goes, and computed anew where it does not.
+    """
+
+    def __init__(self, pixels: Field, taps: Sequence[int], budget: ByteBudget) -> None:
+        self.pixels, self.taps = pixels, tuple(taps)
+        self._budget = budget
+        self._kept: dict[Tile, Features] = {}
+
+    def over(self, tile: Tile, pixels: Array, sweeper: Sweeper, taps: Sequence[Tap]) -> Any:
+        """What ``tile``, which sees these ``pixels`` of the content, has of it (Piece, content)."""
+        if tile not in self._kept:
+            area = pixels.shape[2] * pixels.shape[3]
+            size = sum(4 * t.channels * area // t.stride**2 for t in taps if t.index in self.taps)
+            if not self._budget.claim(size):
+                return pixels
+            self._kept[tile] = sweeper.features(pixels, self.taps)
+        return self._kept[tile]
 
 
 @dataclass(frozen=True)

@@ -20,28 +20,13 @@ from numpy.typing import NDArray
 
 from ..arrays import Field, row_slices
 
-__all__ = ["add_variation", "total_variation", "variation_norm"]
+__all__ = ["add_variation", "variation_norm"]
 
 _PAIRS: Mapping[str, list[tuple[tuple[int, int], float]]] = {
     "squares": [((1, 0), 1.0), ((0, 1), 1.0)],
     "nine-point": [((1, 0), 2 / 3), ((0, 1), 2 / 3), ((1, 1), 1 / 6), ((1, -1), 1 / 6)],
 }
 """The neighbours of a pixel, (rows down, columns right), and the weights of their differences."""
-
-
-def total_variation(
-    image: NDArray[Any], form: str = "squares", wraps: bool = False
-) -> tuple[float, NDArray[Any]]:
-    """The loss of ``image`` [1, C, H, W] and its gradient, in the image's own precision.
-
-    With ``wraps`` pixels at opposite edges are neighbours.
-    """
-    height, width = image.shape[2:]
-    begin = 1 if wraps else 0
-    if wraps:
-        image = np.pad(image, ((0, 0), (0, 0), (1, 1), (1, 1)), "wrap")
-    inside = slice(begin, begin + height), slice(begin, begin + width)
-    return _variation(image, form, *inside), _slope(image, form, *inside)
 
 
 def add_variation(
@@ -54,9 +39,10 @@ def add_variation(
     """
     total = 0.0
     for rows, pixels, inside in _strips(image, wraps):
-        total += _variation(pixels, form, *inside)
+        loss, slope = _variation(pixels, form, *inside)
         key = (..., rows, slice(None))
-        gradient[key] = gradient[key] + np.float32(scale) * _slope(pixels, form, *inside)
+        gradient[key] = gradient[key] + np.float32(scale) * slope
+        total += loss
     return total
 
 
@@ -64,7 +50,8 @@ def variation_norm(image: Field, form: str, wraps: bool = False) -> float:
     """The norm of the loss's gradient."""
     square = 0.0
     for _, pixels, inside in _strips(image, wraps):
-        square += float(np.square(_slope(pixels, form, *inside), dtype=np.float64).sum())
+        _, slope = _variation(pixels, form, *inside)
+        square += float(np.square(slope, dtype=np.float64).sum())
     return float(np.sqrt(square))
 
 
@@ -82,48 +69,32 @@ def _strips(image: Field, wraps: bool) -> Iterator[tuple[slice, NDArray[Any], tu
         yield rows, pixels, (slice(rows.start - top, rows.stop - top), slice(0, width))
 
 
-def _variation(pixels: NDArray[Any], form: str, rows: slice, columns: slice) -> float:
-    """The loss of the inside ``rows`` x ``columns`` of ``pixels`` [1, C, h, w], in float64.
+def _variation(
+    pixels: NDArray[Any], form: str, rows: slice, columns: slice
+) -> tuple[float, NDArray[Any]]:
+    """The loss of the inside ``rows`` x ``columns`` of ``pixels`` [1, C, h, w], and its gradient.
 
     A pair belongs to the one of its pixels that ``_PAIRS`` starts from, so that each is counted
-    once when the insides of tiles cover a picture; ``pixels`` must hold the neighbours.
+    once, in float64, when the insides of strips cover a picture; ``pixels`` must hold the
+    neighbours.
     """
-    loss = 0.0
-    for plane in pixels[0]:
-        for offset, weight in _PAIRS[form]:
-            there, here = _pairs(plane, *offset, rows, columns)
-            loss += weight * float(np.square(there - here).sum(dtype=np.float64))
-    return loss
-
-
-def _slope(pixels: NDArray[Any], form: str, rows: slice, columns: slice) -> NDArray[Any]:
-    """The loss's gradient at the inside, [1, C, rows, columns]."""
-    top, left = max(0, rows.start - 1), max(0, columns.start - 1)
-    around = pixels[0, :, top : rows.stop + 1, left : columns.stop + 1]
-    everything = slice(0, around.shape[1]), slice(0, around.shape[2])
-    slope = np.zeros_like(around)
-    for plane, own in zip(around, slope, strict=True):
-        for offset, weight in _PAIRS[form]:
-            there, here = _pairs(plane, *offset, *everything)
+    loss, slope = 0.0, np.zeros_like(pixels)
+    for plane, own in zip(pixels[0], slope[0], strict=True):
+        for (down, right), weight in _PAIRS[form]:
+            there, here = _pairs(plane, down, right)
             difference = there - here
+            first = max(0, -right)  # the column where ``here`` begins
+            inside = difference[rows, max(0, columns.start - first) : columns.stop - first]
+            loss += weight * float(np.square(inside).sum(dtype=np.float64))
             difference *= 2 * weight
-            there, here = _pairs(own, *offset, *everything)
+            there, here = _pairs(own, down, right)
             there += difference
             here -= difference
-    inside = (
-        slice(rows.start - top, rows.stop - top),
-        slice(columns.start - left, columns.stop - left),
-    )
-    found: NDArray[Any] = slope[(None, slice(None), *inside)]
-    return found
+    return loss, slope[..., rows, columns]
 
 
-def _pairs(
-    plane: NDArray[Any], down: int, right: int, rows: slice, columns: slice
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Views of one shape: the neighbours, and those in ``rows`` x ``columns`` that have them."""
+def _pairs(plane: NDArray[Any], down: int, right: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Views of one shape: the neighbours, and the pixels that have them."""
     height, width = plane.shape
-    top, bottom = rows.start, min(rows.stop, height - down)
-    first, last = max(columns.start, -right), min(columns.stop, width - right)
-    there = plane[top + down : bottom + down, first + right : last + right]
-    return there, plane[top:bottom, first:last]
+    first, last = max(0, -right), width - max(0, right)
+    return plane[down:, first + right : last + right], plane[: height - down, first:last]

@@ -13,43 +13,29 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from typing import Any, TypeVar
 
 from ..errors import ResourceError
-from ..network.bundle import Model
-from ..options.fields import Provider
-from .sweeper import Sweeper
+from .sweeper import Setup, Sweeper
 
 __all__ = ["Workers"]
 
 _AHEAD, _AHEAD_ELSEWHERE = 2, 16
 """Tasks that are given out at once, here and to an executor."""
 
-Setup = tuple[Model, Provider, int | None]
 Result = TypeVar("Result")
 Work = Callable[..., Result]
 """A method of Sweeper."""
 
 
 class Workers:
-    """``sweeper``, or such wherever ``executor`` runs things.
+    """``sweeper``, or such wherever ``executor`` runs things, which must have Ortist and the model.
 
-    Those have ``threads`` (None: all there are) each, and must have Ortist and the model there.
+    Those have as many threads each as ``sweeper`` was asked to have.
     """
 
-    def __init__(
-        self,
-        sweeper: Sweeper,
-        provider: Provider = "auto",
-        threads: int | None = None,
-        executor: Executor | None = None,
-    ) -> None:
+    def __init__(self, sweeper: Sweeper, executor: Executor | None = None) -> None:
         self._sweeper = sweeper
         self.elsewhere = executor is not None
         """Whether it is an executor that runs things."""
-        self._setup: Setup = (sweeper.model, provider, threads)
         self._executor = executor or ThreadPoolExecutor(1)
-
-    def ask(self, work: Work[Result], *task: Any) -> Result:
-        """What the method ``work`` of a Sweeper returns, of this process's; raises what it does."""
-        return work(self._sweeper, *task)
 
     def each(self, work: Work[Result], tasks: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
         """What ``work`` returns for each of the tasks, in their order.
@@ -62,26 +48,22 @@ class Workers:
             for task in tasks:
                 under_way.append(self._submit(work, task))
                 if len(under_way) == ahead:
-                    yield self._result(under_way.popleft())
+                    yield under_way.popleft().result()
             while under_way:
-                yield self._result(under_way.popleft())
+                yield under_way.popleft().result()
+        except BrokenExecutor as error:
+            raise ResourceError(
+                "a process that worked on tiles was ended from outside, perhaps for want of "
+                "memory; give fewer workers or a smaller tile."
+            ) from error
         finally:
             for future in under_way:
                 future.cancel()
 
     def _submit(self, work: Work[Result], task: tuple[Any, ...]) -> Future[Result]:
         if self.elsewhere:
-            return self._executor.submit(_elsewhere, self._setup, work, task)
+            return self._executor.submit(_elsewhere, self._sweeper.setup, work, task)
         return self._executor.submit(work, self._sweeper, *task)
-
-    def _result(self, future: Future[Result]) -> Result:
-        try:
-            return future.result()
-        except BrokenExecutor as error:
-            raise ResourceError(
-                "a process that worked on tiles was ended from outside, perhaps for want of "
-                "memory; give fewer workers or a smaller tile."
-            ) from error
 
 
 _kept = threading.local()

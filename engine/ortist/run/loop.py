@@ -90,7 +90,8 @@ class Run(Iterator[Progress]):
 
     def __next__(self) -> Progress:
         with self._turns:
-            began, opening = time.perf_counter(), self._scene.objective.seconds_opening
+            program, began = self._scene.objective.sweeper.program, time.perf_counter()
+            opening = program.seconds_opening
             before = self.state
             if self._cancelled:
                 raise StopIteration
@@ -103,7 +104,7 @@ class Run(Iterator[Progress]):
                 self._diverged = True
                 raise
             entered = before is not None and scale > before.scale
-            opening = self._scene.objective.seconds_opening - opening  # which later steps have not
+            opening = program.seconds_opening - opening  # which later steps have not
             self._schedule.took(scale, time.perf_counter() - began - opening, entered)
             return self._advance(view, state)
 
@@ -228,7 +229,7 @@ class Run(Iterator[Progress]):
         initial, final = self._steps[0].losses, state.point.detail
         if state.iteration > 0 and (scene.tuning.jitter > 1 or scene.tuning.averaging > 0):
             # The last evaluation was of a window of the last iterate, not of the picture.
-            scene.objective.release()
+            scene.objective.sweeper.release()
             final = view.evaluate(state.picture(scene.arrays))[0]
         if state.scale > 0:  # the start was evaluated at another scale, with other weights
             initial = view.evaluate(scene.start(view))[0]

@@ -19,7 +19,6 @@ from ..network.bundle import Model
 from ..network.sessions import available_cpus
 from ..objective.objective import Manner, Objective
 from ..objective.sweeper import Sweeper
-from ..objective.workers import Workers
 from ..options.fields import STARTS, Options
 from ..pictures.raster import Picture, Raster
 from ..pictures.reading import load_picture, read_header, spool_picture
@@ -64,8 +63,7 @@ class Objectives:
         with self.turns:
             self.check_open()
             self._sweeper = self._sweeper or Sweeper(self.model, provider, threads)
-            workers = Workers(self._sweeper, provider, threads, executor)
-            objective = Objective(self._sweeper, manner, workers)
+            objective = Objective(self._sweeper, manner, executor)
             key = tile, manner.wraps, executor
             observer = self._observers.pop(key, None) or RememberingObserver(objective)
             self._observers[key] = observer

@@ -10,9 +10,8 @@ from PIL import Image
 
 from ..arrays import Arrays, Derived, Field, Rows, Stored, crop, row_slices
 from ..errors import OptionError
-from ..objective.content import ByteBudget
 from ..objective.objective import Objective
-from ..objective.targets import Losses, Targets
+from ..objective.targets import ByteBudget, ContentFeatures, Losses, Targets
 from ..objective.weights import Weights, chosen_taps, resolve_weights
 from ..options.fields import Options
 from ..pictures.colors import colored_noise
@@ -201,9 +200,9 @@ class View:
             self.content = normalize(photo, scene.model)
             del photo
         self._masks = scene.masks(self.canvas) if scene.styles.regions else None
-        scene.objective.release()
+        scene.objective.sweeper.release()
         style = scene.styles.statistics(scene.observer, scene.style_taps, side, like)
-        scene.objective.release()
+        scene.objective.sweeper.release()
         make, emphasis = STYLE_LOSSES[scene.options.style_loss], scene.styles.emphasis
         self._style: dict[int, list[StyleLoss]] = {
             tap: [replace(make(s), factor=f) for s, f in zip(parts, emphasis, strict=True)]
@@ -270,12 +269,11 @@ class View:
 
     def _seen_from(self, offset: tuple[int, int] | None) -> Targets:
         guides = None if self._masks is None else Guides(self._window(self._masks, offset))
-        targets = Targets(self._style, guides=guides)
         if self.content is None:
-            return targets
+            return Targets(self._style, guides=guides)
         pixels = self._window(self.content, offset)
-        taps = self._scene.content_taps
-        return self._scene.objective.with_content(targets, pixels, taps, self._budget)
+        content = ContentFeatures(pixels, self._scene.content_taps, self._budget)
+        return Targets(self._style, content, guides)
 
 
 def _areas(masks: Field) -> Any:

@@ -24,7 +24,7 @@ from ortist.jobs.batch import plan_batch
 from ortist.jobs.finding import find_pictures
 from ortist.jobs.ledger import LEDGER, Ledger
 from ortist.jobs.painting import Worker
-from ortist.objective.piece import Piece
+from ortist.objective.pieces import Piece
 from ortist.objective.sweeper import Sweeper
 from ortist.options.fields import Options
 from ortist.run.settings import read_settings

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -19,13 +17,9 @@ from ortist.network.bundle import Model, find_model, installed_models, load_mode
 from ortist.objective.sweeper import Sweeper
 from ortist_models import MANIFEST, SEGMENT, SHIPPED
 
+from tests.conftest import edit, rehashed
+
 FIRST, MIDDLE, LAST = (SEGMENT.format(index) for index in (0, 6, 13))
-
-
-def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    manifest = json.loads((folder / MANIFEST).read_text())
-    change(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
 def test_the_shipped_model_is_there_and_whole() -> None:
@@ -199,14 +193,6 @@ def test_what_is_no_program_is_refused(copy: Path, program: Any) -> None:
     edit(copy, lambda m: m.update(program=program))
     with pytest.raises(ModelError, match="is not the manifest of an Ortist model"):
         load_model(copy)
-
-
-def rehashed(folder: Path, file: str, data: bytes) -> Model:
-    """The bundle with ``data`` for ``file`` and the manifest's hash to match."""
-    (folder / file).write_bytes(data)
-    digest = hashlib.sha256(data).hexdigest()
-    edit(folder, lambda m: m["files"][file].update(sha256=digest))
-    return load_model(folder)
 
 
 def test_external_data_is_never_read(

@@ -41,7 +41,7 @@ def test_threads_are_bounded_by_the_cpus(procedural: Model) -> None:
     session = runtime.open_session(data, "cpu", cpus, switches=switches)
     assert session.get_session_options().intra_op_num_threads == cpus
     with pytest.raises(OptionError, match=f"{cpus + 1} threads are more than the {cpus} CPUs"):
-        runtime.open_session(b"", "cpu", cpus + 1)
+        runtime.count_threads(cpus + 1)
     assert (runtime.count_threads(None), runtime.count_threads(1)) == (cpus, 1)
 
 

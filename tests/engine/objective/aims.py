@@ -15,11 +15,10 @@ import pytest
 from ortist.arrays import Array
 from ortist.network.bundle import Model, find_model
 from ortist.objective.bands import BAND_PIXELS
-from ortist.objective.content import ByteBudget
 from ortist.objective.objective import Manner, Objective
-from ortist.objective.piece import Piece, Terms
+from ortist.objective.pieces import Piece, Terms
 from ortist.objective.sweeper import Sweeper
-from ortist.objective.targets import Losses, Targets
+from ortist.objective.targets import ByteBudget, ContentFeatures, Losses, Targets
 from ortist.objective.weights import Weights
 from ortist.style.guides import Guides
 from ortist.style.losses import STYLE_LOSSES, StyleLoss
@@ -133,8 +132,8 @@ def aimed(
         tap: [STYLE_LOSSES[loss](part) for part in own] for tap, own in parts.items()
     }
     guides = None if masks is None else Guides(masks)
-    known = Targets(losses, None, guides)
-    targets = at.with_content(known, content, content_taps, ByteBudget(budget))
+    known = ContentFeatures(content, content_taps, ByteBudget(budget))
+    targets = Targets(losses, known, guides)
     sizes = at.energies(targets)
     weights = Weights(
         {tap: 0.1 / sizes[tap] for tap in content_taps},

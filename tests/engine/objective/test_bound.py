@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ortist.network.bundle import Model
 from ortist.network.sessions import open_session
-from ortist.objective.bound import Bound, Value, aligned
+from ortist.objective.bands import Bound, Value, aligned
 
 
 def test_a_bound_run_gives_what_a_plain_one_gives(procedural: Model) -> None:

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ortist.objective.content import ByteBudget
 from ortist.objective.decide import Decider
-from ortist.objective.piece import Content, Piece, Terms
-from ortist.objective.targets import Targets
+from ortist.objective.pieces import Piece, Terms
+from ortist.objective.targets import ByteBudget, ContentFeatures, Targets
 from ortist.objective.weights import Weights
 from ortist.style.guides import Guides
 from ortist.style.losses import STYLE_LOSSES
@@ -37,7 +36,7 @@ def test_normalised_gradients_have_the_weights_for_norms(loss: str, masked: bool
     losses = {1: [STYLE_LOSSES[loss](part) for part in statistics((1,), regions)[1]]}
     terms = Terms(moments=frozenset({1}), shifts=True)
     sums = sweeper().observe(Piece(image, guides=guides), terms)
-    decide = Decider(shipped(), losses, (), Weights({}, {1: 3.0}, 0.0), {})
+    decide = Decider(losses, (), Weights({}, {1: 3.0}, 0.0), {})
     pull = decide(1, sums)
     assert pull.mixing is not None
     features = maps(image, 1)[0].astype(np.float64)
@@ -59,14 +58,15 @@ def test_normalised_content_and_variation_have_their_weights_too() -> None:
     content, image = pictures(70, 81)
     difference = maps(image, 3) - maps(content, 3)
     one = objective(None, normalize=True)
-    known = one.with_content(Targets(), content, (3,), ByteBudget(2**28))
+    known = Targets(content=ContentFeatures(content, (3,), ByteBudget(2**28)))
     energies = one.energies(known)
     assert energies[3] == pytest.approx(np.square(maps(content, 3)).sum(), rel=1e-5)
     with_features = sweeper().features(content, (3,))
-    piece = Piece(image, content=Content((3,), with_features))
+    piece = Piece(image, content=with_features)
     sums = sweeper().observe(piece, Terms(errors=frozenset({3})))
     assert sums.errors[3] == pytest.approx(np.square(difference).sum(), rel=1e-5)
-    pull = Decider(shipped(), {}, (3,), Weights({3: 2.0}, {}, 0.0), energies)(3, sums)
+    pull = Decider({}, (3,), Weights({3: 2.0}, {}, 0.0), energies)(3, sums)
+    assert pull.content_weight is not None
     assert np.linalg.norm(2 * pull.content_weight * difference) == pytest.approx(2, rel=1e-4)
     variation = Aimed(one, Targets(), Weights({}, {}, 5.0))
     assert np.linalg.norm(variation(image)[1]) == pytest.approx(5, rel=1e-4)

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ortist.errors import ResourceError
-from ortist.objective.content import ByteBudget
 from ortist.objective.objective import Manner, Objective
 from ortist.objective.sweeper import Sweeper
-from ortist.objective.targets import Targets
+from ortist.objective.targets import ByteBudget, ContentFeatures, Targets
 from ortist.objective.weights import Weights
 from ortist.style.guides import Guides
 from ortist.style.losses import STYLE_LOSSES
@@ -224,7 +223,8 @@ def test_content_is_the_same_kept_or_computed_anew(normalize: bool) -> None:
             found = []
             for budget in (2**30, 0):
                 one = objective(tile, normalize)
-                targets = one.with_content(Targets(), content, (tap,), ByteBudget(budget))
+                known = ContentFeatures(content, (tap,), ByteBudget(budget))
+                targets = Targets(content=known)
                 energy = one.energies(targets)
                 assert energy == {tap: pytest.approx(np.square(maps(content, tap)).sum(), rel=1e-4)}
                 at = Aimed(one, targets, Weights({tap: 0.5}, {}, 0.0))
@@ -244,7 +244,7 @@ def test_a_picture_that_does_not_fit_is_said(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(ResourceError):
             at(image)
     same(at(image), expected, 0)
-    at.objective.release()
+    at.objective.sweeper.release()
     same(at(image), expected, 0)
 
 

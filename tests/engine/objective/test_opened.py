@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,23 +13,10 @@ from ortist.network.bundle import Model, load_model
 from ortist.network.sessions import available_cpus
 from ortist.objective.opened import OpenProgram
 from ortist.objective.sweeper import Sweeper
-from ortist_models import MANIFEST
+
+from tests.conftest import edit, rehashed
 
 from .aims import noise
-
-
-def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> Model:
-    manifest = json.loads((folder / MANIFEST).read_text())
-    change(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
-    return load_model(folder)
-
-
-def rehashed(folder: Path, file: str, data: bytes) -> Model:
-    """The bundle with ``data`` for ``file`` and the manifest's hash to match."""
-    (folder / file).write_bytes(data)
-    digest = hashlib.sha256(data).hexdigest()
-    return edited(folder, lambda m: m["files"][file].update(sha256=digest))
 
 
 def test_the_wiring_of_the_shipped_program(procedural: Model) -> None:
@@ -68,25 +53,25 @@ def test_sessions_are_opened_once_for_the_switches_that_they_have(procedural: Mo
 def test_segments_of_another_kind_are_refused(copy: Path, procedural: Model, first: int) -> None:
     """A good ONNX file with the right hash that stands in another's place."""
     files = [segment.file for segment in procedural.program.segments]
-    model = rehashed(copy, files[first], (copy / files[first + 1]).read_bytes())
+    rehashed(copy, files[first], (copy / files[first + 1]).read_bytes())
     switches = procedural.program.segments[first + 1].switches
 
     def switched(manifest: dict[str, Any]) -> None:
         manifest["program"]["segments"][first]["switches"] = list(switches)
 
-    model = edited(copy, switched)
+    edit(copy, switched)
     with pytest.raises(ModelError, match="its program's inputs or outputs differ in"):
-        Sweeper(model, "cpu", 1).maps(noise(48, 48), [3])
+        Sweeper(load_model(copy), "cpu", 1).maps(noise(48, 48), [3])
 
 
 def test_other_files_are_refused(copy: Path, procedural: Model) -> None:
     file = procedural.program.segments[3].file
-    model = rehashed(copy, file, b"no graph")
+    rehashed(copy, file, b"no graph")
     with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
-        Sweeper(model, "cpu", 1).maps(noise(48, 48), [3])
+        Sweeper(load_model(copy), "cpu", 1).maps(noise(48, 48), [3])
     (copy / file).unlink()
     with pytest.raises(ModelError, match="there is no model file"):
-        Sweeper(model, "cpu", 1).maps(noise(48, 48), [3])
+        Sweeper(load_model(copy), "cpu", 1).maps(noise(48, 48), [3])
 
 
 def _exchange(**changes: Any) -> Callable[[dict[str, Any]], object]:
@@ -111,9 +96,9 @@ def _exchange(**changes: Any) -> Callable[[dict[str, Any]], object]:
 def test_a_program_that_its_segments_do_not_fit_is_refused(
     copy: Path, change: Callable[[dict[str, Any]], object]
 ) -> None:
-    model = edited(copy, lambda m: change(m["program"]))
+    edit(copy, lambda m: change(m["program"]))
     with pytest.raises(ModelError, match="not one that Ortist can run"):
-        Sweeper(model, "cpu", 1).maps(noise(48, 48), [3])
+        Sweeper(load_model(copy), "cpu", 1).maps(noise(48, 48), [3])
 
 
 @pytest.mark.parametrize(
@@ -130,9 +115,9 @@ def test_a_program_that_tells_wrong_sizes_is_no_crash(
     copy: Path, change: Callable[[dict[str, Any]], object]
 ) -> None:
     """What no name gives away is refused by ONNX Runtime, or gives what it gives."""
-    model = edited(copy, lambda m: change(m["program"]))
+    edit(copy, lambda m: change(m["program"]))
     try:
-        found = Sweeper(model, "cpu", 1).maps(noise(48, 48), [3, 7])
+        found = Sweeper(load_model(copy), "cpu", 1).maps(noise(48, 48), [3, 7])
     except ModelError:
         return
     assert all(np.isfinite(features).all() for features in found.values())

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 from ortist.network.bundle import Model, load_model
-from ortist.objective.content import ByteBudget
 from ortist.objective.objective import Manner, Objective
 from ortist.objective.sweeper import Sweeper
-from ortist.objective.targets import Targets
+from ortist.objective.targets import ByteBudget, ContentFeatures, Targets
 from ortist.objective.weights import Weights
 from ortist.style.guides import Guides
 from ortist.style.losses import STYLE_LOSSES
@@ -56,8 +55,8 @@ def aimed(objective: Objective, loss: str, masked: bool) -> Aimed:
     count = 2 if masked else 1
     guides = Guides(soft_masks(104, 131)) if masked else None
     losses = {tap: [STYLE_LOSSES[loss](own)] * count for tap, own in found.items()}
-    known = Targets(losses, None, guides)
-    targets = objective.with_content(known, content, (content_tap,), ByteBudget(2**30))
+    known = ContentFeatures(content, (content_tap,), ByteBudget(2**30))
+    targets = Targets(losses, known, guides)
     weight = 0.1 / objective.energies(targets)[content_tap]
     weights = {tap: style_weight(loss, own) for tap, own in found.items()}
     return Aimed(objective, targets, Weights({content_tap: weight}, weights, 1e-6))
@@ -68,7 +67,7 @@ def aimed(objective: Objective, loss: str, masked: bool) -> Aimed:
 def test_bands_and_tiles_give_what_the_whole_gives(model: Model, loss: str, masked: bool) -> None:
     _, image = pictures(104, 131)
     one = Sweeper(model, "cpu", 1)
-    assert one.in_bands
+    assert one.program.in_bands
     expected = aimed(Objective(one), loss, masked)(image)
     for rows in (16, 40):
         one.band_pixels = rows * 131

@@ -14,7 +14,7 @@ from ortist.errors import OptionError
 from ortist.network.sessions import available_cpus
 from ortist.objective.decide import Decider
 from ortist.objective.objective import Manner, Objective
-from ortist.objective.piece import Piece, Terms
+from ortist.objective.pieces import Piece, Terms
 from ortist.objective.targets import Targets
 from ortist.objective.weights import Weights
 from ortist.options.fields import Options
@@ -110,7 +110,7 @@ def test_it_is_the_middle_of_a_picture_that_is_laid_side_by_side(
     one = sweeper()
     terms = Terms(moments=frozenset(TAPS), shifts=shifts)
     sums = one.observe(Piece(large, middle), terms)
-    decide = Decider(shipped(), own.targets.style, (), own.weights)
+    decide = Decider(own.targets.style, (), own.weights)
     pulls = {tap: decide(tap, sums) for tap in TAPS}
     expected, variation = one.pull(Piece(large, middle), pulls, own.weights.tv)
     for tap, value in decide.style.items():

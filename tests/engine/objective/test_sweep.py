@@ -15,10 +15,9 @@ from ortist.arrays import Array
 from ortist.network.bundle import Model
 from ortist.network.sessions import available_cpus
 from ortist.objective import opened
-from ortist.objective.bands import BAND_PIXELS, Buffers, plan_bands
-from ortist.objective.bound import Bound
+from ortist.objective.bands import BAND_PIXELS, Bound, Buffers, plan_bands
 from ortist.objective.objective import Manner, Objective
-from ortist.objective.piece import Piece
+from ortist.objective.pieces import Piece
 from ortist.objective.sweeper import Sweeper
 from ortist.style.losses import STYLE_LOSSES
 
@@ -220,7 +219,7 @@ def test_the_same_bytes_whatever_the_threads(loss: str, masked: bool) -> None:
         objective = in_bands(SMALL, threads)
         own = aimed(objective, content, (1, 4, 6, 7), loss, masks)
         found += [own(image), own(image)]
-        objective.release()
+        objective.sweeper.release()
     bands = [
         len(plan_bands(160, 64, threads, 8, 9, SMALL)) for threads in range(1, available_cpus() + 1)
     ]
@@ -312,5 +311,5 @@ def test_memory_is_handed_out_again_where_it_fits() -> None:
 
 def test_a_sweeper_says_how_it_works(procedural: Model) -> None:
     one = Sweeper(procedural, "cpu", 1)
-    assert one.in_bands
+    assert one.program.in_bands
     assert one.provider == "CPUExecutionProvider"

@@ -26,7 +26,7 @@ def processes() -> Iterator[Executor]:
 
 def by(executor: Executor, manner: Manner) -> Objective:
     own = sweeper(1)
-    return Objective(own, manner, Workers(own, "cpu", 1, executor))
+    return Objective(own, manner, executor)
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -43,7 +43,7 @@ def test_tiles_by_the_processes_of_an_executor(processes: Executor, normalize: b
                 at = aimed(shared, content, (1, 4, 7), "w2", masks, budget=budget)
                 same(at(image), expected, 0)
                 same(at(image), expected, 0)
-                shared.release()
+                shared.sweeper.release()
 
 
 def test_one_tile_and_moments_by_an_executor(processes: Executor) -> None:

@@ -16,10 +16,9 @@ import pytest
 from ortist.arrays import Array
 from ortist.errors import OptionError, PictureError, ProviderError
 from ortist.network.bundle import Model
-from ortist.objective.content import ByteBudget
 from ortist.objective.objective import Objective
 from ortist.objective.sweeper import Sweeper
-from ortist.objective.targets import Targets
+from ortist.objective.targets import ByteBudget, ContentFeatures, Targets
 from ortist.objective.weights import Weights
 from ortist.options.fields import Options
 from ortist.run.optimizers import AdamState, Point
@@ -253,7 +252,7 @@ def test_the_gradient_is_that_of_the_losses(procedural: Model) -> None:
         tap: [STYLE_LOSSES["gram"](region.statistics()) for region in regions]
         for tap, regions in objective.moments(other, [1, 4]).items()
     }
-    targets = objective.with_content(Targets(losses), other, (3,), ByteBudget(2**20))
+    targets = Targets(losses, ContentFeatures(other, (3,), ByteBudget(2**20)))
     weights = Weights({3: 0.1}, {1: 1.0, 4: 2.0}, 0.01)
     _, gradient = objective(image, targets, weights)
     # float32 sums leave 1e-7 of noise in the total, a step of 1e-2 some curvature: 1 % is what
