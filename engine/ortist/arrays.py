@@ -44,6 +44,7 @@ __all__ = [
     "pixel_row_slices",
     "resample",
     "row_slices",
+    "whole",
 ]
 
 _SLICE_BYTES = 2**20
@@ -176,6 +177,14 @@ def crop(array: Field, rows: slice, columns: slice) -> Any:
     if isinstance(array, np.ndarray):
         return array[..., rows, columns]
     return array.crop(rows, columns)
+
+
+def whole(array: Field) -> Array:
+    """All of an array [..., H, W] in memory; no copy where it is there."""
+    if isinstance(array, np.ndarray):
+        return array
+    values: Array = array[..., slice(None), slice(None)]
+    return values
 
 
 def row_slices(array: Any, axis: int = -2) -> Iterator[slice]:

@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 
 __all__ = [
+    "ARITHMETIC",
+    "ASSIGNMENT",
     "FORMAT",
     "MANIFEST",
+    "PRODUCT",
     "SEGMENT",
     "SHIPPED",
     "SHIPPED_MODEL",
@@ -26,6 +29,10 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 SEGMENT = "segment-{:02}.onnx"
 """A part of the program that gives losses' sums and pixel gradient, run one after the other."""
+
+ARITHMETIC = "arithmetic"
+PRODUCT, ASSIGNMENT = "product.onnx", "assignment.onnx"
+"""Graphs that belong to no model, in the folder of that name in this package."""
 
 SHIPPED = Path(__file__).resolve().parent
 SHIPPED_MODEL = "squeezenet1_1-procedural"

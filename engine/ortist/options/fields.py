@@ -31,7 +31,7 @@ from .kinds import (
     one_of,
 )
 from .parsing import HEAVIEST, LayerWeights, shown
-from .presets import preset_options
+from .presets import preset_options, quality_options
 
 __all__ = ["STARTS", "Options"]
 
@@ -42,6 +42,7 @@ SIDE = WHOLE.within(16, 100_000)
 Bounds = Literal["display", "cs231n"]
 Colors = Literal["style", "content-luminance", "content-histogram", "style-matched"]
 Optimizer = Literal["adam", "lbfgs"]
+Quality = Literal["draft", "standard", "best"]
 Provider = Literal["auto", "cpu", "cuda"]
 StyleLossName = Literal["gram", "meanstd", "w2"]
 TvLossName = Literal["squares", "nine-point"]
@@ -89,6 +90,21 @@ class Options:
     time_limit: float | None = option(None, FIRST, DURATION.within(0.1, 10**8), "none")(
         "Stop in time, as in 90 (seconds), 20s, 2m or 1h30m; each scale gets its share of the "
         "time, so that the last is reached."
+    )
+    quality: Quality | None = option(None, FIRST, one_of(*get_args(Quality)), "paper")(
+        "draft, standard and best lay the style's own patches where they match the photo, and take "
+        "no, some or many steps from there; without it the photo is changed step by step, as in "
+        "the paper. Options given go first."
+    )
+    matching: float = option(0.0, RECIPE, NUMBER.within(0, 1))(
+        "How much of the guide, the photo made of the style's patches, is what the picture starts "
+        "from and keeps: 0 for the photo itself, 1 for the guide."
+    )
+    detail: float = option(0.7, RECIPE, NUMBER.within(0, 4))(
+        "How much of the photo's fine drawing is added to the guide."
+    )
+    coverage: float = option(1.0, RECIPE, NUMBER.within(0, 4))(
+        "How strongly the guide uses all of the style: 0 takes what is most alike, however often."
     )
     strength: float = option(1.0, FIRST, NUMBER.within(1e-6, 1e6))(
         "Style against content where weights are balanced: 2 doubles the style."
@@ -228,13 +244,13 @@ class Options:
 
     @classmethod
     def of(cls, preset: str | None = None, **given: Any) -> Options:
-        """The defaults, over them the preset's options, over them the given ones.
+        """The defaults, over them those of the quality, the preset's, and the given ones.
 
         Raises OptionError for an unknown preset or option and for a value out of range.
         """
         for name, value in given.items():
             cls.check(name, value)
-        return cls(**{**preset_options(preset), **given})
+        return cls(**{**quality_options(given.get("quality")), **preset_options(preset), **given})
 
     @classmethod
     def check(cls, name: str, value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import OptionError
 from .parsing import shown
 
-__all__ = ["CS231N_MODEL", "PRESETS", "preset_options"]
+__all__ = ["CS231N_MODEL", "PRESETS", "QUALITIES", "preset_options", "quality_options"]
 
 CS231N_MODEL = "squeezenet1_1"
 """The backbone and the name of the model that the CS231n presets were made for."""
@@ -68,3 +68,24 @@ def preset_options(name: str | None) -> Mapping[str, Any]:
         known = ", ".join(sorted(PRESETS))
         raise OptionError(f"there is no preset {shown(name)}; choose one of {known}.")
     return PRESETS[name]
+
+
+_MATCHED: dict[str, Any] = {
+    "matching": 1.0,
+    "smallest_size": None,
+    "style_loss": "w2",
+    "learning_rate": 0.015,
+    "averaging": 0.9,
+}
+
+QUALITIES: Mapping[str, Mapping[str, Any]] = {
+    "draft": {**_MATCHED, "iterations": 0},
+    "standard": {**_MATCHED, "iterations": 12},
+    "best": {**_MATCHED, "iterations": 60},
+}
+"""What the option ``quality`` stands for; chosen by looking."""
+
+
+def quality_options(name: str | None) -> Mapping[str, Any]:
+    """The options that the quality ``name`` stands for; None, and what is none, have none."""
+    return QUALITIES.get(name, {}) if isinstance(name, str) else {}

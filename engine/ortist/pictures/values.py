@@ -16,6 +16,7 @@ from .raster import Levels, Raster, unit
 __all__ = [
     "alpha_at",
     "denormalize",
+    "display_range",
     "extremes",
     "fill",
     "normalize",
@@ -78,6 +79,12 @@ def denormalize(
         pixels -= stretched[0]
         pixels /= max(stretched[1] - stretched[0], np.float32(1e-12))
     return np.clip(pixels, 0, 1, out=pixels)
+
+
+def display_range(model: Model) -> tuple[Array, Array]:
+    """The normalised values [1, 3, 1, 1] of sRGB's 0 and 1."""
+    mean, std = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (model.mean, model.std))
+    return (0 - mean) / std, (1 - mean) / std
 
 
 def extremes(values: Array, model: Model) -> tuple[np.float32, np.float32]:

@@ -20,6 +20,7 @@ from ..errors import DivergedError
 from ..network.bundle import Model
 from ..objective.targets import Losses
 from ..options.fields import Options
+from ..pictures.values import display_range
 from .lbfgs import Bounds, LbfgsState, lbfgs_step
 from .optimizers import AdamState, Point, RunningAverage, adam_init, adam_step
 from .view import Scene, View
@@ -217,7 +218,7 @@ def diverged(what: str, iteration: int, rate: float) -> DivergedError:
 
 def _limits(options: Options, model: Model) -> Bounds:
     """The box of the pixels in normalised units."""
-    mean, std = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (model.mean, model.std))
+    displayed = display_range(model)
     if options.bounds == "cs231n":
-        return np.full_like(mean, -1.5), np.full_like(mean, 1.5)
-    return (0 - mean) / std, (1 - mean) / std
+        return np.full_like(displayed[0], -1.5), np.full_like(displayed[1], 1.5)
+    return displayed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..pictures.values import alpha_at, fill, normalize, normalize_planes, short
 from ..style.guides import Guides, mask_values
 from ..style.losses import STYLE_LOSSES, StyleLoss, energy
 from ..style.styles import Observer, Styles
+from .guide import make_guide
 from .tuning import plan_scales, tuned
 
 __all__ = ["KEPT_BYTES", "Scene", "View"]
@@ -53,6 +55,11 @@ class Scene:
             raise OptionError(
                 f"colors {options.colors!r} needs a content image and a style image; leave "
                 "--colors out."
+            )
+        if options.matching > 0 and (content is None or not styles.images):
+            raise OptionError(
+                "matching needs a content image and a style image; leave --matching and --quality "
+                "out."
             )
         if options.init == "image" and init is None:
             raise OptionError(
@@ -99,6 +106,34 @@ class Scene:
         alpha = self._content.alpha_planes()
         return at_size(self._content.planes()), None if alpha is None else at_size(alpha)
 
+    def photo_at(self, side: int) -> Field:
+        """The content in normalised units, [1, 3, H, W]."""
+        photo, _ = self.content_at(side)
+        if isinstance(photo, Rows):
+            return Derived(lambda part: normalize_planes(part, self.model), photo.planes)
+        return normalize(photo, self.model)
+
+    def like(self, side: int) -> Any:
+        """What the styles' colours are matched to, [H, W, 3] in [0, 1]; None where they are not."""
+        return self.content_at(side)[0] if self.options.colors == "style-matched" else None
+
+    def target_at(self, side: int) -> Field | None:
+        """What the picture keeps, [1, 3, H, W]: the photo, as far as it is not the guide's."""
+        if self._content is None:
+            return None
+        photo, share = self.photo_at(side), np.float32(self.options.matching)
+        if share == 0:
+            return photo
+        guide: Field = self.arrays.resized(self._guide, self.canvas(side), Image.Resampling.BICUBIC)
+        if share < 1:
+            (guide,) = self.arrays.each(lambda a, b: (a + share * (b - a),), photo, guide)
+        return guide
+
+    @functools.cached_property
+    def _guide(self) -> Field:
+        """The guide at the full size (run/guide.py)."""
+        return make_guide(self, self.options.size)
+
     def start(self, view: View) -> Field:
         """The picture before the first step, [1, 3, H, W] in normalised units.
 
@@ -128,8 +163,7 @@ class Scene:
             gray: Field = self.arrays.zeros((1, 3, height, width))
             return gray
         if options.init == "style":
-            like = self.content_at(side)[0] if options.colors == "style-matched" else None
-            second, mean = self.styles.colors(side, self.model.smallest_side, like)
+            second, mean = self.styles.colors(side, self.model.smallest_side, self.like(side))
             generator = np.random.default_rng([options.seed, 2])
             white = generator.standard_normal((height, width, 3), np.float32)
             return normalize(colored_noise(white, mean, second - np.outer(mean, mean)), self.model)
@@ -185,22 +219,16 @@ class Scene:
 class View:
     """A scene with pictures whose shorter side has ``side`` pixels, which can be evaluated.
 
-    ``canvas`` is their (width, height).
-    ``content`` is the content at that size, [1, 3, H, W] normalised, None where there is none.
+    ``canvas`` is their (width, height). ``content`` is what they keep, [1, 3, H, W] normalised,
+    None where there is none: the photo, or the guide.
     """
 
     def __init__(self, scene: Scene, side: int) -> None:
         self._scene, self.canvas = scene, scene.canvas(side)
-        self.content: Field | None = None
-        photo, _ = scene.content_at(side)
-        like = photo if scene.options.colors == "style-matched" else None
-        if isinstance(photo, Rows):
-            self.content = Derived(lambda part: normalize_planes(part, scene.model), photo.planes)
-        elif photo is not None:
-            self.content = normalize(photo, scene.model)
-            del photo
+        self.content = scene.target_at(side)
         self._masks = scene.masks(self.canvas) if scene.styles.regions else None
         scene.objective.sweeper.release()
+        like = scene.like(side)
         style = scene.styles.statistics(scene.observer, scene.style_taps, side, like)
         scene.objective.sweeper.release()
         make, emphasis = STYLE_LOSSES[scene.options.style_loss], scene.styles.emphasis

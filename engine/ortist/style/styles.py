@@ -215,6 +215,44 @@ class Styles:
                 by_style.append(rounded(sum_moments(planes).statistics()))
         return self._blended(by_style)
 
+    def pixels(self, side: int, smallest: int, like: Array | None = None) -> list[Array]:
+        """Each style, [H, W, 3] in [0, 1]; ``side`` and ``like`` are as ``statistics`` has them.
+
+        Raises OptionError for a style file, which holds no pixels.
+        """
+        if self._extracted:
+            raise OptionError(
+                f"{self._extracted[0].name} holds no patches to match; give the painting itself, "
+                "or leave --matching and --quality out."
+            )
+        sides = [self.side(index, side, smallest) for index in range(len(self.images))]
+        return [
+            _pixels(cast(Raster, image), own, like)
+            for image, own in zip(self.images, sides, strict=True)
+        ]
+
+    def shares(self, sizes: Sequence[tuple[int, int]]) -> list[list[Array]]:
+        """How much each place of each style is wanted, [height, width] by region and style.
+
+        ``sizes`` (width, height) are of the styles' grids of places. Without masks there is one
+        region, in which styles have their weights, however many places they have.
+        """
+        if not self.regions:
+            total = sum(self._weights)
+            even = [
+                np.full((height, width), weight / total / (height * width), np.float32)
+                for weight, (width, height) in zip(self._weights, sizes, strict=True)
+            ]
+            return [even]
+        shares = []
+        for region in self.regions:
+            own = [np.zeros((height, width), np.float32) for width, height in sizes]
+            size = sizes[region.style]
+            part = 1.0 if region.part is None else mask_values(region.part, size)
+            own[region.style][...] = part
+            shares.append(own)
+        return shares
+
     def _blended(self, by_style: Sequence[Statistics | None]) -> Statistics:
         """The styles' statistics blended by their weights; None only where the weight is 0."""
         parts = zip(self._weights, by_style, strict=True)

@@ -1,0 +1,199 @@
+"""The guide: the photo made of the style's patches, without one step of an optimiser.
+
+From a small picture to the full size, each scale's places are matched with those of the styles
+(style/matching.py), and the patches that they are matched with are laid (style/patchwork.py). What
+a scale made goes into what the next one is matched by, and its matches are where that one begins
+(after Kolkin et al., "Neural Neighbor Style Transfer", 2022, which optimises instead of laying).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..arrays import Array, Arrays, Field, row_slices, whole
+from ..network.arithmetic import Arithmetic
+from ..network.bundle import Model
+from ..network.sessions import count_threads
+from ..objective.objective import Objective
+from ..options.fields import Options
+from ..pictures.values import display_range, normalize
+from ..style.descriptors import Grid, mirrored, principal_basis
+from ..style.guides import mask_values
+from ..style.matching import Matches, Pool, assign, enlarge, refine
+from ..style.patchwork import Canvas, Patchwork
+from ..style.styles import Styles
+
+__all__ = ["Ingredients", "make_guide"]
+
+_SMALLEST = 96
+"""Shorter side, in pixels, that the first scale has at least."""
+_CONTENT = 0.8
+"""The content's part in what is matched; the rest is the guide of the scale before."""
+_DIMENSIONS = 64
+"""How many numbers describe a place."""
+_ROUNDS = 2
+"""How often matches are refined at each scale."""
+_MATCHED_PIXELS = 2_000_000
+"""Larger pictures, and those in tiles that are larger than a tile, take over the matches of the
+last scale below, as they are: the features of all of a picture are looked at together."""
+_FINE = 8
+"""What is finer than so many pixels is the photo's drawing."""
+
+
+class Ingredients(Protocol):
+    """What a guide is made of: a scene (view.py), as far as it is needed."""
+
+    objective: Objective
+    model: Model
+    options: Options
+    styles: Styles
+    arrays: Arrays
+
+    def canvas(self, side: int) -> tuple[int, int]:
+        """(width, height) of the picture with ``side`` pixels on the shorter side."""
+        ...
+
+    def photo_at(self, side: int) -> Field:
+        """The content in normalised units, [1, 3, H, W]."""
+        ...
+
+    def like(self, side: int) -> Any:
+        """What the styles' colours are matched to, [H, W, 3] in [0, 1]; None where they are not."""
+        ...
+
+
+def make_guide(scene: Ingredients, side: int) -> Field:
+    """The guide [1, 3, H, W], in normalised units, with ``side`` pixels on the shorter side.
+
+    ``scene`` has a content and styles of which the pixels are there; options ``detail``,
+    ``coverage`` and ``seed`` are as Options has them. Raises what a Sweeper raises.
+    """
+    maker = _Maker(scene)
+    sides = [side]
+    while sides[0] // 2 >= _SMALLEST:
+        sides.insert(0, sides[0] // 2)
+    guide: Field | None = None
+    for own in sides:
+        guide = maker.next(own, guide)
+    assert guide is not None
+    return _with_detail(scene, guide, scene.photo_at(side))
+
+
+class _Maker:
+    """Goes from scale to scale, and keeps the last one's matches."""
+
+    def __init__(self, scene: Ingredients) -> None:
+        self._scene, self._options = scene, scene.options
+        self._threads = count_threads(scene.options.threads)
+        self._arithmetic = Arithmetic(self._threads)
+        recipe = scene.model.recipe
+        self._taps = [tap for tap in scene.model.taps if tap.index in recipe.style_shares]
+        self._matches: Matches | None = None
+        self._pool: Pool | None = None
+
+    def next(self, side: int, before: Field | None) -> Field:
+        """The guide at a scale, after the one of the scale before."""
+        scene = self._scene
+        width, height = scene.canvas(side)
+        grid = Grid.of(self._taps, height, width)
+        styles = [
+            normalize(pixels, scene.model)
+            for pixels in scene.styles.pixels(side, scene.model.smallest_side, scene.like(side))
+        ]
+        tile = self._options.tile_side
+        most = min(_MATCHED_PIXELS, tile * tile) if tile else _MATCHED_PIXELS
+        if width * height <= most or self._matches is None:
+            self._match(side, before, grid, styles)
+        else:
+            self._take_over(grid, styles)
+        assert self._matches is not None
+        assert self._pool is not None
+        canvas = Canvas.of([style[0].transpose(1, 2, 0) for style in styles], grid.stride)
+        work = Patchwork(self._matches, self._pool, canvas, grid, self._options.seed)
+        guide: Any = scene.arrays.zeros((1, 3, height, width))
+
+        def lay(rows: slice) -> None:
+            guide[(..., rows, slice(None))] = work.rows(rows, width).transpose(2, 0, 1)[None]
+
+        with ThreadPoolExecutor(self._threads) as executor:
+            list(executor.map(lay, row_slices(guide)))
+        laid: Field = guide
+        return laid
+
+    def _match(self, side: int, before: Field | None, grid: Grid, styles: Sequence[Array]) -> None:
+        """Matches the places of the content, to which the guide ``before`` is mixed."""
+        wanted = whole(self._scene.photo_at(side))
+        if before is not None:
+            size = self._scene.canvas(side)
+            last = self._scene.arrays.resized(before, size, Image.Resampling.BICUBIC)
+            wanted = np.float32(_CONTENT) * wanted + np.float32(1 - _CONTENT) * whole(last)
+        maps = [self._maps(style) for style in styles]
+        basis = principal_basis(maps, _DIMENSIONS, self._arithmetic)
+        described = [
+            basis.describe(own, self._taps, Grid.of(self._taps, *style.shape[2:]), self._arithmetic)
+            for own, style in zip(maps, styles, strict=True)
+        ]
+        queries = basis.describe(self._maps(wanted), self._taps, grid, self._arithmetic)
+        pool = self._pool_of([style.descriptors for style in described])
+        regions = self._regions(grid)
+        if self._matches is None:
+            strength = self._options.coverage
+            matches = assign(queries.descriptors, regions, pool, self._arithmetic, strength)
+        else:
+            assert self._pool is not None
+            matches = enlarge(self._matches, self._pool, grid.shape, pool)
+        self._matches = refine(matches, queries, regions, pool, _ROUNDS, self._threads)
+        self._pool = pool
+
+    def _take_over(self, grid: Grid, styles: Sequence[Array]) -> None:
+        """Matches a large picture's places as the scale before has them."""
+        assert self._matches is not None
+        assert self._pool is not None
+        shapes = [Grid.of(self._taps, *style.shape[2:]).shape for style in styles]
+        pool = self._pool_of([np.zeros((*shape, 0), np.float32) for shape in shapes])
+        self._matches = enlarge(self._matches, self._pool, grid.shape, pool)
+        self._pool = pool
+
+    def _maps(self, pixels: Array) -> dict[int, Array]:
+        taps = [tap.index for tap in self._taps]
+        return self._scene.objective.sweeper.maps(mirrored(pixels), taps)
+
+    def _pool_of(self, descriptors: Sequence[Array]) -> Pool:
+        """The styles' places; each has its weight, or, with masks, its part of each region."""
+        shapes = [(style.shape[1], style.shape[0]) for style in descriptors]
+        return Pool.of(descriptors, self._scene.styles.shares(shapes))
+
+    def _regions(self, grid: Grid) -> NDArray[np.int32]:
+        """[h, w]: the region that each place of the content belongs to."""
+        size = grid.shape[1], grid.shape[0]
+        masks = [mask_values(region.content, size) for region in self._scene.styles.regions]
+        if not masks:
+            return np.zeros(grid.shape, np.int32)
+        regions: NDArray[np.int32] = np.argmax(masks, axis=0).astype(np.int32)
+        return regions
+
+
+def _with_detail(scene: Ingredients, guide: Field, photo: Field) -> Field:
+    """The guide with the photo's fine drawing, in shades of grey, and moved into the display's
+    range.
+    """
+    arrays, detail = scene.arrays, np.float32(scene.options.detail)
+    size = photo.shape[3], photo.shape[2]
+    small = (max(1, size[0] // _FINE), max(1, size[1] // _FINE))
+    coarse = arrays.resized(photo, small, Image.Resampling.BICUBIC)
+    coarse = arrays.resized(coarse, size, Image.Resampling.BICUBIC)
+    low, high = display_range(scene.model)
+
+    def mixed(laid: Array, drawn: Array, plain: Array) -> tuple[Array, ...]:
+        fine = (drawn - plain).mean(axis=1, keepdims=True)
+        return (np.clip(laid + detail * fine, low, high),)
+
+    drawn: Field
+    (drawn,) = arrays.each(mixed, guide, photo, coarse)
+    return drawn

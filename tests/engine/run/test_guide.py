@@ -1,0 +1,185 @@
+"""The guide, and the pictures that begin with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ortist
+import pytest
+from numpy.typing import NDArray
+from ortist.errors import OptionError
+from ortist.options.fields import Options
+from ortist.options.presets import QUALITIES
+from PIL import Image
+
+from tests.conftest import Ortist, small_pictures
+
+CONTENT, STYLE = small_pictures(96)
+DRAFT: dict[str, Any] = {"quality": "draft", "size": 96, "provider": "cpu"}
+LEFT = np.zeros(CONTENT.shape[:2], np.uint8)
+LEFT[:, :64] = 255
+RED, BLUE = (np.zeros((80, 80, 3), np.uint8) for _ in range(2))
+RED[..., 0] = BLUE[..., 2] = np.random.default_rng(0).integers(150, 255, (80, 80))
+
+
+def draft(content: Any = CONTENT, style: Any = STYLE, **options: Any) -> NDArray[np.uint8]:
+    return ortist.transfer(content, style, **{**DRAFT, **options}).pixels
+
+
+def test_a_photo_in_its_own_style_is_the_photo() -> None:
+    laid = draft(CONTENT, CONTENT, detail=0).astype(int)
+    assert np.abs(laid - CONTENT).mean() < 12
+    other = draft(CONTENT, STYLE, detail=0).astype(int)
+    assert np.abs(other - CONTENT).mean() > 30
+
+
+def test_the_guide_has_the_styles_colours_and_the_photos_drawing() -> None:
+    def colours(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return np.sort(pixels.reshape(-1, 3), axis=0)[:: len(pixels) // 4].astype(np.float64)
+
+    size = (CONTENT.shape[1], CONTENT.shape[0])
+    style = np.asarray(Image.fromarray(STYLE).resize(size))
+    plain, drawn = draft(detail=0), draft(detail=2)
+    photo = np.abs(colours(CONTENT) - colours(style)).mean()
+    assert np.abs(colours(plain) - colours(style)).mean() < 0.4 * photo
+
+    def drawing(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return np.diff(pixels.mean(2), axis=1).ravel()
+
+    likeness = [np.corrcoef(drawing(p), drawing(CONTENT))[0, 1] for p in (plain, drawn)]
+    assert likeness[1] > max(0.5, likeness[0] + 0.2)
+
+
+def test_the_same_picture_again_and_by_any_threads() -> None:
+    np.testing.assert_array_equal(draft(), draft())
+    far = np.abs(draft(threads=1).astype(int) - draft(threads=2))
+    assert (far > 1).mean() < 0.02  # a product in float32 may decide a tie otherwise
+
+
+def test_no_matching_is_the_papers_way_to_the_byte() -> None:
+    quick: dict[str, Any] = {"size": 48, "smallest_size": None, "iterations": 3}
+    plain = ortist.transfer(CONTENT, STYLE, **quick).painting.values
+    given = ortist.transfer(CONTENT, STYLE, **quick, matching=0.0, detail=2.0).painting.values
+    np.testing.assert_array_equal(plain, given)
+
+
+def test_matching_goes_from_the_photo_to_the_guide() -> None:
+    half = draft(matching=0.5).astype(float)
+    whole = draft().astype(float)
+    np.testing.assert_allclose(half, (CONTENT + whole) / 2, atol=1.5)
+
+
+def test_steps_go_on_from_the_guide() -> None:
+    guide = draft().astype(float)
+    moved = draft(quality="standard", iterations=2).astype(float)
+    assert 0 < np.abs(moved - guide).mean() < 10
+
+
+def test_masks_take_patches_from_their_own_style() -> None:
+    masks = [(LEFT, None), (255 - LEFT, None)]
+    result = ortist.transfer(CONTENT, [RED, BLUE], masks=masks, **DRAFT, detail=0).pixels
+    assert result[:, :48, 0].min() > result[:, :48, 2].max()
+    assert result[:, -48:, 2].min() > result[:, -48:, 0].max()
+
+
+def test_a_style_mask_leaves_out_the_rest() -> None:
+    both = np.concatenate([RED, BLUE], axis=1)
+    part = np.zeros(both.shape[:2], np.uint8)
+    part[:, :80] = 255
+    everywhere = np.full(CONTENT.shape[:2], 255, np.uint8)
+    options = {**DRAFT, "detail": 0}
+    result = ortist.transfer(CONTENT, both, masks=[(everywhere, part)], **options).pixels
+    # What a patch at the border shows of the other side is all that is left of it.
+    assert (result[..., 0] > result[..., 2]).mean() > 0.95
+
+
+def test_styles_share_the_picture_by_their_weights() -> None:
+    def red(weights: tuple[float, float]) -> float:
+        pixels = draft(CONTENT, [RED, BLUE], style_weights=weights, detail=0)
+        return float((pixels[..., 0] > pixels[..., 2]).mean())
+
+    assert red((1, 0)) == 1
+    assert red((0, 1)) == 0
+    assert red((3, 1)) > red((1, 3))
+
+
+@pytest.mark.parametrize(
+    ("content", "style"),
+    [
+        pytest.param(CONTENT, STYLE[:10, :12], id="a style smaller than a patch"),
+        pytest.param(CONTENT, np.full((40, 40, 3), 90, np.uint8), id="a style of one colour"),
+        pytest.param(np.zeros((96, 96, 3), np.uint8), STYLE, id="a black photo"),
+        pytest.param(np.full((96, 96, 3), 200, np.uint8), STYLE, id="a photo of one colour"),
+        pytest.param(np.tile(CONTENT, (1, 15, 1)), STYLE, id="a panorama of 20:1"),
+    ],
+)
+def test_odd_pictures_make_a_picture(content: Any, style: Any) -> None:
+    pixels = draft(content, style)
+    assert pixels.shape == content.shape
+    if style.std() == 0:
+        assert np.abs(draft(content, style, detail=0).astype(int) - 90).max() <= 1
+
+
+def test_what_has_no_patches_is_refused(tmp_path: Path) -> None:
+    ortist.extract_style(STYLE, size=96).save(tmp_path / "s.ostyle")
+    with pytest.raises(OptionError, match="holds no patches"):
+        ortist.transfer(CONTENT, tmp_path / "s.ostyle", **DRAFT)
+    with pytest.raises(OptionError, match="matching needs a content image and a style"):
+        ortist.texture(STYLE, **DRAFT)
+    with pytest.raises(OptionError, match="matching needs a content image and a style"):
+        ortist.invert(CONTENT, **DRAFT)
+
+
+def test_pictures_in_tiles_have_a_guide_like_the_whole_ones(tmp_path: Path) -> None:
+    photo, painting = tmp_path / "photo.png", tmp_path / "style.png"
+    Image.fromarray(CONTENT).resize((800, 600)).save(photo)
+    Image.fromarray(STYLE).resize((640, 480)).save(painting)
+    options: dict[str, Any] = {**DRAFT, "size": 480}
+    whole = ortist.transfer(photo, painting, **options).pixels
+    small = ortist.transfer(photo, painting, **options, tile=256).pixels
+    assert small.shape == whole.shape
+    near, far = (np.abs(a.astype(int) - whole).mean() for a in (small, whole[::-1]))
+    assert near < 0.6 * far
+
+
+def test_a_quality_is_its_options_and_those_given_go_first() -> None:
+    for name, meant in QUALITIES.items():
+        options = Options.of(quality=name)
+        assert {key: getattr(options, key) for key in meant} == dict(meant)
+    assert Options.of(quality="best", iterations=7).iterations == 7
+    preset = Options.of(quality="draft", preset="cs231n-starry-night")
+    assert preset.iterations == 200
+    with pytest.raises(OptionError, match="there is no quality 'good'"):
+        Options.of(quality="good")
+
+
+def test_the_command_paints_a_draft(ortist: Ortist, tmp_path: Path) -> None:
+    photo, painting, out = (tmp_path / name for name in ("p.png", "s.png", "out.png"))
+    Image.fromarray(CONTENT).save(photo)
+    Image.fromarray(STYLE).save(painting)
+    words = ("transfer", photo, painting, "-o", out, "--size", 96, "--provider", "cpu")
+    done = ortist(*words, "--quality", "draft", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["iterations"] == 0
+    with Image.open(out) as image:
+        np.testing.assert_array_equal(np.asarray(image), draft())
+    again = ortist("transfer", "--from", out, "-o", tmp_path / "again.png")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "again.png").read_bytes() == out.read_bytes()
+
+
+def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    options: dict[str, Any] = {**DRAFT, "quality": "standard", "iterations": 4}
+    run = ortist.iterate(CONTENT, STYLE, **options)
+    for _ in range(3):
+        next(run)
+    run.save_checkpoint(tmp_path / "c")
+    rest = ortist.iterate(CONTENT, STYLE, **options)
+    rest.resume(tmp_path / "c")
+    for one in (run, rest):
+        for _ in one:
+            pass
+    np.testing.assert_array_equal(run.pixels(), rest.pixels())
