@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import logging
 import time
@@ -18,6 +20,8 @@ __all__ = ["Guard"]
 
 _OPEN = ("/", "/healthz", "/readyz", "/favicon.ico")
 """Paths that need no token: the page itself, which then asks for one, and probes."""
+_LINGER, _LINGER_BYTES = 2.0, 16_000_000
+"""Seconds, and bytes, for which a request is read on that was answered before its end."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -45,16 +49,17 @@ class Guard:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        began, answer = time.monotonic(), _Answer(send)
+        began, question = time.monotonic(), _Question(scope, receive)
+        answer = _Answer(question, send)
         try:
             self._check(scope)
-            await self._application(scope, receive, answer)
+            await self._application(scope, question, answer)
         except Exception as error:
             problem = problem_of(error)
             if problem.status == 500:
                 _log.exception("a request failed: %s %s", scope["method"], scope["path"][:200])
             if not answer.status:
-                await problem.response(scope, receive, answer)
+                await problem.response(scope, question, answer)
         finally:
             took = round(1000 * (time.monotonic() - began), 1)
             self._count(scope, answer, took)
@@ -87,11 +92,37 @@ class Guard:
         _log.info("%s %s", method, path, extra={"facts": facts})
 
 
+class _Question:
+    """Passes a request on; ``whole`` once all of its body was read, or it has none."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        headers = Headers(scope=scope)
+        has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        self._receive, self.whole = receive, not has_body
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self.whole = self.whole or not message.get("more_body", False)
+        return message
+
+    async def drop(self) -> None:
+        """Reads on for a little while, and forgets it.
+
+        A connection that is closed with bytes unread is reset, and its caller may never see the
+        answer that it is still sending against.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER):
+                left = _LINGER_BYTES
+                while not self.whole and left > 0:
+                    left -= len((await self()).get("body", b""))
+
+
 class _Answer:
     """Passes an answer on, with the headers of safety; knows its status and size."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, question: _Question, send: Send) -> None:
+        self._question, self._send = question, send
         self.status = self.size = 0
 
     async def __call__(self, message: Message) -> None:
@@ -101,8 +132,14 @@ class _Answer:
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
+            if not self._question.whole:
+                headers["Connection"] = "close"
         else:
             self.size += len(message.get("body", b""))
+            if not self._question.whole and not message.get("more_body", False):
+                await self._send({**message, "more_body": True})
+                await self._question.drop()
+                message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
 

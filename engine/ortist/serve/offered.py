@@ -33,8 +33,7 @@ def read_options(given: Mapping[str, str], max_size: int) -> dict[str, Any]:
     """
     options = {}
     for name, text in given.items():
-        if name not in OFFERED:
-            Options.check(name, text)  # raises for what is no option at all
+        if name in _OWN:
             raise OptionError(f"the option {name!r} is the service's own; leave it out.")
         options[name] = _read(name, text)
     size = options.get("size", Options.size)
@@ -56,6 +55,8 @@ def _starts() -> tuple[str, ...]:
 
 def _read(name: str, text: str) -> Any:
     """The option's value of a form's text; raises OptionError for what it cannot be."""
+    if name not in OFFERED:
+        return Options.check(name, text)  # which raises, with the name that may be meant
     declared = declaration(OFFERED[name])
     literal, value = declared.kind.literal, text.strip()
     if declared.kind is FLAG:

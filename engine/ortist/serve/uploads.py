@@ -100,7 +100,6 @@ def _too_large(max_upload: int) -> Problem:
         413,
         f"the request is larger than {max_upload} bytes, which is the limit here; send smaller "
         "pictures.",
-        {"Connection": "close"},  # the rest of the body is not read
     )
 
 

@@ -73,7 +73,9 @@ def test_accept_chooses_the_format(server: Server, accept: str, form: str) -> No
 
 
 def test_a_job_is_followed_to_its_picture(server: Server) -> None:
-    answer = server.client.post("/v1/jobs", files=pictures(), data={"size": "48"})
+    answer = server.client.post(
+        "/v1/jobs", files=pictures(), data={"size": "48", "iterations": "40"}
+    )
     assert answer.status_code == 202
     job = answer.json()
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
@@ -86,7 +88,7 @@ def test_a_job_is_followed_to_its_picture(server: Server) -> None:
     assert {name for _, name, _ in events} == {"state", "progress", "preview"}
     steps = [data["iteration"] for _, name, data in events if name == "progress"]
     assert steps == sorted(steps)
-    assert steps[-1] == 300
+    assert steps[-1] == 40
     assert events[-1][2]["state"] == "done"
     shown = next(data for _, name, data in events if name == "preview")
     assert shown["image"].startswith("data:image/jpeg;base64,")
@@ -97,11 +99,11 @@ def test_a_job_is_followed_to_its_picture(server: Server) -> None:
     assert told["state"] == "done"
     picture = server.client.get(told["links"]["picture"])
     with Image.open(io.BytesIO(picture.content)) as image:
-        assert image.size == (64, 48)
+        assert image.height == 48
     preview = server.client.get(told["links"]["preview"])
     assert preview.headers["content-type"] == "image/jpeg"
     report = server.client.get(told["links"]["report"]).json()
-    assert len(report["steps"]) == 301
+    assert len(report["steps"]) == 41
     assert report["settings"]["inputs"]["content"]["path"] == "photo.jpg"
     assert server.client.delete(told["links"]["self"]).status_code == 204
     assert server.client.get(told["links"]["self"]).status_code == 404
@@ -294,7 +296,7 @@ def test_a_body_without_an_end_is_broken_off(server: Server) -> None:
                 sent += 0x10000
         except OSError:
             pass
-        assert sent < 20_000_000  # what was under way when the answer came
+        assert sent < 40_000_000  # what is read on for the caller to see the answer, and buffers
 
 
 @pytest.mark.parametrize(
