@@ -109,8 +109,7 @@ class Order:
 
 
 def order_of(
-    fields: Sequence[tuple[str, str]],
-    files: Sequence[tuple[str, Sent]],
+    parts: Sequence[tuple[str, str | Sent]],
     named_style: Callable[[str], Sent],
     format: str,
     max_size: int,
@@ -121,22 +120,19 @@ def order_of(
     """
     pictures: dict[str, list[Sent | None]] = {name: [] for name in _FILES}
     single: dict[str, str] = {}
-    for name, picture in files:
-        if name not in pictures:
-            known = ", ".join(_FILES)
-            raise OptionError(f"there is no picture {shown(name)}; the pictures are {known}.")
-        pictures[name].append(picture)
-    for name, text in fields:
-        if name == "style":
-            pictures[name].append(named_style(text))
-        elif name == "style_mask" and text == "-":
+    for name, part in parts:
+        if isinstance(part, Sent):
+            _known(name, pictures).append(part)
+        elif name == "style":
+            pictures[name].append(named_style(part))
+        elif name == "style_mask" and part == "-":
             pictures[name].append(None)
         elif name in _FILES and name != "init":
-            raise OptionError(f"{name} is {shown(text)}; send a picture as a file.")
+            raise OptionError(f"{name} is {shown(part)}; send a picture as a file.")
         elif name in single:
             raise OptionError(f"{name} is given twice; give it once.")
-        elif text.strip() or name == "init":
-            single[name] = text
+        elif part.strip():
+            single[name] = part
     options = read_options({k: v for k, v in single.items() if k not in _OTHERS}, max_size)
     command = _one_of("command", single.get("command", "transfer"), _COMMANDS)
     if pictures["init"] and "init" in options:
@@ -154,6 +150,14 @@ def order_of(
     _check_roles(order)
     Options.of(order.preset, **order.options)  # what contradicts each other is said at once
     return order
+
+
+def _known(name: str, pictures: dict[str, list[Sent | None]]) -> list[Sent | None]:
+    """The pictures of that field; raises OptionError where there is no such field."""
+    if name not in pictures:
+        known = ", ".join(_FILES)
+        raise OptionError(f"there is no picture {shown(name)}; the pictures are {known}.")
+    return pictures[name]
 
 
 def _one_of(name: str, word: str, known: Sequence[str]) -> str:

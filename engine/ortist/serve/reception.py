@@ -85,12 +85,11 @@ class Reception:
 
     def _ordered(self, job_id: str, folder: JobFolder, form: Form, format: str) -> tuple[Job, str]:
         """The job of a form, planned from the headers of its pictures; a digest of what it asks."""
-        sent = {str(folder.path / picture.file): picture.name for _, picture in form.files}
+        sent = {str(folder.path / picture.file): picture.name for picture in form.sent}
         names = Names(sent, str(folder.path))
         try:
             order = order_of(
-                form.fields,
-                form.files,
+                form.parts,
                 lambda name: self._named_style(name, folder),
                 format,
                 self._service.configuration.max_size,

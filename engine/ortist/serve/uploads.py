@@ -28,11 +28,15 @@ _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f"<>|:*?;\\/\u2028\u2029\ud800-\udfff]'
 
 @dataclass
 class Form:
-    """What a form holds: text fields and pictures, by the fields' names, in their order."""
+    """What a form holds: texts and pictures with their fields' names, in their order; its bytes."""
 
-    fields: list[tuple[str, str]] = field(default_factory=list)
-    files: list[tuple[str, Sent]] = field(default_factory=list)
+    parts: list[tuple[str, str | Sent]] = field(default_factory=list)
     size: int = 0
+
+    @property
+    def sent(self) -> list[Sent]:
+        """The pictures."""
+        return [part for _, part in self.parts if isinstance(part, Sent)]
 
 
 class _Parser(MultiPartParser):
@@ -104,12 +108,12 @@ def _too_large(max_upload: int) -> Problem:
 
 
 def _take(items: list[tuple[str, UploadFile | str]], form: Form, folder: Path) -> None:
-    """Sorts a form's items into ``form``, files into the folder; raises Problem."""
+    """Puts a form's items into ``form``, and files into the folder; raises Problem."""
     for name, item in items:
         if isinstance(item, str):
-            form.fields.append((name, item))
+            form.parts.append((name, item))
             continue
-        number = len(form.files) + 1
+        number = len(form.sent) + 1
         sent = Sent(f"sent-{number}", clean_name(item.filename, f"picture-{number}"))
         try:
             with (folder / sent.file).open("wb") as stream:
@@ -120,7 +124,7 @@ def _take(items: list[tuple[str, UploadFile | str]], form: Form, folder: Path) -
             raise Problem(
                 507, "the service has no room on its disk now; try again later."
             ) from error
-        form.files.append((name, sent))
+        form.parts.append((name, sent))
 
 
 def clean_name(name: str | None, otherwise: str) -> str:
