@@ -8,13 +8,14 @@ import socket
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import Ortist, refused
 from tests.engine.serve.serving import Server, pictures
 
-LONG = {"size": 96, "iterations": 150, "smallest_size": 64}
+LONG: dict[str, Any] = {"size": 96, "iterations": 150, "smallest_size": 64}
 TOKEN = "0123456789abcdef-token"
 
 
