@@ -33,6 +33,8 @@ class Reception:
         self._service = service
         self._planner = Engine(threads=service.own.threads)
         self._uploads = 0
+        # Threads hold the interpreter from the loop, for milliseconds each.
+        self._planning = asyncio.Semaphore(2)
 
     async def accept(self, request: Request, format: str, direct: bool = False) -> tuple[Job, bool]:
         """The job that a request asks for, in the queue; and whether it is a new one.
@@ -50,7 +52,8 @@ class Reception:
         try:
             form = await receive_form(request, folder.path, self._service.configuration.max_upload)
             self._service.metrics.received.inc(form.size)
-            job, digest = await asyncio.to_thread(self._ordered, job_id, folder, form, format)
+            async with self._planning:
+                job, digest = await asyncio.to_thread(self._ordered, job_id, folder, form, format)
             job.direct = direct
             if direct:
                 self._admit_now()
@@ -142,16 +145,15 @@ class Reception:
         Raises Problem: 422 for a key that was used for another request, 429 where the queue is full
         by now, 507 for a full disk.
         """
-        known = None if key is None else self._service.store.keyed(key)
+        store = self._service.store
+        known = None if key is None else await asyncio.to_thread(store.keyed, key)
         if known is None:
             self._admit_now()
             try:
-                await asyncio.to_thread(
-                    self._service.store.add, job.id, key, digest, job.created, facts_of(job)
-                )
+                await asyncio.to_thread(store.add, job.id, key, digest, job.created, facts_of(job))
                 return None
             except sqlite3.IntegrityError:  # the same request came twice at once
-                known = self._service.store.keyed(key or "")
+                known = await asyncio.to_thread(store.keyed, key or "")
             except OutputError as error:
                 raise Problem(507, "the service has no room on its disk now.") from error
         if known is None or known.digest != digest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -60,7 +61,8 @@ class _Routes:
                 raise Problem(job.outcome["error"]["status"], job.outcome["error"]["detail"])
             if job.state != "done":
                 raise Problem(503, "the work was ended; try again.")
-            picture = job.folder.picture(job.order.format).read_bytes()
+            path = job.folder.picture(job.order.format)
+            picture = await asyncio.to_thread(path.read_bytes)
         finally:
             await service.drop(job)
         return Response(picture, 200, _picture_headers(job), FORMATS[job.order.format])
@@ -75,13 +77,13 @@ class _Routes:
 
     async def show(self, request: Request) -> Response:
         """What there is to say of a job."""
-        return JSONResponse(self._service.describe(self._job(request)))
+        return JSONResponse(self._service.describe(await self._job(request)))
 
     async def delete(self, request: Request) -> Response:
         """Ends a job that has not ended; removes one that has."""
-        service, job = self._service, self._job(request)
+        service, job = self._service, await self._job(request)
         if job.is_over:
-            service.forget(job.id)
+            await asyncio.to_thread(service.forget, job.id)
             return Response(status_code=204)
         await service.dispatcher.cancel(job)
         await job.ended_within(5)
@@ -89,7 +91,7 @@ class _Routes:
 
     async def events(self, request: Request) -> Response:
         """Follows a job: server-sent events, from after Last-Event-ID on."""
-        job = self._job(request)
+        job = await self._job(request)
         word = request.headers.get("last-event-id", "")
         after = int(word[:18]) if word.isascii() and word.isdecimal() else 0
         headers = {"X-Accel-Buffering": "no"}
@@ -108,7 +110,7 @@ class _Routes:
 
     async def picture(self, request: Request) -> Response:
         """The picture of a job that is done."""
-        job = self._job(request)
+        job = await self._job(request)
         if job.state != "done":
             raise Problem(409, f"there is no picture: the job is {job.state}.")
         path = job.folder.picture(job.order.format)
@@ -116,20 +118,20 @@ class _Routes:
 
     async def preview(self, request: Request) -> Response:
         """The last small picture of a job, JPEG."""
-        job = self._job(request)
+        job = await self._job(request)
         if job.preview is None:
             raise Problem(404, "there is no preview of this job yet.")
         return Response(job.preview, media_type="image/jpeg")
 
     async def report(self, request: Request) -> Response:
         """Settings, losses of every step, times and notes of a job that is done."""
-        job = self._job(request)
+        job = await self._job(request)
         if job.state != "done":
             raise Problem(409, f"there is no report: the job is {job.state}.")
         return _file(job.folder.report, "application/json", {})
 
-    def _job(self, request: Request) -> Job:
-        return self._service.find(request.path_params["job_id"])
+    async def _job(self, request: Request) -> Job:
+        return await self._service.find(request.path_params["job_id"])
 
 
 def _file(path: Path, media_type: str, headers: dict[str, str]) -> Response:

@@ -82,7 +82,8 @@ class Service:
             if job.ended is not None and job.ended < now - _REMEMBERED and not job.direct:
                 self.jobs.pop(job.id, None)
         limit = now - self.configuration.keep
-        for job_id in self.store.outdated(limit, self.configuration.max_disk):
+        most = self.configuration.max_disk
+        for job_id in await asyncio.to_thread(self.store.outdated, limit, most):
             await asyncio.to_thread(self.forget, job_id)
 
     def forget(self, job_id: str) -> None:
@@ -91,12 +92,13 @@ class Service:
         self.store.remove(job_id)
         self.folders.of(job_id).remove()
 
-    def find(self, job_id: str) -> Job:
+    async def find(self, job_id: str) -> Job:
         """The job of that id, ended or not; raises Problem, 404, where there is none."""
         job = self.jobs.get(job_id)
         if job is not None and not job.direct:
             return job
-        row = self.store.row(job_id) if JOB_ID.fullmatch(job_id) else None
+        known = JOB_ID.fullmatch(job_id) is not None
+        row = await asyncio.to_thread(self.store.row, job_id) if known else None
         if row is None:
             raise Problem(
                 404, "there is no such job; it may have been removed, as results are after a time."
