@@ -29,9 +29,8 @@ def _started(folder: Path, rounds: int) -> list[float]:
     """Seconds from the start of the process to the line that says it is ready."""
     found = []
     for number in range(rounds):
-        began = time.perf_counter()
-        with Server(folder / f"start-{number}"):
-            found.append(time.perf_counter() - began)
+        with Server(folder / f"start-{number}") as server:
+            found.append(server.seconds)
     return found
 
 

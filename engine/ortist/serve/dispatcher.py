@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from ..errors import ModelError, OrtistError, ProviderError, ResourceError
 from .job import Job
+from .own import Own
 from .process import WorkerProcess
-from .worker import Own
 
 __all__ = ["Dispatcher", "Keeper"]
 
@@ -42,12 +42,16 @@ class Keeper(Protocol):
 class Dispatcher:
     """Jobs in the order of their acceptance, ``count`` at a time.
 
+    ``first`` is a process that has been started already.
+
     ``facts`` are what the processes said of model and provider, None before one was ready;
     ``unfit`` is why none is, if that is so.
     """
 
-    def __init__(self, count: int, own: Own, keeper: Keeper) -> None:
-        self.count, self._own, self._keeper = count, own, keeper
+    def __init__(
+        self, count: int, own: Own, keeper: Keeper, first: WorkerProcess | None = None
+    ) -> None:
+        self.count, self._own, self._keeper, self._first = count, own, keeper, first
         self.waiting: deque[Job] = deque()
         self.running: dict[Job, WorkerProcess] = {}
         self.workers: set[WorkerProcess] = set()
@@ -143,7 +147,8 @@ class Dispatcher:
     async def _slot(self, known: asyncio.Event) -> None:
         """One process after the other, as long as the server lives."""
         while not self.stopping.is_set():
-            worker = WorkerProcess(self._own)
+            worker, self._first = self._first or WorkerProcess(self._own), None
+            worker.listen()
             self.workers.add(worker)
             try:
                 first = await worker.message()

@@ -7,25 +7,32 @@ import contextlib
 import json
 import multiprocessing
 import threading
+from multiprocessing.connection import Connection
 from typing import Any
 
-from .worker import Own, work
+from .own import Own
 
 __all__ = ["WorkerProcess"]
 
 
 class WorkerProcess:
-    """One process; its messages come through ``message``, None for its end."""
+    """One process, started; its messages come through ``message``, None for its end.
+
+    ``listen`` is called once, in the event loop, before anything else.
+    """
 
     def __init__(self, own: Own) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would inherit the server's threads
         self._pipe, theirs = context.Pipe()
-        self._loop = asyncio.get_running_loop()
         self._messages: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        self._process = context.Process(target=work, args=(theirs, own), daemon=True)
+        self._process = context.Process(target=_work, args=(theirs, own), daemon=True)
         self._process.start()
         theirs.close()
-        threading.Thread(target=self._listen, daemon=True).start()
+
+    def listen(self) -> None:
+        """Begins to hear what the process says."""
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._listen, args=(loop,), daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -52,13 +59,20 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             self._pipe.close()
 
-    def _listen(self) -> None:
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         def put(message: dict[str, Any] | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._messages.put_nowait, message)
+                loop.call_soon_threadsafe(self._messages.put_nowait, message)
 
         try:
             while True:
                 put(json.loads(self._pipe.recv_bytes()))
         except (EOFError, OSError):
             put(None)
+
+
+def _work(pipe: Connection, own: Own) -> None:
+    """Starts to paint; what that needs is imported there, not in the server."""
+    from .worker import work
+
+    work(pipe, own)

@@ -1,4 +1,7 @@
-"""The server's life: the socket, the log, the line that says it is ready, its end."""
+"""The start of the server: the log, the socket, the first process that paints.
+
+What takes long to import is in running.py, and is imported while that process opens the model.
+"""
 
 from __future__ import annotations
 
@@ -7,49 +10,17 @@ import contextlib
 import errno
 import json
 import logging
-import signal
 import socket
 import sys
-import tempfile
 import time
-import webbrowser
-from collections.abc import Iterator
 from typing import Any
-
-import uvicorn
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from ..errors import OptionError
 from .configuration import Configuration
-from .guard import Guard, problem_of
-from .information import information_routes
-from .problems import Problem
-from .routes import job_routes
-from .service import Service
+from .own import share_of
+from .process import WorkerProcess
 
-__all__ = ["application", "serve"]
-
-_FINISHING, _CLOSING = 6.0, 8
-"""Seconds that callers who wait have at the end, and that all connections have."""
-_log = logging.getLogger("ortist.serve")
-
-
-def application(service: Service) -> ASGIApp:
-    """The ASGI application of a service, which the caller starts and stops."""
-
-    async def answer(_: Request, error: Exception) -> Response:
-        return problem_of(error).response
-
-    inner = Starlette(
-        routes=[*job_routes(service), *information_routes(service)],
-        exception_handlers={Problem: answer, HTTPException: answer, Exception: answer},
-    )
-    inner.router.redirect_slashes = False  # it would tell the Host header back
-    return Guard(inner, service.configuration.token, service.metrics)
+__all__ = ["serve"]
 
 
 def serve(configuration: Configuration, open_page: bool = False) -> None:
@@ -60,58 +31,11 @@ def serve(configuration: Configuration, open_page: bool = False) -> None:
     """
     _set_up_log(configuration.log)
     with contextlib.closing(_listener(configuration)) as listener:
-        asyncio.run(_run(configuration, listener, open_page))
+        configuration.prepare_state()
+        with contextlib.closing(WorkerProcess(share_of(configuration))) as first:
+            from .running import run_server
 
-
-async def _run(configuration: Configuration, listener: socket.socket, open_page: bool) -> None:
-    service = Service(configuration)
-    tempfile.tempdir = str(service.folders.incoming)  # forms are read to the disk of the state
-    for note in service.gallery.notes:
-        _log.warning(note)
-    server = _Server(_uvicorn_config(application(service)))
-    ended = asyncio.Event()
-    _on_signals(ended)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    starting = asyncio.create_task(service.start())
-    ending = asyncio.create_task(ended.wait())
-    tidying = asyncio.create_task(service.tidy())
-    try:
-        await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            starting.result()  # raises why nothing can paint
-            _say_ready(configuration, listener, open_page)
-            await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        starting.cancel()
-        tidying.cancel()
-        stopping = asyncio.create_task(service.stop(_FINISHING))
-        server.should_exit = True
-        await asyncio.gather(serving, stopping, starting, return_exceptions=True)
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn's server without its own signal handlers: here they end jobs first."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Captures none."""
-        yield
-
-
-def _uvicorn_config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        http="h11",
-        loop="asyncio",
-        server_header=False,
-        timeout_graceful_shutdown=_CLOSING,
-        timeout_keep_alive=15,
-        backlog=1024,
-    )
+            asyncio.run(run_server(configuration, listener, first, open_page))
 
 
 def _listener(configuration: Configuration) -> socket.socket:
@@ -132,27 +56,6 @@ def _listener(configuration: Configuration) -> socket.socket:
         raise OptionError(
             f"cannot listen at {host!r}, port {port} ({reason}); name another by --host and --port."
         ) from error
-
-
-def _on_signals(ended: asyncio.Event) -> None:
-    """SIGTERM and Ctrl-C end the server in order."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, ended.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(ended.set))
-
-
-def _say_ready(configuration: Configuration, listener: socket.socket, open_page: bool) -> None:
-    host, port = configuration.host, listener.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
-    print(f"ortist serves http://{shown}:{port}/", flush=True)
-    if configuration.token is None and host not in ("127.0.0.1", "localhost", "::1"):
-        _log.warning("everybody who reaches %s may paint here; --token-file asks for a token", host)
-    if open_page:
-        here = "127.0.0.1" if host in ("0.0.0.0", "::") else shown
-        webbrowser.open(f"http://{here}:{port}/")
 
 
 def _set_up_log(form: str) -> None:

@@ -9,9 +9,7 @@ import time
 from typing import Any
 
 from .._version import __version__
-from ..errors import OptionError, OutputError
-from ..network.machine import available_memory
-from ..network.sessions import available_cpus
+from ..errors import OutputError
 from .configuration import Configuration
 from .dispatcher import Dispatcher
 from .folders import JOB_ID, Folders, lock_state
@@ -19,9 +17,10 @@ from .gallery import Gallery
 from .job import Job, Work
 from .metrics import Metrics
 from .order import Order
+from .own import share_of
 from .problems import Problem
+from .process import WorkerProcess
 from .store import ENDED, Row, Store
-from .worker import Own
 
 __all__ = ["Service", "facts_of"]
 
@@ -33,19 +32,20 @@ _log = logging.getLogger("ortist.serve")
 class Service:
     """One service on one state folder; made in the event loop that it lives in.
 
+    ``first`` is a process that has been started already.
+
     Raises OptionError where the folder cannot be used, or another service has it.
     """
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, first: WorkerProcess | None = None) -> None:
         self.configuration = configuration
-        configuration.prepare_state()
         state = configuration.state
         self._lock = lock_state(state)
         self.store = Store(state / "jobs.sqlite")
         self.folders = Folders(state)
         self.gallery = Gallery(configuration.styles, configuration.max_pixels)
-        self.own = _share(configuration)
-        self.dispatcher = Dispatcher(configuration.jobs, self.own, self)
+        self.own = share_of(configuration)
+        self.dispatcher = Dispatcher(configuration.jobs, self.own, self, first)
         self.jobs: dict[str, Job] = {}
         self.metrics = Metrics(self.dispatcher)
 
@@ -189,20 +189,3 @@ def facts_of(job: Job) -> dict[str, Any]:
         "furthest": job.furthest,
         "ortist": __version__,
     }
-
-
-def _share(configuration: Configuration) -> Own:
-    """What each process has of the machine: its part of the threads, and of the memory.
-
-    With one process the threads are left as they are by default, so that the bytes are the
-    command's. Raises OptionError for more processes than threads.
-    """
-    jobs, threads = configuration.jobs, configuration.threads
-    total = threads or available_cpus()
-    if jobs > total:
-        raise OptionError(
-            f"{jobs} jobs cannot share {total} threads; give --jobs from 1 to {total}."
-        )
-    each = threads if jobs == 1 else total // jobs
-    memory = int(0.9 * available_memory()) // jobs
-    return Own(each, memory if memory >= 16_000_000 else None, configuration.max_pixels)

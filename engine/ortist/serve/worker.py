@@ -18,7 +18,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,9 @@ from ..run.state import Progress
 from .folders import JobFolder
 from .names import Names, status_of
 from .order import Order
+from .own import Own
 
-__all__ = ["Own", "losses_of", "work"]
+__all__ = ["work"]
 
 _CHECKPOINT_SECONDS = 2.0
 """Between two checkpoints, so that a kill costs no more work than that."""
@@ -45,25 +46,6 @@ _PREVIEW_SECONDS, _PREVIEW_SHARE = 0.4, 0.05
 _PREVIEW_SIDE = 360
 """Pixels of a preview's longer side."""
 _PROGRESS_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Own:
-    """What all jobs of one process have: threads, memory in bytes, pixels of pictures read."""
-
-    threads: int | None
-    max_memory: int | None
-    max_pixels: int
-
-    def options(self, order: Order, folder: Path) -> Options:
-        """The options of a run for that order; raises OptionError."""
-        return order.chosen(
-            folder,
-            threads=self.threads,
-            max_memory=self.max_memory,
-            max_pixels=self.max_pixels,
-            scratch=str(folder),
-        )
 
 
 def work(pipe: Connection, own: Own) -> None:
@@ -214,7 +196,7 @@ class _Reporter:
                     "iterations": progress.iterations,
                     "scale": progress.scale,
                     "seconds": round(progress.seconds, 3),
-                    "losses": losses_of(progress.losses),
+                    "losses": _losses(progress.losses),
                 }
             )
         if not self._watched:
@@ -238,7 +220,7 @@ class _Reporter:
         self._pause = max(_PREVIEW_SECONDS, (self._shown - began) / _PREVIEW_SHARE)
 
 
-def losses_of(losses: Losses) -> dict[str, float]:
+def _losses(losses: Losses) -> dict[str, float]:
     """The weighted losses by term."""
     return {
         "content": losses.content,
@@ -261,11 +243,11 @@ def _finished(run: Run, order: Order, folder: JobFolder) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "provider": result.provider,
         "model": {"name": result.model.name, "sha256": result.model.sha256},
-        "final": losses_of(result.final),
+        "final": _losses(result.final),
         "notes": list(run.notes),
     }
     steps = [
-        {"iteration": step.iteration, "scale": step.scale, "losses": losses_of(step.losses)}
+        {"iteration": step.iteration, "scale": step.scale, "losses": _losses(step.losses)}
         for step in result.steps
     ]
     settings = json.loads(result.settings_json())

@@ -39,10 +39,11 @@ def pictures(content: str = "photo.jpg", style: str = "painting.jpg") -> list[An
 
 
 class Server:
-    """``ortist serve`` on a port of its own, ready when the block begins."""
+    """``ortist serve`` on a port of its own, ready when the block begins, after ``seconds``."""
 
     def __init__(self, state: Path, *words: str, **env: str) -> None:
         command = [sys.executable, "-m", "ortist", "serve", "--port", "0", "--state", str(state)]
+        began = time.monotonic()
         self.log = state.with_name(f"{state.name}.log")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -56,7 +57,7 @@ class Server:
         self.line = self.process.stdout.readline()
         match = re.fullmatch(r"ortist serves (http://\S+)/\n", self.line)
         assert match, self.log.read_text()
-        self.base = match[1]
+        self.base, self.seconds = match[1], time.monotonic() - began
         self.client = httpx.Client(base_url=self.base, timeout=60)
 
     def __enter__(self) -> Self:
