@@ -50,14 +50,15 @@ class Reception:
             self._uploads -= 1
             raise Problem(507, "the service has no room on its disk now.") from error
         try:
-            form = await receive_form(request, folder.path, self._service.configuration.max_upload)
+            most = self._service.configuration.max_upload
+            form = await receive_form(request, folder.path, most, durable=not direct)
             self._service.metrics.received.inc(form.size)
             async with self._planning:
-                job, digest = await asyncio.to_thread(self._ordered, job_id, folder, form, format)
+                job = await asyncio.to_thread(self._ordered, job_id, folder, form, format)
             job.direct = direct
             if direct:
                 self._admit_now()
-            known = None if direct else await self._written(job, key, digest)
+            known = None if direct else await self._written(job, key)
             if known is not None:
                 folder.remove()
                 return known, False
@@ -86,8 +87,8 @@ class Reception:
         if free < 3 * self._service.configuration.max_upload:
             raise Problem(507, "the service has no room on its disk now; try again later.")
 
-    def _ordered(self, job_id: str, folder: JobFolder, form: Form, format: str) -> tuple[Job, str]:
-        """The job of a form, planned from the headers of its pictures; a digest of what it asks."""
+    def _ordered(self, job_id: str, folder: JobFolder, form: Form, format: str) -> Job:
+        """The job of a form, planned from the headers of its pictures."""
         sent = {str(folder.path / picture.file): picture.name for picture in form.sent}
         names = Names(sent, str(folder.path))
         try:
@@ -99,12 +100,11 @@ class Reception:
             )
             names = Names(order.names(folder.path), str(folder.path))
             work = self._plan(order, folder.path)
-            folder.sync()
-            return Job(job_id, order, folder, work, time.time()), order.digest(folder.path)
         except OrtistError as error:
             raise refusal(error, names) from error
         except OSError as error:
             raise Problem(507, "the service has no room on its disk now.") from error
+        return Job(job_id, order, folder, work, time.time())
 
     def _named_style(self, name: str, folder: JobFolder) -> Sent:
         """A style of the gallery, copied into the job's folder: it may be another one later."""
@@ -139,22 +139,24 @@ class Reception:
         output_depth(picture, options.depth, plan.size)
         return Work(plan.size, tuple((scale.side, scale.iterations) for scale in plan.scales))
 
-    async def _written(self, job: Job, key: str | None, digest: str) -> Job | None:
+    async def _written(self, job: Job, key: str | None) -> Job | None:
         """Writes a job into the store; the one that was accepted with the key, if there is one.
 
         Raises Problem: 422 for a key that was used for another request, 429 where the queue is full
         by now, 507 for a full disk.
         """
         store = self._service.store
+        digest = await asyncio.to_thread(job.order.digest, job.folder.path)
         known = None if key is None else await asyncio.to_thread(store.keyed, key)
         if known is None:
             self._admit_now()
             try:
+                await asyncio.to_thread(job.folder.sync)
                 await asyncio.to_thread(store.add, job.id, key, digest, job.created, facts_of(job))
                 return None
             except sqlite3.IntegrityError:  # the same request came twice at once
                 known = await asyncio.to_thread(store.keyed, key or "")
-            except OutputError as error:
+            except (OSError, OutputError) as error:
                 raise Problem(507, "the service has no room on its disk now.") from error
         if known is None or known.digest != digest:
             raise Problem(

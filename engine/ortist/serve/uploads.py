@@ -45,8 +45,10 @@ class _Parser(MultiPartParser):
     spool_max_size = 2**16
 
 
-async def receive_form(request: Request, folder: Path, max_upload: int) -> Form:
-    """The form of the request, its pictures written into ``folder`` and flushed to the disk.
+async def receive_form(
+    request: Request, folder: Path, max_upload: int, durable: bool = True
+) -> Form:
+    """The form of the request, its pictures written into ``folder``, to the disk if ``durable``.
 
     Raises Problem: 400 for a damaged body, 408 for one that does not come to its end in two
     minutes, 413 for more than ``max_upload`` bytes, 415 for anything but multipart/form-data, 507
@@ -82,7 +84,7 @@ async def receive_form(request: Request, folder: Path, max_upload: int) -> Form:
     except OSError as error:
         raise Problem(507, "the service has no room on its disk now; try again later.") from error
     try:
-        await anyio.to_thread.run_sync(_take, data.multi_items(), form, folder)
+        await anyio.to_thread.run_sync(_take, data.multi_items(), form, folder, durable)
     finally:
         await data.close()
     return form
@@ -107,7 +109,9 @@ def _too_large(max_upload: int) -> Problem:
     )
 
 
-def _take(items: list[tuple[str, UploadFile | str]], form: Form, folder: Path) -> None:
+def _take(
+    items: list[tuple[str, UploadFile | str]], form: Form, folder: Path, durable: bool
+) -> None:
     """Puts a form's items into ``form``, and files into the folder; raises Problem."""
     for name, item in items:
         if isinstance(item, str):
@@ -119,7 +123,8 @@ def _take(items: list[tuple[str, UploadFile | str]], form: Form, folder: Path) -
             with (folder / sent.file).open("wb") as stream:
                 shutil.copyfileobj(item.file, stream, 2**20)
                 stream.flush()
-                os.fsync(stream.fileno())
+                if durable:
+                    os.fsync(stream.fileno())
         except OSError as error:
             raise Problem(
                 507, "the service has no room on its disk now; try again later."
