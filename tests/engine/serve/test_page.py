@@ -198,6 +198,19 @@ def test_what_the_service_refuses_is_said_on_the_page(page: Any, server: Server)
     assert page.is_hidden("#problem")
 
 
+def test_two_tabs_do_not_disturb_each_other(page: Any, server: Server) -> None:
+    other = page.context.new_page()
+    other.set_default_timeout(60_000)
+    other.goto(server.base)
+    other.wait_for_selector("#gallery button")
+    for tab, size in ((page, "128"), (other, "256")):
+        put_pictures(tab, size)
+        tab.click("#paint")
+    for tab, size in ((page, "128"), (other, "256")):
+        tab.wait_for_selector("#finished:not([hidden])")
+        assert f" {size} pixels" in tab.text_content("#facts")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_phone(browser: Any, server: Server, scheme: str) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
