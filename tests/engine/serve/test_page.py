@@ -198,6 +198,25 @@ def test_what_the_service_refuses_is_said_on_the_page(page: Any, server: Server)
     assert page.is_hidden("#problem")
 
 
+def test_the_page_asks_for_the_token_and_paints_with_it(browser: Any, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("a-token-of-24-characters\n")
+    with Server(tmp_path / "state", "--token-file", str(file)) as server:
+        context = browser.new_context()
+        window = context.new_page()
+        window.set_default_timeout(60_000)
+        window.goto(server.base)
+        window.wait_for_selector("#token-form:not([hidden])")
+        window.fill("#token", "a-token-of-24-characters")
+        window.click("#token-form button")
+        window.wait_for_selector("#gallery button")
+        assert window.is_hidden("#token-form")
+        put_pictures(window)
+        window.click("#paint")
+        window.wait_for_selector("#finished:not([hidden])")
+        context.close()
+
+
 def test_two_tabs_do_not_disturb_each_other(page: Any, server: Server) -> None:
     other = page.context.new_page()
     other.set_default_timeout(60_000)
