@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import ROOT, SAMPLES
 
 WORKSHOP = ("torch", "onnx", "onnxscript")
+SERVE = ("anyio", "prometheus_client", "starlette", "uvicorn")
+"""What the extra ``serve`` brings, and the service imports."""
 
 
 def imports(folder: str) -> Iterator[tuple[Path, str]]:
@@ -32,7 +34,7 @@ def test_the_engine_imports_no_framework_and_no_unpickler() -> None:
     found = {package for _, package in imports("engine")}
     assert not found & {*WORKSHOP, "ortist_export", "tests", "pickle", "dill", "shelve"}
     third_party = found - set(sys.stdlib_module_names)
-    assert third_party == {"numpy", "PIL", "onnxruntime", "typer", "ortist_models"}
+    assert third_party == {"numpy", "PIL", "onnxruntime", "typer", "ortist_models", *SERVE}
     text = "".join(path.read_text() for path in (ROOT / "engine").rglob("*.py"))
     for phrase in ("allow_pickle", "eval(", "exec(", "__import__"):
         assert phrase not in text
@@ -41,6 +43,11 @@ def test_the_engine_imports_no_framework_and_no_unpickler() -> None:
 def test_typer_is_only_in_the_command() -> None:
     for path, package in imports("engine"):
         assert package != "typer" or path.parent.name == "cli", path
+
+
+def test_what_the_service_needs_is_only_in_the_service() -> None:
+    for path, package in imports("engine"):
+        assert package not in SERVE or path.parent.name == "serve", path
 
 
 def test_the_workshop_and_the_models_do_not_import_the_engine() -> None:
@@ -52,7 +59,7 @@ def test_the_workshop_and_the_models_do_not_import_the_engine() -> None:
 ROOMS = [
     *("errors", "_version", "files", "arrays"),
     *("options", "network", "pictures", "style", "objective", "run"),
-    *("engine", "api", "jobs", "cli"),
+    *("engine", "api", "jobs", "serve", "cli"),
 ]
 """The engine's rooms, from the ground up: each may import what stands before it, and itself."""
 
@@ -137,7 +144,9 @@ def test_files_stay_readable() -> None:
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 600, path
 
 
-LONG: dict[str, str] = {}
+LONG = {
+    "engine/ortist/cli/serve.py:serve": "Its signature is the command's options, one by one.",
+}
 """Classes of more than 250 lines and functions of more than 60, each with the reason why."""
 
 
@@ -178,7 +187,9 @@ def loaded_by(*words: str) -> set[str]:
     return set(json.loads(done.stderr))
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["transfer", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["transfer", "--help"], ["serve", "--help"]]
+)
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     loaded = loaded_by(*words)
     assert not loaded & {"numpy", "PIL", "onnxruntime", "pydantic", "rich", "pickle", *WORKSHOP}
@@ -213,6 +224,22 @@ def test_without_the_extra_export_names_it() -> None:
     assert done.stderr == (
         "ortist: ortist export needs torch; install Ortist with the extra that brings it, in a "
         "checkout: pip install '.[export]'\n"
+    )
+
+
+def test_without_the_extra_serve_names_it() -> None:
+    code = (
+        "import importlib.util, sys\n"
+        "real = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda n, *a: None if n == 'uvicorn' else real(n, *a)\n"
+        "sys.argv = ['ortist', 'serve']\n"
+        "from ortist.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 4
+    assert done.stderr == (
+        "ortist: ortist serve needs uvicorn; install the extra that brings it: pip install "
+        "'ortist[serve]'\n"
     )
 
 

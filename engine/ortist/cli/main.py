@@ -16,7 +16,7 @@ import typer
 
 from .._version import __version__
 from ..errors import OptionError, OrtistError
-from . import batch, paint, style, system, video
+from . import batch, paint, serve, style, system, video
 from .arguments import HeadedCommand
 
 __all__ = ["app", "main"]
@@ -33,6 +33,7 @@ app.command("invert", cls=HeadedCommand)(paint.invert)
 app.command("texture", cls=HeadedCommand)(paint.texture)
 app.command("batch", cls=HeadedCommand)(batch.batch)
 app.command("video", cls=HeadedCommand)(video.video)
+app.command("serve", cls=HeadedCommand)(serve.serve)
 app.add_typer(style.app, name="style")
 app.add_typer(system.models, name="models")
 app.command("doctor")(system.doctor)

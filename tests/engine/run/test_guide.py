@@ -38,7 +38,8 @@ def test_a_photo_in_its_own_style_is_the_photo() -> None:
 
 def test_the_guide_has_the_styles_colours_and_the_photos_drawing() -> None:
     def colours(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return np.sort(pixels.reshape(-1, 3), axis=0)[:: len(pixels) // 4].astype(np.float64)
+        ranked = np.sort(pixels.reshape(-1, 3), axis=0)[:: len(pixels) // 4]
+        return np.asarray(ranked, np.float64)
 
     size = (CONTENT.shape[1], CONTENT.shape[0])
     style = np.asarray(Image.fromarray(STYLE).resize(size))
@@ -47,7 +48,7 @@ def test_the_guide_has_the_styles_colours_and_the_photos_drawing() -> None:
     assert np.abs(colours(plain) - colours(style)).mean() < 0.4 * photo
 
     def drawing(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return np.diff(pixels.mean(2), axis=1).ravel()
+        return np.asarray(np.diff(pixels.mean(2), axis=1).ravel())
 
     likeness = [np.corrcoef(drawing(p), drawing(CONTENT))[0, 1] for p in (plain, drawn)]
     assert likeness[1] > max(0.5, likeness[0] + 0.2)
