@@ -16,7 +16,8 @@ paint() {  # NAME OPTIONS...: the harbour, for a sheet
 part() { echo "$1=$empty/parts/$2.png"; }  # CAPTION NAME
 
 for style in swirls shards pencil; do
-    ortist transfer samples/harbour.jpg "samples/$style.jpg" --size 360 -o "pictures/harbour-$style.jpg"
+    ortist transfer samples/harbour.jpg "samples/$style.jpg" --size 360 --quality standard \
+        -o "pictures/harbour-$style.jpg"
 done
 ortist transfer samples/harbour.jpg samples/swirls.jpg samples/pencil.jpg --size 360 \
     --mask samples/harbour-sky.png - --mask samples/harbour-land.png - -o pictures/harbour-masks.jpg

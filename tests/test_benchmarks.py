@@ -87,6 +87,21 @@ def test_recipes(tmp_path: Path) -> None:
         assert image.width > image.height
 
 
+def test_quality(imagenet_folder: Path, tmp_path: Path) -> None:
+    words = ("--judge", str(imagenet_folder), "--size", "96", "--pairs", "1")
+    sheet = tmp_path / "sheet.png"
+    found = race(
+        "tests.benchmarks.quality", *words, "--ways", "draft,standard", "--sheet", str(sheet)
+    )
+    assert {row["way"] for row in found["pairs"]} == {"draft", "standard"}
+    for figures in found["means"].values():
+        assert 0.5 < figures["like"] < 1
+        assert figures["gram"] > 0.2
+        assert figures["colour"] < 0.7
+    with Image.open(sheet) as image:
+        assert image.height > 96
+
+
 @pytest.mark.parametrize(
     "words",
     [
