@@ -208,15 +208,15 @@ def test_without_the_extra_export_names_it() -> None:
     code = (
         "import importlib.util, sys\n"
         "real = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda n, *a: None if n == 'torch' else real(n, *a)\n"
+        "importlib.util.find_spec = lambda n, *a: None if n == 'onnx' else real(n, *a)\n"
         "sys.argv = ['ortist', 'export', 'squeezenet1_1']\n"
         "from ortist.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr == (
-        "ortist: ortist export needs torch; install Ortist with the extra that brings it, in a "
-        "checkout: pip install '.[export]'\n"
+        "ortist: ortist export needs onnx; install Ortist with the extra that brings it, in a "
+        "checkout: pip install '.[onnx]'\n"
     )
 
 

@@ -1,12 +1,14 @@
-"""``ortist export …``: the workshop's commands.
+"""``ortist export …`` and ``ortist models get``: the workshop's commands.
 
 No ``from __future__ import annotations`` here: typer evaluates string annotations at module level,
 where the help texts made per backbone do not exist.
 """
 
+import contextlib
 import functools
+import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,20 +18,31 @@ from ortist_models import SHIPPED, model_home
 
 from .backbones import BACKBONES, Backbone, Pooling, parse_taps
 from .bundle import export_bundle, measure_bundle
-from .check import TOLERANCE, check_bundle, read_picture
+from .download import Report
 from .errors import ExportError, ExportUsageError
-from .training import TEXTURES, train
-from .weights import Weights, official_weights
+from .getting import fetched, get_model
+from .probes import TOLERANCE, read_picture
+from .weights import Weights
 
-__all__ = ["app"]
+__all__ = ["app", "get", "run"]
 
 app = typer.Typer(
-    help="Convert backbones and weights from PyTorch to ONNX, and check the result.",
+    help="Make models of networks and weights, and check them.",
     rich_markup_mode=None,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def run(words: Sequence[str]) -> int:
+    """Runs ``ortist export`` with these words and returns its exit code.
+
+    ``ortist export FILE.onnx`` is short for ``ortist export onnx FILE.onnx``.
+    """
+    if words and words[0].lower().endswith(".onnx"):
+        words = ["onnx", *words]
+    return app(args=list(words), prog_name="ortist export", standalone_mode=False) or 0
 
 
 def _reported(command: Callable[..., None]) -> Callable[..., None]:
@@ -46,6 +59,38 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+@contextlib.contextmanager
+def _bar(label: str) -> Iterator[Report]:
+    """A progress bar on stderr, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, whole: None
+        return
+    with typer.progressbar(length=1, label=label, file=sys.stderr, show_eta=True) as bar:
+
+        def show(done: int, whole: int) -> None:
+            bar.length = max(whole, done, 1)
+            bar.update(done - bar.pos)
+
+        yield show
+
+
+@_reported
+def get(name: str, given: Path | None, url: str | None) -> None:
+    """Gets the model ``name`` into the model home: ``ortist models get``."""
+    with _bar(f"fetching {name}") as report:
+        folder, made = get_model(name, given, url, report)
+    said = f"{name} is in {folder}" if made else f"{name} is there already, in {folder}"
+    print(f"{said}; ortist transfer … --model {name} paints with it")
+
+
+def _require_torch(what: str) -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise ExportUsageError(
+            f"{what} needs torch; install Ortist with the extra that brings it, in a checkout: "
+            "pip install '.[export]'"
+        )
+
+
 def _add_backbone(backbone: Backbone) -> None:
     layers = ", ".join(f"{i} {layer}" for i, layer in enumerate(backbone.layers) if i)
 
@@ -54,8 +99,9 @@ def _add_backbone(backbone: Backbone) -> None:
         weights: Annotated[
             Path | None,
             typer.Option(
-                help="A state dict (.pth), read as tensors only. Without it, torchvision's "
-                "ImageNet weights are downloaded and their hash is checked."
+                help="A state dict (.pth), of which tensors alone are read, or the ONNX model "
+                "zoo's file. Without it, torchvision's ImageNet weights are downloaded and their "
+                "hash is checked."
             ),
         ] = None,
         taps: Annotated[
@@ -91,14 +137,13 @@ def _add_backbone(backbone: Backbone) -> None:
             name = backbone.name if pooling == "max" else f"{backbone.name}-{pooling}"
         if not name or Path(name).name != name or name.startswith("."):
             raise ExportUsageError(f"--name {name!r} cannot name a folder; give a plain word.")
-        chosen = parse_taps(taps, backbone)
-        if weights is None:
-            given = official_weights(backbone)
-        elif weights.is_file():
+        chosen, parent = parse_taps(taps, backbone), output or model_home()
+        if weights is not None:
             given = Weights(weights, source or weights.name, license)
+            folder = export_bundle(backbone, given, chosen, name, parent, pooling)
         else:
-            raise ExportError(f"there is no weights file {str(weights)!r}.")
-        folder = export_bundle(backbone, given, chosen, name, output or model_home(), pooling)
+            with _bar(f"fetching {backbone.name}") as report, fetched(backbone, report=report) as w:
+                folder = export_bundle(backbone, w, chosen, name, parent, pooling)
         print(f"exported {name} with taps {','.join(map(str, chosen))} to {folder}")
 
     app.command(backbone.name, help=f"Export {backbone.name} and the graph of its pixel gradient.")(
@@ -116,10 +161,13 @@ def train_command(
     output: Annotated[Path, typer.Argument(help="The file of weights to write, NAME.pth.")],
     count: Annotated[
         int, typer.Option("--textures", help="How many textures are drawn.", min=32)
-    ] = TEXTURES,
+    ] = 400,
     seed: Annotated[int, typer.Option(help="Decides every texture and every draw.", min=0)] = 0,
 ) -> None:
     """Fit SqueezeNet 1.1 to drawn textures: the weights of squeezenet1_1-procedural, anew."""
+    _require_torch("ortist export train")
+    from .training import train
+
     train(output, count, seed, report=print)
 
 
@@ -157,6 +205,9 @@ def check(
     ] = None,
 ) -> None:
     """Compare features, losses and pixel gradient with torch autograd, in float32 and float64."""
+    _require_torch("ortist export check")
+    from .check import check_bundle
+
     folder = _folder(name)
     extra = {path.name: read_picture(path) for path in image or []}
     errors: list[float] = []

@@ -13,6 +13,7 @@ from pathlib import Path
 
 __all__ = [
     "FORMAT",
+    "LARGEST_FILE",
     "MANIFEST",
     "SEGMENT",
     "SHIPPED",
@@ -22,6 +23,9 @@ __all__ = [
 
 FORMAT = 2
 """Version of the manifest's layout. A reader refuses versions that it does not know."""
+
+LARGEST_FILE = 64 * 2**20
+"""Bytes of one file of a model, at most; SqueezeNet's are 1 to 6 MB."""
 
 MANIFEST = "manifest.json"
 SEGMENT = "segment-{:02}.onnx"

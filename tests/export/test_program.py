@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from ortist_export.backbones import BACKBONES, Taps
+from ortist_export.backbones import BACKBONES
 from ortist_export.footprint import measure_footprint
-from ortist_export.forward import forward_model
 from ortist_export.graph import GraphBuilder
+from ortist_export.layers import backbone_model
 from ortist_export.one_piece import all_switches, run_one_piece
 from ortist_export.program import Program, build_program, switches
 from ortist_export.segments import cut, reads
@@ -73,7 +73,12 @@ def test_the_values_that_branches_read_count() -> None:
 
 
 def forward(name: str, taps: tuple[int, ...], pooling: Any = "max") -> onnx.ModelProto:
-    return forward_model(Taps(BACKBONES[name].build(pooling), taps))
+    backbone, rng = BACKBONES[name], np.random.default_rng(0)
+    weights = {
+        name: (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        for name, shape in backbone.parameters(max(taps)).items()
+    }
+    return backbone_model(backbone, weights, taps, pooling)
 
 
 def test_squeezenet1_0_is_cut_too() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ortist_models import FORMAT, MANIFEST, SHIPPED, SHIPPED_MODEL, model_home
+from ortist_models import FORMAT, LARGEST_FILE, MANIFEST, SHIPPED, SHIPPED_MODEL, model_home
 
 from ..errors import ModelError, OptionError
 from ..options.parsing import Layer
@@ -30,9 +30,6 @@ __all__ = [
     "installed_models",
     "load_model",
 ]
-
-_SIZE_LIMIT = 64 * 2**20
-"""Bytes of one file of a bundle; SqueezeNet's are 1 to 6 MB."""
 
 
 @dataclass(frozen=True)
@@ -167,11 +164,11 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"there is no model file {str(path)!r}; export the model again.")
     try:
         with path.open("rb") as stream:
-            data = stream.read(_SIZE_LIMIT + 1)
+            data = stream.read(LARGEST_FILE + 1)
     except OSError as error:
         raise ModelError(f"cannot read {str(path)!r} ({error.strerror}).") from error
-    if len(data) > _SIZE_LIMIT:
-        raise ModelError(f"{str(path)!r} is larger than a model may be ({_SIZE_LIMIT} bytes).")
+    if len(data) > LARGEST_FILE:
+        raise ModelError(f"{str(path)!r} is larger than a model may be ({LARGEST_FILE} bytes).")
     return data
 
 
