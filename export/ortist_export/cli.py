@@ -20,6 +20,7 @@ from .backbones import BACKBONES, Backbone, Pooling, parse_taps
 from .bundle import export_bundle, measure_bundle
 from .download import Report
 from .errors import ExportError, ExportUsageError
+from .foreign import InputName, export_onnx, input_of, list_layers
 from .getting import fetched, get_model
 from .probes import TOLERANCE, read_picture
 from .weights import Weights
@@ -135,8 +136,7 @@ def _add_backbone(backbone: Backbone) -> None:
     ) -> None:
         if name is None:
             name = backbone.name if pooling == "max" else f"{backbone.name}-{pooling}"
-        if not name or Path(name).name != name or name.startswith("."):
-            raise ExportUsageError(f"--name {name!r} cannot name a folder; give a plain word.")
+        name = _plain_name(name)
         chosen, parent = parse_taps(taps, backbone), output or model_home()
         if weights is not None:
             given = Weights(weights, source or weights.name, license)
@@ -153,6 +153,63 @@ def _add_backbone(backbone: Backbone) -> None:
 
 for _backbone in BACKBONES.values():
     _add_backbone(_backbone)
+
+
+@app.command("onnx")
+@_reported
+def onnx_command(
+    file: Annotated[Path, typer.Argument(help="A network as an ONNX file, weights inside.")],
+    taps: Annotated[
+        str | None,
+        typer.Option(help="Layers to offer to the losses, by names or by the numbers of --list."),
+    ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the layers that can be tapped, and do no more.")
+    ] = False,
+    input_: Annotated[
+        InputName,
+        typer.Option(
+            "--input",
+            help="What the network is shown: ImageNet's statistics, values from 0 to 1 (unit) or "
+            "from -1 to 1 (symmetric), or bytes less ImageNet's mean with blue first (caffe); auto "
+            "goes by the file's name.",
+        ),
+    ] = "auto",
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="The model's name, as --model will take it.", show_default="the file's name"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The folder that gets NAME/. Without it, the model home."),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="For the manifest: where the file came from.")
+    ] = None,
+    license: Annotated[str, typer.Option(help="For the manifest: its licence.")] = "unknown",
+) -> None:
+    """Export any feed-forward CNN, with the graph of its pixel gradient."""
+    if list_:
+        for line in list_layers(file):
+            print(line)
+        return
+    if taps is None:
+        raise ExportUsageError(
+            f"say with --taps which layers of {file.name} the losses look at; --list shows them."
+        )
+    name, shown = _plain_name(file.stem if name is None else name), input_of(file, input_)
+    weights = Weights(file, source or file.name, license)
+    folder = export_onnx(file, taps, name, output or model_home(), weights, shown)
+    print(f"exported {name}, shown pictures as {shown} (--input), to {folder}")
+
+
+def _plain_name(name: str) -> str:
+    """The name, which must be one that a folder can have."""
+    if not name or Path(name).name != name or name.startswith(".") or not name.isprintable():
+        raise ExportUsageError(f"--name {name!r} cannot name a folder; give a plain word.")
+    return name
 
 
 @app.command("train")

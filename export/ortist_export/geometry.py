@@ -10,11 +10,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-__all__ = ["Geometry", "GeometryError", "Path", "Step", "Window"]
+__all__ = ["EVERYTHING", "Geometry", "GeometryError", "Path", "Step", "Window"]
 
 Path = tuple[int, int, int, bool] | tuple[int, int, int, bool, int]
 """A layer with windows: kernel, stride, pads of both sides, ceil, and the repeats, if not 1."""
 
+EVERYTHING = 2**20
+"""The pixels that a feature sees which sees the whole picture: more than any picture has."""
 _LARGEST_SIDE = 1024
 """The largest smallest side that a model may have."""
 
@@ -64,6 +66,7 @@ class Window:
     """The pixels that feature i of one axis sees: from i * stride + start on, ``size`` of them.
 
     All three are in pixels. ``start`` is negative where the first feature reaches into the padding.
+    ``stride`` 0 is that of a gate, the one feature of a channel, which sees EVERYTHING.
     """
 
     size: int = 1
@@ -73,6 +76,10 @@ class Window:
     def through(self, step: Step) -> Window:
         """The window after a layer; raises ValueError where its repeats split a pixel."""
         own = self
+        if not self.stride:
+            if step != Step():
+                raise ValueError("it has windows on what sees the whole picture")
+            return self
         if step.repeats > 1:
             if self.stride % step.repeats:
                 raise ValueError("it is enlarged beyond the picture's own size")
@@ -88,6 +95,8 @@ class Window:
 
     def joined(self, other: Window) -> Window:
         """The smallest window that covers both; raises ValueError where their strides differ."""
+        if not self.stride or not other.stride:
+            return Window(EVERYTHING, self.stride or other.stride, -EVERYTHING // 2)
         if self.stride != other.stride:
             raise ValueError(f"strides {self.stride} and {other.stride} meet in one value")
         start = min(self.start, other.start)
@@ -98,8 +107,7 @@ class Window:
 class Geometry:
     """The layers between a graph's first input and all that depends on it.
 
-    Raises GeometryError for a layer that sees the whole picture, or that treats height and width
-    differently.
+    Raises GeometryError for a layer that treats height and width differently.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -107,6 +115,7 @@ class Geometry:
         constants = {tensor.name: tensor for tensor in graph.initializer}
         self._layers: list[_Layer] = []
         self._maker: dict[str, _Layer] = {}
+        self._gates: set[str] = set()
         depends = {self._source}
         for node in graph.node:
             inputs = [name for name in node.input if name in depends]
@@ -115,6 +124,8 @@ class Geometry:
                 depends.update(node.output)
                 self._layers.append(layer)
                 self._maker |= dict.fromkeys(node.output, layer)
+                if node.op_type == "GlobalAveragePool" or self._gates.issuperset(inputs):
+                    self._gates.update(node.output)
 
     def windows(self) -> dict[str, Window]:
         """The window of every value, by name.
@@ -129,6 +140,8 @@ class Geometry:
                 for other in others:
                     window = window.joined(other)
                 both = window.through(layer.down).joined(window.through(layer.across))
+                if layer.node.op_type == "GlobalAveragePool":
+                    both = Window(EVERYTHING, 0, -EVERYTHING // 2)
             except ValueError as error:
                 raise GeometryError(layer.node.name, str(error)) from error
             by_value.update(dict.fromkeys(layer.node.output, both))
@@ -144,17 +157,19 @@ class Geometry:
             layer = self._maker[value]
             if layer.down != Step():
                 path.insert(0, layer.down.as_path)
-            value = layer.inputs[0]
+            value = next(name for name in layer.inputs if name not in self._gates)
         return path
 
     def lengths(self, pixels: int) -> dict[str, int]:
-        """The height of every value, by name, of a picture so high; its width is alike.
+        """The height of every map, by name, of a picture so high; its width is alike.
 
         Raises GeometryError where values of different heights meet.
         """
         by_value = {self._source: pixels}
         for layer in self._layers:
-            known = [by_value[name] for name in layer.inputs]
+            known = [by_value[name] for name in layer.inputs if name not in self._gates]
+            if self._gates.issuperset(layer.node.output):
+                continue
             if min(known) >= 1 and len({*known}) > 1:
                 raise GeometryError(
                     layer.node.name,
@@ -173,12 +188,18 @@ class Geometry:
         """
         period = max(window.stride for window in self.windows().values())
         for side in range(1, _LARGEST_SIDE + 1):
-            if min(self.lengths(side).values()) >= 1:
+            if self._has_features(side):
                 for larger in range(side, side + 2 * period):
                     self.lengths(larger)
                 return side
         last = self._layers[-1].node.name
         raise GeometryError(last, f"no picture of up to {_LARGEST_SIDE} pixels has features there")
+
+    def _has_features(self, pixels: int) -> bool:
+        try:
+            return min(self.lengths(pixels).values()) >= 1
+        except GeometryError:  # as small maps may not fit; larger ones must
+            return False
 
 
 @dataclass(frozen=True)
@@ -197,8 +218,6 @@ Constants = Mapping[str, onnx.TensorProto]
 def _steps(constants: Constants, node: onnx.NodeProto) -> tuple[Step, Step]:
     """A layer along both axes; raises GeometryError for one that cannot be described."""
     given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    if node.op_type == "GlobalAveragePool":
-        raise GeometryError(node.name, "it sees the whole picture, of which a tile shows a part")
     if node.op_type in ("Conv", "MaxPool", "AveragePool"):
         steps = _pooled(constants, node, given)
     elif node.op_type == "Pad":

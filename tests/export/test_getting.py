@@ -12,9 +12,11 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -256,8 +258,8 @@ def test_no_network_no_such_host_and_no_address(sources: Any) -> None:
 
 
 def test_no_room_on_the_disk(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = download.shutil.disk_usage("/")
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     assert "there is no room in" in refused(NAME, url=server.address)
     monkeypatch.undo()
     monkeypatch.setenv("ORTIST_HOME", "/proc/own")
@@ -268,7 +270,7 @@ def test_a_disk_that_fills_up_on_the_way(server: Server, monkeypatch: pytest.Mon
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(download.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert "there is no room left in" in refused(NAME, url=server.address)
 
 
@@ -333,7 +335,7 @@ def test_one_that_is_killed_is_no_hindrance(server: Server, own: Path) -> None:
 
 def test_redirects_keep_to_https() -> None:
     handler = download._Redirects()
-    request = download.urllib.request.Request("https://one.example/file")
+    request = urllib.request.Request("https://one.example/file")
     with pytest.raises(ExportError, match="without https"):
         handler.redirect_request(request, None, 302, "", {}, "http://two.example/file")
     found = handler.redirect_request(request, None, 302, "", {}, "https://two.example/file")

