@@ -18,11 +18,12 @@ from ortist_models import SHIPPED, model_home
 
 from .backbones import BACKBONES, Backbone, Pooling, parse_taps
 from .bundle import export_bundle, measure_bundle
+from .differences import check_differences
 from .download import Report
 from .errors import ExportError, ExportUsageError
 from .foreign import InputName, export_onnx, input_of, list_layers
 from .getting import fetched, get_model
-from .probes import TOLERANCE, read_picture
+from .probes import TOLERANCE, Array, is_known, read_picture
 from .weights import Weights
 
 __all__ = ["app", "get", "run"]
@@ -261,30 +262,47 @@ def check(
         typer.Option(help="A real picture to compare on, besides the built-in images."),
     ] = None,
 ) -> None:
-    """Compare features, losses and pixel gradient with torch autograd, in float32 and float64."""
-    _require_torch("ortist export check")
-    from .check import check_bundle
-
+    """Hold features, sums and gradient against float64, and against autograd where torch is."""
     folder = _folder(name)
     extra = {path.name: read_picture(path) for path in image or []}
-    errors: list[float] = []
-    print(
-        "relative errors               features      sums    guided  gradient   against autograd's"
-    )
+    checks = [_check_differences]
+    if importlib.util.find_spec("torch") is not None and is_known(folder):
+        checks.append(_check_autograd)
+    errors = [error for check in checks for error in check(folder, weights, extra)]
+    print(f"worst {np.max([worst for _, worst in errors]):.1e}, tolerance {TOLERANCE:.0e}")
+    failed = dict.fromkeys(image for image, worst in errors if not worst <= TOLERANCE)
+    if failed:
+        raise ExportError(f"{name} differs from what is right on {', '.join(failed)}.")
+
+
+Checked = Iterator[tuple[str, float]]
+"""Image by image the worst error, printed on the way."""
+
+
+def _check_differences(folder: Path, weights: Path | None, extra: dict[str, Array]) -> Checked:
+    print("against float64 and central differences:")
+    print("relative errors               features      sums  gradient  difference")
+    for found in check_differences(folder, weights, extra):
+        print(
+            f"{found.image:<20} {found.size[0]:>4}x{found.size[1]:<4} {found.features:9.1e} "
+            f"{found.sums:9.1e} {found.gradient:9.1e} {found.difference:11.1e}",
+            flush=True,
+        )
+        yield found.image, found.worst
+
+
+def _check_autograd(folder: Path, weights: Path | None, extra: dict[str, Array]) -> Checked:
+    from .check import check_bundle
+
+    print("against PyTorch:              features      sums    guided  gradient   autograd's own")
     print(
         "                                                            (undecided)  float32  float64"
     )
-    failed = []
-    for deviation in check_bundle(folder, weights, extra):
-        size = "x".join(map(str, deviation.size))
+    for found in check_bundle(folder, weights, extra):
         print(
-            f"{deviation.image:<20} {size:>9} {deviation.features:9.1e} {deviation.sums:9.1e} "
-            f"{deviation.guided:9.1e} {deviation.gradient:9.1e} ({deviation.undecided:5}) "
-            f"{deviation.float32:8.1e} {deviation.float64:8.1e} {deviation.autograd:8.1e}"
+            f"{found.image:<20} {found.size[0]:>4}x{found.size[1]:<4} {found.features:9.1e} "
+            f"{found.sums:9.1e} {found.guided:9.1e} {found.gradient:9.1e} ({found.undecided:5}) "
+            f"{found.float32:8.1e} {found.float64:8.1e} {found.autograd:8.1e}",
+            flush=True,
         )
-        errors.append(deviation.worst)
-        if not deviation.passed:
-            failed.append(deviation.image)
-    print(f"worst {np.max(errors):.1e}, tolerance {TOLERANCE:.0e}")
-    if failed:
-        raise ExportError(f"{name} differs from torch on {', '.join(failed)}.")
+        yield found.image, found.worst

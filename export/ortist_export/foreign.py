@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from .adopting import Adopted, adopt
 from .bundle import IMAGENET, Description, Normalization, write_bundle
@@ -18,7 +18,7 @@ from .rules import NoGradientRuleError
 from .survey import Survey, survey
 from .weights import Weights
 
-__all__ = ["INPUTS", "Input", "InputName", "export_onnx", "input_of", "list_layers"]
+__all__ = ["INPUTS", "Input", "InputName", "export_onnx", "input_of", "list_layers", "swapped_by"]
 
 InputName = Literal["auto", "imagenet", "unit", "symmetric", "caffe"]
 
@@ -52,6 +52,14 @@ def input_of(path: Path, name: InputName) -> str:
     if name != "auto":
         return name
     return "caffe" if _CAFFE.search(path.stem) else "imagenet"
+
+
+def swapped_by(normalization: Mapping[str, Any]) -> bool:
+    """Whether a manifest's normalisation is one of networks that take blue first."""
+    return any(
+        shown.swapped and list(shown.normalization.mean) == list(normalization["mean"])
+        for shown in INPUTS.values()
+    )
 
 
 def export_onnx(

@@ -216,6 +216,7 @@ def _lrn(draft: Draft, node: onnx.NodeProto) -> str:
 
 
 def shuffle(draft: Draft, node: onnx.NodeProto) -> str:
+    """Channels in another order, as the last node of a shuffle gives them."""
     shuffle = draft.found.shuffles[node.output[0]]
     value = draft.names[draft.alias(shuffle.source)]
     channels = draft.channels[value]

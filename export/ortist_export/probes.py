@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ortist_models import MANIFEST
 from PIL import Image
 
+from .backbones import BACKBONES
 from .bundle import IMAGENET, read_program
 from .errors import ExportError
 from .one_piece import all_switches
@@ -33,6 +34,7 @@ __all__ = [
     "check_images",
     "error_of",
     "fed",
+    "is_known",
     "joined",
     "natural",
     "read_bundle",
@@ -115,6 +117,13 @@ def read_bundle(folder: Path) -> tuple[dict[str, Any], Program]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{str(folder)!r} holds no readable model ({error}).") from error
     return manifest, program
+
+
+def is_known(folder: Path) -> bool:
+    """Whether a bundle is of an architecture that torch has modules of here (modules.py)."""
+    manifest, _ = read_bundle(folder)
+    known = BACKBONES.get(manifest["backbone"])
+    return known is not None and manifest["layers"] == list(known.layers)
 
 
 @dataclass(frozen=True)
@@ -266,6 +275,7 @@ def variation(image: NDArray[np.float64], own: tuple[slice, slice]) -> float:
 
 
 def worst(computed: Sequence[Any], expected: Sequence[Any]) -> float:
+    """The largest of the errors of values in pairs."""
     return float(np.max([error_of(a, b) for a, b in zip(computed, expected, strict=True)]))
 
 

@@ -1,8 +1,8 @@
 """The light models in the onnx wheel: nine networks of the zoo, given weights here.
 
 In the files weights are made by ConstantOfShape, all alike. Here they are random, scaled so that a
-deep network neither dies nor grows: variance 2 / inputs (He et al. 2015), or half of that where sums
-of branches grow by themselves.
+deep network neither dies nor grows: variance 2 / inputs (He et al. 2015), or half of that where
+sums of branches grow by themselves.
 """
 
 from __future__ import annotations

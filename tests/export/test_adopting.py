@@ -11,14 +11,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from ortist.network.bundle import load_model
 from ortist_export.adopting import Adopted, adopt
 from ortist_export.differentiate import append_gradient
-from ortist_export.errors import ExportError
 from ortist_export.float64 import evaluator, in_float64
-from ortist_export.foreign import export_onnx, input_of, list_layers
+from ortist_export.foreign import export_onnx, input_of
 from ortist_export.geometry import EVERYTHING, Geometry
 from ortist_export.graph import GraphBuilder
 from ortist_export.reading import read_model
@@ -29,8 +27,7 @@ from ortist_models import MANIFEST
 from tests.conftest import Ortist
 
 from .light import LIGHT, light_file, light_model
-
-Values = NDArray[Any]
+from .networks import CONV, POINTS, SCALES, Values, W, model_of, node, numbers
 
 
 def run(model: onnx.ModelProto, feed: dict[str, Values], *outputs: str) -> list[Values]:
@@ -46,11 +43,11 @@ def cut_off(model: onnx.ModelProto, value: str) -> onnx.ModelProto:
     """The given model, with ``value`` as its output, and nothing behind it."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    wanted, kept = {value}, []
-    for node in reversed(copy.graph.node):
-        if wanted.intersection(node.output):
-            kept.insert(0, node)
-            wanted.update(node.input)
+    wanted, kept = {value}, list[onnx.NodeProto]()
+    for maker in reversed(copy.graph.node):
+        if wanted.intersection(maker.output):
+            kept.insert(0, maker)
+            wanted.update(maker.input)
     del copy.graph.node[:], copy.graph.output[:]
     copy.graph.node.extend(kept)
     copy.graph.output.append(onnx.ValueInfoProto(name=value))
@@ -59,7 +56,7 @@ def cut_off(model: onnx.ModelProto, value: str) -> onnx.ModelProto:
 
 def gradient_error(adopted: Adopted, tap: str, size: tuple[int, int]) -> float:
     """|<v, g> - central difference| over |g|, at most, of <u, tap> in float64; v is normal."""
-    model, rng, step = in_float64(adopted.model), np.random.default_rng(0), 1e-6
+    model, rng, step = in_float64(adopted.model), np.random.default_rng(0), 1e-7
     image, forward = rng.standard_normal((1, 3, *size)), evaluator(model)
 
     def features(values: Values) -> Any:
@@ -119,47 +116,8 @@ def test_light_models_become_bundles(name: str, tmp_path: Path) -> None:
     assert model.layers == tuple(found.layers)
 
 
-def model_of(
-    nodes: list[onnx.NodeProto],
-    constants: dict[str, Values] | None = None,
-    opset: int = 13,
-    shape: tuple[Any, ...] = (1, 3, 12, 16),
-    **inputs: Any,
-) -> onnx.ModelProto:
-    last = nodes[-1].output[0]
-    graph = helper.make_graph(
-        nodes,
-        "test",
-        [
-            helper.make_tensor_value_info("x", TensorProto.FLOAT, list(shape)),
-            *(helper.make_tensor_value_info(k, TensorProto.FLOAT, v) for k, v in inputs.items()),
-        ],
-        [helper.make_tensor_value_info(last, TensorProto.FLOAT, ["a", "b", "c", "d"])],
-        [numpy_helper.from_array(v, k) for k, v in (constants or {}).items()],
-    )
-    opsets = [helper.make_opsetid("", opset)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=7)
-
-
-def node(op: str, *inputs: str, to: str = "y", **attributes: Any) -> onnx.NodeProto:
-    return helper.make_node(op, list(inputs), [to], f"{op}_{to}", **attributes)
-
-
-def numbers(*shape: int) -> Values:
-    return np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32)
-
-
-W = {"w": numbers(8, 3, 3, 3), "b": numbers(8)}
-CONV = node("Conv", "x", "w", "b", to="c", pads=[1, 1, 1, 1])
-POINTS = {
-    "s": np.abs(numbers(8)) + 0.5,
-    "t": numbers(8),
-    "column": numbers(8, 1, 1),
-    "one": np.array(1.5, np.float32),
-}
 NORM = ("s", "t", "b", "s")
 RESIZE = {"mode": "nearest", "nearest_mode": "floor"}
-SCALES = {"scales": np.array([1, 1, 2, 2], np.float32), "none": np.array([], np.float32)}
 FORMS: dict[str, tuple[onnx.ModelProto, set[str]]] = {
     "batch normalisation is folded": (
         model_of([CONV, node("BatchNormalization", "c", *NORM)], W | POINTS, 9),
@@ -392,198 +350,6 @@ def test_a_gate_sees_the_whole_picture() -> None:
     assert windows["tap_1"].size == 3
     assert windows["tap_2"].size == EVERYTHING
     assert windows["tap_2"].stride == 1
-
-
-NET = [
-    CONV,
-    node("Relu", "c", to="r"),
-    node("Flatten", "r", to="f"),
-    node("Gemm", "f", "g", to="y"),
-]
-BEHIND_GEMM = model_of(NET, W | {"g": numbers(8 * 12 * 16, 5)})
-
-
-def saved(model: onnx.ModelProto, folder: Path) -> Path:
-    (folder / "net.onnx").write_bytes(model.SerializeToString())
-    return folder / "net.onnx"
-
-
-REFUSED: dict[str, tuple[onnx.ModelProto, str, str]] = {
-    "two inputs": (
-        model_of([node("Add", "x", "z")], z=[1, 3, 12, 16]),
-        "1",
-        r"has 2 inputs \(x, z\), and only a network of one picture",
-    ),
-    "one channel": (
-        model_of([node("Relu", "x")], shape=(1, 1, 12, 16)),
-        "1",
-        "takes pictures of 1 channels, and three are needed",
-    ),
-    "channels last": (
-        model_of([node("Relu", "x")], shape=(1, 12, 16, 3)),
-        "1",
-        "channels come last",
-    ),
-    "no picture": (model_of([node("Relu", "x")], shape=(1, 3)), "1", "no picture"),
-    "no such tap": (BEHIND_GEMM, "nonsense", "no value or node 'nonsense'; --list shows"),
-    "no such number": (BEHIND_GEMM, "7", "no value or node '7'"),
-    "the picture": (BEHIND_GEMM, "0", "no value or node '0'"),
-    "behind a Gemm": (
-        BEHIND_GEMM,
-        "c,y",
-        "'y' cannot be tapped: it lies behind Flatten 'Flatten_f', behind which there are no",
-    ),
-    "a Gemm by its node's name": (BEHIND_GEMM, "Gemm_y", "'Gemm_y' cannot be tapped"),
-    "an op without a rule": (
-        model_of([CONV, node("Tanh", "c", to="t"), node("Relu", "t")], W),
-        "y",
-        "lies behind Tanh 'Tanh_t', which has no gradient rule",
-    ),
-    "a normalisation over places": (
-        model_of([CONV, node("InstanceNormalization", "c", "s", "t")], W | POINTS),
-        "y",
-        "InstanceNormalization 'InstanceNormalization_y', which sees the whole picture",
-    ),
-    "a mean of everything": (
-        model_of([CONV, node("GlobalAveragePool", "c")], W),
-        "y",
-        "one feature for the whole picture",
-    ),
-    "a kernel that is computed": (
-        model_of([CONV, node("Conv", "x", "c")], W),
-        "y",
-        "Conv 'Conv_y' has no gradient rule: its kernel must be a constant",
-    ),
-    "pads that differ from size to size": (
-        model_of([node("Conv", "x", "w", auto_pad="SAME_UPPER", strides=[2, 2])], W),
-        "y",
-        "with auto_pad SAME_UPPER its pads differ",
-    ),
-    "a reflection": (
-        model_of([node("Pad", "x", "p", mode="reflect")], {"p": np.array([0, 0, 1, 1] * 2)}),
-        "y",
-        "Pad 'Pad_y' has no gradient rule: it pads by reflect",
-    ),
-    "a resize that interpolates": (
-        model_of([node("Resize", "x", "", "scales", mode="linear")], SCALES),
-        "y",
-        "does more than repeat places",
-    ),
-    "larger than the picture": (
-        model_of([node("Resize", "x", "", "scales", mode="nearest")], SCALES),
-        "y",
-        "enlarged beyond the picture's own size",
-    ),
-    "a number for each place": (
-        model_of([node("Add", "x", "n")], {"n": numbers(1, 3, 12, 16)}),
-        "y",
-        "a number for each place",
-    ),
-    "a value added to itself": (
-        model_of([CONV, node("Add", "c", "c")], W),
-        "y",
-        "Add 'Add_y' cannot be taken: no gradient rule where it reads one value twice",
-    ),
-    "sizes that meet for some pictures only": (
-        model_of(
-            [
-                node("Conv", "x", "w", strides=[2, 2], pads=[1] * 4, to="a"),
-                node("AveragePool", "x", kernel_shape=[2, 2], strides=[2, 2], to="p"),
-                node("Concat", "a", "p", axis=1),
-            ],
-            W,
-        ),
-        "y",
-        r"Concat 'Concat_y' cannot be taken: maps of \d+ and \d+ rows meet there",
-    ),
-    "height and width apart": (
-        model_of([node("MaxPool", "x", kernel_shape=[1, 2], strides=[1, 2])]),
-        "y",
-        "treats height and width differently",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_taken_is_refused_in_one_sentence(name: str, tmp_path: Path) -> None:
-    model, taps, said = REFUSED[name]
-    path = saved(model, tmp_path)
-    with pytest.raises(ExportError, match=said) as caught:
-        export_onnx(path, taps, "own", tmp_path, Weights(path, "", ""), "imagenet")
-    assert str(caught.value).endswith(".")
-    assert "\n" not in str(caught.value)
-    assert [file.name for file in tmp_path.iterdir()] == ["net.onnx"]
-
-
-def test_control_flow_is_refused(tmp_path: Path) -> None:
-    body = helper.make_graph(
-        [node("Relu", "x", to="inner")],
-        "body",
-        [],
-        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)],
-    )
-    branch = node("If", "flag", then_branch=body, else_branch=body)
-    path = saved(model_of([branch], {"flag": np.array(True)}), tmp_path)
-    with pytest.raises(ExportError, match="networks with control flow have no rule"):
-        next(list_layers(path))
-
-
-def test_a_transformer_has_its_first_map_alone(tmp_path: Path) -> None:
-    """The convolution that cuts patches; what lies behind mixes places."""
-    nodes = [
-        node("Conv", "x", "w", strides=[3, 3], to="patches"),
-        node("Reshape", "patches", "shape", to="tokens"),
-        node("MatMul", "tokens", "v", to="q"),
-        node("Softmax", "q"),
-    ]
-    constants = {"w": W["w"], "shape": np.array([1, 8, -1, 1]), "v": numbers(1, 1)}
-    path = saved(model_of(nodes, constants), tmp_path)
-    lines = list(list_layers(path))
-    assert [line.split()[1] for line in lines[1:-1]] == ["patches"]
-    assert "it lies behind Reshape 'Reshape_tokens'" in lines[-1]
-
-
-def test_files_that_are_none(tmp_path: Path) -> None:
-    path = tmp_path / "net.onnx"
-    cases = {
-        b"<!DOCTYPE html><html>": "is no ONNX file",
-        b"": "is no ONNX file",
-        b"\x80\x02}q\x00.": "is no ONNX file",
-        BEHIND_GEMM.SerializeToString()[:-500]: "net.onnx",
-    }
-    for data, said in cases.items():
-        path.write_bytes(data)
-        with pytest.raises(ExportError, match=said) as caught:
-            read_model(path)
-        assert "\n" not in str(caught.value)
-    with pytest.raises(ExportError, match="there is no ONNX file"):
-        read_model(tmp_path / "absent.onnx")
-    with pytest.raises(ExportError, match="cannot read"):
-        read_model(tmp_path)
-    wrong = model_of([node("Relu", "nothing")])
-    with pytest.raises(ExportError, match="is no valid ONNX model"):
-        read_model(saved(wrong, tmp_path))
-
-
-def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
-    model = model_of([CONV], W)
-    onnx.save(
-        model,
-        tmp_path / "net.onnx",
-        save_as_external_data=True,
-        location="weights.bin",
-        size_threshold=0,
-    )
-    with pytest.raises(ExportError, match=r"files beside it \(external data\); save it as one"):
-        read_model(tmp_path / "net.onnx")
-
-
-def test_a_constant_that_fills_the_memory_is_refused(tmp_path: Path) -> None:
-    nodes = [node("ConstantOfShape", "shape", to="w"), node("Conv", "x", "w")]
-    path = saved(model_of(nodes, {"shape": np.array([2**20, 3, 2**10, 2**10])}), tmp_path)
-    found = survey(path, read_model(path))
-    with pytest.raises(ExportError, match=r"that ConstantOfShape .* computes is none"):
-        adopt(found, (1,))
 
 
 def test_names_that_are_numbers_get_others() -> None:

@@ -44,11 +44,6 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
-def test_every_layer_has_a_name(name: str) -> None:
-    assert len(BACKBONES[name].layers) == len(build_module(name)) == 13
-
-
 def test_the_shipped_bundle_equals_autograd() -> None:
     """Flat images (ties in max pooling), tiny, odd and wide ones included."""
     found = list(check_bundle(PROCEDURAL, None, {}))
@@ -69,6 +64,7 @@ def test_the_imagenet_bundle_equals_autograd_on_real_pictures(
     done = ortist(
         *("export", "check", imagenet_folder, "--weights", shared("weights/squeezenet1_1.pth")),
         *("--image", shared("images/tubingen.jpg"), "--image", shared("images/starry_night.jpg")),
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     worst = float(re.findall(r"worst (\S+),", done.stdout)[0])
@@ -138,7 +134,7 @@ def edited(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+@pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
 def test_average_pooling_is_twice_torchs(name: str) -> None:
     """Odd sizes and even ones, so that windows end at the border and beyond it."""
     torch.manual_seed(0)
@@ -162,7 +158,7 @@ def test_average_pooling_by_the_command(
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "squeezenet1_0-avg"
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
-    done = ortist("export", "check", folder, "--weights", random_weights)
+    done = ortist("export", "check", folder, "--weights", random_weights, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     model = load_model(folder)
     assert model.pooling == "avg"

@@ -287,7 +287,8 @@ def test_lrn(size: int) -> None:
 def test_gather_puts_channels_back() -> None:
     order = np.random.default_rng(0).permutation(12)
     x = np.random.default_rng(0).standard_normal((1, 12, 2, 3))
-    check([node("Gather", "x", "o", axis=1)], {"o": order}, x)
+    constants: dict[str, Any] = {"o": order}
+    check([node("Gather", "x", "o", axis=1)], constants, x)
 
 
 @pytest.mark.parametrize("op", ["Add", "Sum", "Mul"])
