@@ -17,10 +17,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 from onnx import numpy_helper
 
 from .draft import Draft
+from .errors import ExportError
 from .folding import fold
 from .forms import FORMS, shuffle
 from .layers import forward_of
@@ -44,8 +46,25 @@ class Adopted:
 def adopt(found: Survey, taps: Sequence[int], swapped: bool = False) -> Adopted:
     """The forward graph of a surveyed model.
 
-    ``swapped``: the network takes blue first, and the graph is to take red first.
+    ``swapped``: the network takes blue first, and the graph is to take red first. Raises
+    ExportError for what cannot be taken, and for a file that contradicts itself.
     """
+    try:
+        with np.errstate(all="ignore"):
+            return _adopted(found, taps, swapped)
+    except _CONTRADICTIONS as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")[:200]
+        raise ExportError(f"{found.path.name} is no valid ONNX model ({reason}).") from error
+
+
+_CONTRADICTIONS = (
+    *(ValueError, LookupError, TypeError, ArithmeticError),
+    *(onnx.checker.ValidationError, onnx.shape_inference.InferenceError),
+)
+"""What shapes and numbers raise that do not fit each other."""
+
+
+def _adopted(found: Survey, taps: Sequence[int], swapped: bool) -> Adopted:
     nodes = _cone(found, taps)
     draft = Draft(found, nodes, taps, swapped)
     stored = {tensor.name: tensor for tensor in found.model.graph.initializer}

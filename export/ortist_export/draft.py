@@ -116,6 +116,10 @@ class Draft:
         if maker.op_type == "BatchNormalization":
             names, ones = ("scale", "bias", "mean", "var"), np.ones(len(numbers[0]))
             numbers = [*numbers, 0 * ones, ones]
+        if not all(np.isfinite(np.asarray(value, np.float32)).all() for value in numbers):
+            raise ExportError(
+                f"{self.found.path.name}: the weights of {self.labels[output]} are not finite."
+            )
         for what, value in zip(names, numbers, strict=True):
             tensor = numpy_helper.from_array(
                 np.ascontiguousarray(value, np.float32), f"{output}.{what}"

@@ -76,7 +76,7 @@ def export_onnx(
     adopted = adopt(found, chosen, INPUTS[shown].swapped)
     description = Description(
         name,
-        found.path.stem if found.path.stem.isprintable() else "onnx",
+        path.name if path.name.isprintable() else "network.onnx",
         found.layers,
         chosen,
         INPUTS[shown].normalization,

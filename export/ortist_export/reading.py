@@ -43,6 +43,9 @@ def read_model(path: Path) -> onnx.ModelProto:
             f"{str(path)!r} has its weights in files beside it (external data); save it as one "
             "file, with onnx.save(onnx.load(path), 'one-file.onnx')."
         )
+    texts = [text for n in model.graph.node for text in (n.name, n.op_type, *n.input, *n.output)]
+    if not all(isinstance(text, str) for text in texts):
+        raise ExportError(f"{str(path)!r} is no valid ONNX model (a name in it is no text).")
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:

@@ -11,14 +11,18 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper
-from ortist.network.bundle import load_model
+from ortist.errors import ModelError
+from ortist.network.bundle import Tap, load_model
 from ortist_export.adopting import Adopted, adopt
+from ortist_export.backbones import BACKBONES
 from ortist_export.differentiate import append_gradient
 from ortist_export.float64 import evaluator, in_float64
 from ortist_export.foreign import export_onnx, input_of
 from ortist_export.geometry import EVERYTHING, Geometry
 from ortist_export.graph import GraphBuilder
+from ortist_export.modules import Taps, build_module, load_weights
 from ortist_export.reading import read_model
 from ortist_export.survey import survey
 from ortist_export.weights import Weights
@@ -28,6 +32,7 @@ from tests.conftest import Ortist
 
 from .light import LIGHT, light_file, light_model
 from .networks import CONV, POINTS, SCALES, Values, W, model_of, node, numbers
+from .zoo import random_state, zoo_file
 
 
 def run(model: onnx.ModelProto, feed: dict[str, Values], *outputs: str) -> list[Values]:
@@ -312,8 +317,9 @@ def test_forms_keep_their_values_and_have_a_gradient(name: str) -> None:
     (got,) = run(adopted.model, {"image": image}, f"tap_{tap}")
     np.testing.assert_allclose(got, expected, atol=2e-6 * np.abs(expected).max())
     if name != "upsample":  # larger than the picture, on the way
-        height = Geometry(adopted.model.graph).lengths(12)[f"tap_{tap}"]
-        assert height == expected.shape[2]
+        path = Geometry(adopted.model.graph).path_to(f"tap_{tap}")
+        engines = Tap(tap, "", 1, 1, 1, 0, tuple(path))
+        assert (engines.length(12), engines.length(16)) == expected.shape[2:]
     for size in ((12, 16), (17, 13)):
         assert gradient_error(adopted, f"tap_{tap}", size) < 1e-5
 
@@ -352,6 +358,32 @@ def test_a_gate_sees_the_whole_picture() -> None:
     assert windows["tap_2"].stride == 1
 
 
+def test_a_file_of_the_zoo_gives_torchs_features_inside(tmp_path: Path) -> None:
+    """Its poolings have no ceil mode: maps end sooner, and differ where they see the border."""
+    state, backbone = random_state("squeezenet1_1"), BACKBONES["squeezenet1_1"]
+    path = zoo_file("squeezenet1_1", state, tmp_path / "squeezenet1.1-7.onnx")
+    torch.save(state, tmp_path / "w.pth")
+    taps = {3: "squeezenet0_concat0_fwd", 7: "squeezenet0_concat3_fwd"}
+    found = survey(path, read_model(path))
+    own = found.taps(",".join(taps.values()))
+    module = build_module(backbone)
+    load_weights(module, Weights(tmp_path / "w.pth", "", ""))
+    image = np.random.default_rng(0).standard_normal((1, 3, 142, 158)).astype(np.float32)
+    with torch.no_grad():
+        expected = [value.numpy() for value in Taps(module, (3, 7))(torch.from_numpy(image))]
+    model = adopt(found, own).model
+    windows = Geometry(model.graph).windows()
+    names = [f"tap_{tap}" for tap in own]
+    for name, got, other in zip(names, run(model, {"image": image}, *names), expected, strict=True):
+        border = -(-windows[name].size // windows[name].stride)
+        assert 0 <= other.shape[2] - got.shape[2] <= 1
+        inside = (..., slice(0, got.shape[2] - border), slice(0, got.shape[3] - border))
+        assert got[inside].size > 1000
+        np.testing.assert_allclose(
+            got[inside], other[inside], atol=1e-5 * float(np.abs(other).max())
+        )
+
+
 def test_names_that_are_numbers_get_others() -> None:
     """PyTorch's older exports number their values; layers are named after nodes then."""
     nodes = [
@@ -386,6 +418,8 @@ def test_by_the_command(tmp_path: Path, ortist: Ortist) -> None:
     manifest = json.loads((tmp_path / "own" / MANIFEST).read_text())
     assert manifest["normalization"] == {"mean": [0.5] * 3, "std": [0.5] * 3}
     assert manifest["weights"]["source"] == "own.onnx"
+    with pytest.raises(ModelError, match=r"ortist export own\.onnx --name own --taps 2,10,17,r20$"):
+        load_model(tmp_path / "own").tap("r20")
     photo = Path(__file__).parents[2] / "docs" / "samples" / "harbour.jpg"
     done = ortist(
         *("transfer", photo, photo, "-o", tmp_path / "out.png", "--model", tmp_path / "own"),

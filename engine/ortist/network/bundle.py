@@ -130,7 +130,8 @@ class Model:
         command = f"ortist export {self.backbone} --name {self.name} --taps {indices},{layer}"
         if self.pooling != "max":
             command += f" --pooling {self.pooling}"
-        if not self.source.startswith("https://"):
+        # Of another's network the backbone is the file itself.
+        if not self.source.startswith("https://") and not self.backbone.endswith(".onnx"):
             command += f" --weights {self.source}"
         raise ModelError(
             f"the model {self.name} was not exported with the layer {layer!r}; it has {known}. "
@@ -203,8 +204,8 @@ def find_model(name: str | None = None) -> Model:
         return load_model(Path(name))
     known = ", ".join(installed) or "none"
     raise ModelError(
-        f"there is no model {name!r}; there are {known}. ortist export {CS231N_MODEL} makes the "
-        "ImageNet one; a folder with a manifest.json can be named by its path."
+        f"there is no model {name!r}; there are {known}. ortist models get {CS231N_MODEL} gets "
+        "the ImageNet one; a folder with a manifest.json can be named by its path."
     )
 
 
