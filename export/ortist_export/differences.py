@@ -53,8 +53,11 @@ from .weights import Weights, read_weights
 
 __all__ = ["Difference", "check_differences"]
 
-_STEP = 1e-7
-"""h, in normalised values."""
+_STEPS = (1e-7, 1e-6)
+"""h, in normalised values: the second is tried where the first rounds too much.
+
+A long step crosses kinks, a short one rounds; a gradient that is wrong is so with both.
+"""
 _DIRECTIONS = 2
 
 Values = Mapping[str, NDArray[Any]]
@@ -261,6 +264,12 @@ def _difference(program: Program, given: Given, image: Array) -> float:
     rng, errors = np.random.default_rng(0), []
     for _ in range(_DIRECTIONS):
         v = rng.standard_normal(image.shape)
-        expected = (loss(start + _STEP * v) - loss(start - _STEP * v)) / (2 * _STEP)
-        errors.append(abs(float((v * gradient).sum()) - expected) / np.linalg.norm(gradient))
+        own = np.inf
+        for step in _STEPS:
+            expected = (loss(start + step * v) - loss(start - step * v)) / (2 * step)
+            error = abs(float((v * gradient).sum()) - expected) / float(np.linalg.norm(gradient))
+            own = error if np.isnan(error) else min(own, error)
+            if not own > TOLERANCE / 10:
+                break
+        errors.append(own)
     return float(np.max(errors))

@@ -60,8 +60,12 @@ def cut_off(model: onnx.ModelProto, value: str) -> onnx.ModelProto:
 
 
 def gradient_error(adopted: Adopted, tap: str, size: tuple[int, int]) -> float:
-    """|<v, g> - central difference| over |g|, at most, of <u, tap> in float64; v is normal."""
-    model, rng, step = in_float64(adopted.model), np.random.default_rng(0), 1e-7
+    """|<v, g> - central difference| over |g|, at most, of <u, tap> in float64; v is normal.
+
+    Of two steps the better one counts: a long one crosses kinks, a short one rounds. A gradient
+    that is wrong is so with both.
+    """
+    model, rng = in_float64(adopted.model), np.random.default_rng(0)
     image, forward = rng.standard_normal((1, 3, *size)), evaluator(model)
 
     def features(values: Values) -> Any:
@@ -80,9 +84,12 @@ def gradient_error(adopted: Adopted, tap: str, size: tuple[int, int]) -> float:
     errors = []
     for _ in range(2):
         v = rng.standard_normal(image.shape)
-        ahead, behind = features(image + step * v), features(image - step * v)
-        expected = ((ahead - behind) * u).sum() / (2 * step)
-        errors.append(abs((v * gradient).sum() - expected) / np.linalg.norm(gradient))
+        own = []
+        for step in (1e-6, 1e-7):
+            ahead, behind = features(image + step * v), features(image - step * v)
+            expected = ((ahead - behind) * u).sum() / (2 * step)
+            own.append(abs((v * gradient).sum() - expected) / np.linalg.norm(gradient))
+        errors.append(min(own))
     return float(max(errors))
 
 
