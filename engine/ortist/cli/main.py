@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import sys
@@ -15,9 +14,10 @@ from typing import Annotated
 import typer
 
 from .._version import __version__
-from ..errors import OptionError, OrtistError
+from ..errors import OrtistError
 from . import batch, paint, serve, style, system, video
 from .arguments import HeadedCommand
+from .workshop import open_workshop
 
 __all__ = ["app", "main"]
 
@@ -60,19 +60,11 @@ def _root(version: _Version = False) -> None:
     "export",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
-    help="Convert weights from PyTorch to ONNX; needs the extra 'export'.",
+    help="Make models of networks and weights; needs the extra 'onnx'.",
 )
 def _export(context: typer.Context) -> None:
-    """Hands the rest of the line to the workshop, the one place where the engine reaches for it."""
-    missing = [m for m in ("torch", "onnx", "onnxscript") if importlib.util.find_spec(m) is None]
-    if missing:
-        raise OptionError(
-            f"ortist export needs {', '.join(missing)}; install Ortist with the extra that brings "
-            "it, in a checkout: pip install '.[export]'"
-        )
-    workshop = importlib.import_module("ortist_export.cli")
-    code = workshop.app(args=context.args, prog_name="ortist export", standalone_mode=False)
-    raise typer.Exit(code or 0)
+    """Hands the rest of the line to the workshop."""
+    raise typer.Exit(open_workshop("ortist export").run(context.args))
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ortist_models import FORMAT, MANIFEST, SHIPPED, SHIPPED_MODEL, model_home
+from ortist_models import FORMAT, LARGEST_FILE, MANIFEST, SHIPPED, SHIPPED_MODEL, model_home
 
 from ..errors import ModelError, OptionError
 from ..options.parsing import Layer
@@ -31,8 +31,6 @@ __all__ = [
     "load_model",
 ]
 
-_SIZE_LIMIT = 64 * 2**20
-"""Bytes of one file of a bundle; SqueezeNet's are 1 to 6 MB."""
 _ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What parsing a manifest of another kind raises."""
 
@@ -43,8 +41,8 @@ class Tap:
 
     Feature i of an axis sees the ``receptive_field`` pixels from
     i * ``stride`` + ``receptive_start`` on, those before 0 being padding. ``path`` are the windows
-    between the image and the features: kernel, stride, pads of both sides, and whether windows may
-    end beyond the border.
+    between the image and the features: kernel, stride, pads of both sides, whether windows may end
+    beyond the border, and, where it is not once, how often every feature is repeated before.
     """
 
     index: int
@@ -53,11 +51,12 @@ class Tap:
     stride: int
     receptive_field: int
     receptive_start: int
-    path: tuple[tuple[int, int, int, bool], ...]
+    path: tuple[tuple[int, ...], ...]
 
     def length(self, pixels: int) -> int:
         """The number of features along an axis of so many pixels (ONNX's rules of pooling)."""
-        for kernel, stride, pads, ceil in self.path:
+        for kernel, stride, pads, ceil, *repeats in self.path:
+            pixels *= repeats[0] if repeats else 1
             room = pixels + pads - kernel
             windows = (-(-room // stride) if ceil else room // stride) + 1
             # One that would begin beyond the border is none.
@@ -134,7 +133,8 @@ class Model:
         command = f"ortist export {self.backbone} --name {self.name} --taps {indices},{layer}"
         if self.pooling != "max":
             command += f" --pooling {self.pooling}"
-        if not self.source.startswith("https://"):
+        # Of another's network the backbone is the file itself.
+        if not self.source.startswith("https://") and not self.backbone.endswith(".onnx"):
             command += f" --weights {self.source}"
         raise ModelError(
             f"the model {self.name} was not exported with the layer {layer!r}; it has {known}. "
@@ -164,11 +164,11 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"there is no model file {str(path)!r}; export the model again.")
     try:
         with path.open("rb") as stream:
-            data = stream.read(_SIZE_LIMIT + 1)
+            data = stream.read(LARGEST_FILE + 1)
     except OSError as error:
         raise ModelError(f"cannot read {str(path)!r} ({error.strerror}).") from error
-    if len(data) > _SIZE_LIMIT:
-        raise ModelError(f"{str(path)!r} is larger than a model may be ({_SIZE_LIMIT} bytes).")
+    if len(data) > LARGEST_FILE:
+        raise ModelError(f"{str(path)!r} is larger than a model may be ({LARGEST_FILE} bytes).")
     return data
 
 
@@ -198,8 +198,8 @@ def find_model(name: str | None = None) -> Model:
         return load_model(Path(name))
     known = ", ".join(installed) or "none"
     raise ModelError(
-        f"there is no model {name!r}; there are {known}. ortist export {CS231N_MODEL} makes the "
-        "ImageNet one; a folder with a manifest.json can be named by its path."
+        f"there is no model {name!r}; there are {known}. ortist models get {CS231N_MODEL} gets "
+        "the ImageNet one; a folder with a manifest.json can be named by its path."
     )
 
 
@@ -295,9 +295,9 @@ def _parse_recipe(raw: Any) -> Recipe:
 
 def _parse_tap(raw: Any) -> Tap:
     numbers = ("index", "channels", "stride", "receptive_field", "receptive_start")
-    path = tuple((int(k), int(s), int(p), bool(c)) for k, s, p, c in raw["path"])
+    path = tuple((int(k), int(s), int(p), bool(c), *map(int, r)) for k, s, p, c, *r in raw["path"])
     tap = Tap(name=str(raw["name"]), path=path, **{key: int(raw[key]) for key in numbers})
-    if not all(kernel >= 1 and stride >= 1 for kernel, stride, *_ in tap.path):
+    if not all(len(w) <= 5 and min(*w[:2], *w[4:]) >= 1 for w in tap.path):
         raise ValueError("a window of a tap is none")
     if tap.stride < 1 or not -tap.receptive_field < tap.receptive_start <= 0:
         raise ValueError("the stride or the receptive field of a tap is none")
