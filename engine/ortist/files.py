@@ -8,20 +8,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import OrtistError, OutputError
+from .errors import OptionError, OrtistError, OutputError
 
 __all__ = [
     "atomic_path",
     "atomic_writer",
+    "check_apart",
     "check_writable",
     "is_temporary",
+    "named_file",
     "read_bytes",
     "require_file",
     "sha256_of",
@@ -84,14 +87,48 @@ def check_writable(path: Path) -> None:
         raise unwritable(path, error) from error
 
 
+def named_file(path: str | os.PathLike[str]) -> object:
+    """What ``path`` names, equal for all its names: links of both kinds, letters' case, spellings.
+
+    Where there is no file yet it is the path that a file would get.
+    """
+    try:
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
+    except (OSError, ValueError):
+        return os.path.realpath(path)
+
+
+def check_apart(
+    written: Iterable[str | os.PathLike[str]], read: Iterable[str | os.PathLike[str]]
+) -> None:
+    """Raises OptionError where a file that is to be written is one that is read, by any name."""
+    needed = {named_file(path) for path in read}
+    for path in written:
+        if named_file(path) in needed:
+            raise OptionError(
+                f"{os.fsdecode(path)!r} is a file that the run needs; name another to write."
+            )
+
+
 @contextlib.contextmanager
 def atomic_writer(path: Path, scratch: str | None = None) -> Iterator[BinaryIO]:
     """A binary stream whose content becomes ``path`` when the block ends well.
 
     ``scratch``, errors and symbolic links are as ``atomic_path`` has them.
     """
-    with atomic_path(path, scratch) as name, open(name, "r+b") as stream:
+    with atomic_path(path, scratch) as name, _Plain(io.FileIO(name, "r+")) as stream:
         yield stream
+
+
+class _Plain(io.BufferedRandom):
+    """A file that nobody gets at past its ``write``, which says where there is no room.
+
+    Pillow's encoders would write to the descriptor themselves, and not look at what came of it.
+    """
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
 
 
 @contextlib.contextmanager
