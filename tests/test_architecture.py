@@ -50,7 +50,7 @@ def test_the_workshop_and_the_models_do_not_import_the_engine() -> None:
 
 
 ROOMS = [
-    *("errors", "_version", "files", "arrays"),
+    *("errors", "_version", "forks", "files", "arrays"),
     *("options", "network", "pictures", "style", "objective", "run"),
     *("engine", "api", "jobs", "cli"),
 ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from PIL.ExifTags import Base
 from ..arrays import Arrays, Rows
 from ..errors import OrtistError, PictureError
 from ..files import require_file, sha256_of
+from ..forks import fresh_after_fork
 from .metadata import exif_of
 from .profiles import convert, to_srgb
 from .raster import Header, Picture, Raster, Source, in_depth, to_levels, unit
@@ -38,7 +40,7 @@ __all__ = ["load_picture", "open_picture", "read_header", "spool_picture"]
 
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 """Pillow's names of the formats whose decoders are let near a file."""
-_globals_lock = threading.Lock()
+_warnings_lock = fresh_after_fork(__name__, "_warnings_lock", threading.Lock)
 
 
 def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Raster:
@@ -58,7 +60,7 @@ def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Ra
             _check_size(picture.size, max_pixels, role)
             return _to_srgb(picture, None, role)
     with open_picture(picture, max_pixels, role) as (image, role):
-        samples = read_sixteen(image, lambda: Image.open(picture, formats=_READABLE))
+        samples = read_sixteen(image, lambda: _opened(picture))
         return replace(_to_srgb(image, samples, role), source=_source(picture))
 
 
@@ -124,9 +126,36 @@ def open_picture(
         raise PictureError(
             f"the {role} cannot be read: permission denied; let it be read, or name another."
         )
-    with _decoding(role), Image.open(picture, formats=_READABLE) as image:
+    with _decoding(role), _opened(picture) as image:
         _check_size(image.size, max_pixels, role)
         yield image, role
+
+
+def _opened(path: str | PathLike[str]) -> Image.Image:
+    """The file opened by the decoder that knows its first bytes.
+
+    ``Image.open`` does that too, and has a limit of pixels besides, which only the whole process
+    could lift; here ``max_pixels`` limits. The decoders of WebP and TIFF ask for that limit
+    themselves: where it stops them it is lifted while they read the header, since nothing else
+    would let a larger picture in. Raises UnidentifiedImageError where no decoder knows the file.
+    """
+    Image.init()
+    with open(path, "rb") as stream:
+        begin = stream.read(16)
+    for form in _READABLE:
+        make, accepts = Image.OPEN.get(form, (None, None))
+        if make is None or (accepts is not None and accepts(begin) is not True):
+            continue
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+            try:
+                return make(os.fspath(path), "")  # type: ignore[arg-type]
+            except Image.DecompressionBombError:
+                before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+                try:
+                    return make(os.fspath(path), "")  # type: ignore[arg-type]
+                finally:
+                    Image.MAX_IMAGE_PIXELS = before
+    raise UnidentifiedImageError
 
 
 def _source(picture: str | PathLike[str]) -> Source:
@@ -156,14 +185,10 @@ def _header(image: Image.Image, role: str) -> Header:
 def _decoding(role: str) -> Iterator[None]:
     """A block in which what decoders raise becomes a PictureError."""
     try:
-        # Pillow's limit and Python's warnings are the process's: one picture is read at a time.
-        with _globals_lock, warnings.catch_warnings():
+        # Python's warnings are the process's: one picture is read at a time.
+        with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged metadata is no news
-            before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ``max_pixels`` limits
-            try:
-                yield
-            finally:
-                Image.MAX_IMAGE_PIXELS = before
+            yield
     except OrtistError:  # of the picture, or of a full disk that it is copied to
         raise
     except UnidentifiedImageError as error:

@@ -177,7 +177,7 @@ def test_what_is_clear_in_a_style_does_not_count(more: dict[str, Any], shape: st
         alpha[...] = 255
         alpha[10:20, 10:30] = 0
     else:
-        alpha[...] = np.linspace(0, 255, alpha.shape[1]).astype(np.uint8)
+        alpha[...] = np.linspace(0, 255, 64).astype(np.uint8)
     options: dict[str, Any] = {**QUICK, "iterations": 20, "averaging": 0.5, "strength": 30, **more}
     results = []
     for below in (0, 255):
