@@ -50,7 +50,7 @@ def test_the_workshop_and_the_models_do_not_import_the_engine() -> None:
 
 
 ROOMS = [
-    *("errors", "_version", "forks", "files", "arrays"),
+    *("errors", "_version", "signals", "forks", "files", "arrays"),
     *("options", "network", "pictures", "style", "objective", "run"),
     *("engine", "api", "jobs", "cli"),
 ]
@@ -189,7 +189,7 @@ def test_a_picture_is_made_where_torch_and_onnx_are_missing(tmp_path: Path) -> N
     out = tmp_path / "out.png"
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({WORKSHOP!r}))\n"
-        "from ortist.cli import main; main()"
+        "import sys; from ortist.cli import main; sys.exit(main())"
     )
     pictures = [str(SAMPLES / "harbour.jpg"), str(SAMPLES / "swirls.jpg")]
     words = ["transfer", *pictures, "-o", str(out), "--size", "48", "--iterations", "4"]
@@ -206,7 +206,7 @@ def test_without_the_extra_export_names_it() -> None:
         "real = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda n, *a: None if n == 'torch' else real(n, *a)\n"
         "sys.argv = ['ortist', 'export', 'squeezenet1_1']\n"
-        "from ortist.cli import main; main()"
+        "import sys; from ortist.cli import main; sys.exit(main())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2

@@ -12,6 +12,7 @@ import io
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -78,9 +79,9 @@ def check_writable(path: Path) -> None:
         if not path.parent.is_dir():
             parent = str(path.parent)
             raise OutputError(f"cannot write {str(path)!r}: there is no folder {parent!r}.")
-        handle, name = _temporary(path)
-        os.close(handle)
-        os.unlink(name)
+        _check_name(path)
+        # Nameless, where the system can do that: whoever is killed here leaves nothing.
+        tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))).close()
     except OutputError:  # a ValueError too
         raise
     except (OSError, ValueError) as error:
@@ -179,10 +180,15 @@ def _temporary(path: Path, scratch: str | None = None) -> tuple[int, str]:
     (tempfile's are private ones, and the umask can only be read by changing it for all threads.)
     """
     name = path.parent / (scratch or f".ortist-{secrets.token_hex(8)}{path.suffix}")
-    if len(os.fsencode(path.name)) > 255:
-        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    _check_name(path)
     again = os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) if scratch else os.O_EXCL
     return os.open(name, os.O_WRONLY | os.O_CREAT | again, 0o666), str(name)
+
+
+def _check_name(path: Path) -> None:
+    """Raises OSError for a name that is too long for a file."""
+    if len(os.fsencode(path.name)) > 255:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ import typer
 from ..errors import InputError, OptionError
 from ..options.declaring import Heading
 from ..options.fields import STARTS, Options
+from ..signals import end_in_order
 from .arguments import PRESET, asked, flag, takes_options
 from .telling import note
 
@@ -103,6 +104,7 @@ def _paint(
         started = [] if options.init is None or options.init in STARTS else [options.init]
         read = [style, *started, *find_model(options.model).paths]
         check_apart([output], read if source == "-" else [source, *read])
+    end_in_order()
     sound = None if source == "-" else Path(source)
     with (
         nullcontext(sys.stdin.buffer) if source == "-" else decoded(Path(source)) as reader,

@@ -11,15 +11,16 @@ it has is judged by its header, before any is decoded.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,9 +136,9 @@ def _opened(path: str | PathLike[str]) -> Image.Image:
     """The file opened by the decoder that knows its first bytes.
 
     ``Image.open`` does that too, and has a limit of pixels besides, which only the whole process
-    could lift; here ``max_pixels`` limits. The decoders of WebP and TIFF ask for that limit
-    themselves: where it stops them it is lifted while they read the header, since nothing else
-    would let a larger picture in. Raises UnidentifiedImageError where no decoder knows the file.
+    could lift; here ``max_pixels`` limits. Two decoders ask for that limit themselves, WebP's as it
+    reads the header and TIFF's as it makes room for the pixels (``_past_limit``). Raises
+    UnidentifiedImageError where no decoder knows the file.
     """
     Image.init()
     with open(path, "rb") as stream:
@@ -147,15 +148,27 @@ def _opened(path: str | PathLike[str]) -> Image.Image:
         if make is None or (accepts is not None and accepts(begin) is not True):
             continue
         with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
-            try:
-                return make(os.fspath(path), "")  # type: ignore[arg-type]
-            except Image.DecompressionBombError:
-                before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-                try:
-                    return make(os.fspath(path), "")  # type: ignore[arg-type]
-                finally:
-                    Image.MAX_IMAGE_PIXELS = before
+            image: Any = _past_limit(make, os.fspath(path), "")
+            if form == "TIFF":
+                image.load_prepare = functools.partial(_past_limit, image.load_prepare)
+            return cast(Image.Image, image)
     raise UnidentifiedImageError
+
+
+def _past_limit(call: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``call`` returns, also where Pillow's limit of pixels stops it.
+
+    It is lifted then for this one call, which is short, since nothing else would let a picture of
+    more than twice that limit in.
+    """
+    try:
+        return call(*arguments)
+    except Image.DecompressionBombError:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return call(*arguments)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def _source(picture: str | PathLike[str]) -> Source:
