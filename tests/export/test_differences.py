@@ -32,7 +32,7 @@ def test_the_shipped_bundle_passes_where_torch_is_missing() -> None:
         "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnxscript']))\n"
         "import importlib.util as u; real = u.find_spec\n"
         "u.find_spec = lambda n, *a: None if n == 'torch' else real(n, *a)\n"
-        "from ortist.cli import main; main()"
+        "from ortist.cli import main; sys.exit(main())"
     )
     words = ["export", "check", PROCEDURAL.name]
     done = subprocess.run(

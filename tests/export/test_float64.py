@@ -83,7 +83,7 @@ def test_average_pool(
     compare(helper.make_node("AveragePool", ["x"], ["y"], "pool", **form), normal(1, 2, *size))
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("size", [1, 3, 5])  # ONNX Runtime takes odd ones only
 def test_lrn(size: int) -> None:
     node = helper.make_node("LRN", ["x"], ["y"], "lrn", size=size, alpha=0.4, beta=0.6, bias=1.5)
     compare(node, normal(1, 7, 4, 5))

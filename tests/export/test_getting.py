@@ -307,7 +307,7 @@ def test_eight_processes_at_once_leave_one_model(
     code = (
         "from ortist_export import catalogue\n"
         f"catalogue.SOURCES[{NAME!r}] = [catalogue.{sources[0]!r}]\n"
-        "from ortist.cli import main; main()"
+        "import sys; from ortist.cli import main; sys.exit(main())"
     )
     words = ["models", "get", NAME, "--url", server.address]
     running = [

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from typing import Annotated
 
@@ -67,8 +66,8 @@ def _export(context: typer.Context) -> None:
     raise typer.Exit(open_workshop("ortist export").run(context.args))
 
 
-def main() -> None:
-    """The entry point. No traceback reaches the user for what the user can mend."""
+def main() -> int:
+    """The exit code. No traceback reaches the user for what the user can mend."""
     # NumPy's BLAS would start a thread for every CPU, whatever --threads says, and get in the way
     # of ONNX Runtime's: on busy cores its small products take ten times as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -76,9 +75,7 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end
-    # SIGTERM is Ctrl-C: the picture so far is written.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(_run())
+    return _run()
 
 
 def _run() -> int:

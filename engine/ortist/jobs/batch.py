@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError, OutputError
+from ..files import check_apart
 from ..network.bundle import find_model
 from ..network.machine import available_memory
 from ..network.sessions import available_cpus
@@ -28,8 +29,8 @@ from ..pictures.outputs import picture_format
 from ..run.setup import load_init
 from ..style.files import SUFFIX, ExtractedStyle, load_style
 from ..style.styles import Styles
-from .finding import Found, find_pictures
-from .ledger import Ledger, file_sha256
+from .finding import find_pictures
+from .ledger import LEDGER, Ledger, file_sha256
 from .painting import Outcome, Outcomes, Task, outcomes_of, processes
 
 __all__ = ["Batch", "batch", "plan_batch"]
@@ -147,13 +148,15 @@ def plan_batch(
                 hashes.get(str(options.init), ""),
             )
             tasks.append(task)
-    _check_outputs(tasks, [*photos, *paintings, *starts])
+    _check_outputs(tasks)
+    written = [os.path.join(folder, LEDGER), *(task.output for task in tasks)]
+    read = [found.path for found in (*photos, *paintings, *starts)]
+    check_apart(written, [*read, *model.paths])
     return Batch(folder, tuple(tasks))
 
 
-def _check_outputs(tasks: Sequence[Task], inputs: Iterable[Found]) -> None:
+def _check_outputs(tasks: Sequence[Task]) -> None:
     taken: dict[str, Task] = {}
-    read = {os.path.realpath(picture.path) for picture in inputs}
     for task in tasks:
         other = taken.setdefault(task.output, task)
         if other is not task:
@@ -163,11 +166,6 @@ def _check_outputs(tasks: Sequence[Task], inputs: Iterable[Found]) -> None:
             raise OptionError(
                 f"{both[0]!r} and {both[1]!r} would both be painted to {task.output!r}; rename "
                 "one, or give the folder around them, whose tree is kept."
-            )
-        if os.path.realpath(task.output) in read:
-            raise OptionError(
-                f"the painting {task.output!r} would replace one of the pictures that are read; "
-                "name another output folder."
             )
 
 

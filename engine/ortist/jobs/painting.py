@@ -29,6 +29,7 @@ from ..pictures.outputs import output_depth, takes_rows
 from ..pictures.raster import Source
 from ..run.result import Result
 from ..run.setup import Asked
+from ..signals import ENDING
 from .ledger import file_sha256
 
 __all__ = ["Outcome", "Outcomes", "Task", "Worker", "outcomes_of", "processes"]
@@ -233,7 +234,8 @@ def processes(count: int) -> Iterator[Executor]:
 
 
 def _leashed(leash: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
+    for number in ENDING:  # Ctrl-C and a closed terminal reach all; the parent decides
+        signal.signal(number, signal.SIG_IGN)
 
     def wait() -> None:
         with contextlib.suppress(EOFError, OSError):
@@ -245,11 +247,11 @@ def _leashed(leash: Connection) -> None:
 
 @contextlib.contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block, and processes started in it do not see it at all."""
+    """Signals to end wait for the end of the block; processes started in it do not see them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
     finally:

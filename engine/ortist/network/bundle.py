@@ -116,6 +116,11 @@ class Model:
         text = "".join(self.hashes[segment.file] for segment in self.program.segments)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def paths(self) -> list[str]:
+        """The bundle's files, its manifest first."""
+        return [str(self.folder / file) for file in (MANIFEST, *self.hashes)]
+
     def tap(self, layer: Layer) -> Tap:
         """The tap with that index or name.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ModelError, OptionError, ProviderError
+from ..forks import check_not_forked, fresh_after_fork
 from ..options.fields import Provider
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _begin_pool(runtime: ModuleType) -> None:
     runtime.create_and_register_allocator(memory, same_as_requested)
 
 
-_opening = threading.RLock()
+_opening = fresh_after_fork(__name__, "_opening", threading.RLock)
 """Held while sessions are opened, since which pool they take is the process's state."""
 
 
@@ -83,6 +84,7 @@ def private_arena() -> Iterator[None]:
     From a pool that threads share each gets what another wrote, which is dear where their cores
     have no cache in common (measured on two such cores: 54 instead of 44 ms a step at 512 px).
     """
+    check_not_forked()
     runtime = load_onnxruntime()
     with _opening:
         _begin_pool(runtime)
@@ -162,6 +164,7 @@ def open_session(
     Raises ProviderError where a provider that was named cannot be had, and ModelError for what ONNX
     Runtime cannot load. ``auto`` tries CUDA, then the CPU.
     """
+    check_not_forked()
     runtime = load_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads

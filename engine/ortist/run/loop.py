@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Field
 from ..errors import CheckpointError, DivergedError, OptionError
+from ..objective.sweep import CancelledError
 from ..objective.targets import Losses
 from ..pictures.raster import Painting, Raster
 from ..style.files import ExtractedStyle
@@ -85,7 +86,11 @@ class Run(Iterator[Progress]):
         return self.state is not None and self._schedule.wanted(self.state) is None
 
     def cancel(self) -> None:
-        """Ends the run after the present step; may be called from any thread, at any time."""
+        """Ends the run within the present step; may be called from any thread, at any time.
+
+        The state stays that of the last whole step. ``result`` is then made without looking at the
+        picture again: its losses are those of the last step, and of the first.
+        """
         self._cancelled = True
 
     def __next__(self) -> Progress:
@@ -98,11 +103,17 @@ class Run(Iterator[Progress]):
             scale = 0 if before is None else self._schedule.in_time(before, began - self._began)
             if scale is None:
                 raise StopIteration
+            sweeper = self._scene.objective.sweeper
+            sweeper.cancelled = lambda: self._cancelled
             try:
                 view, state = self._after(before, scale)
             except DivergedError:
                 self._diverged = True
                 raise
+            except CancelledError:  # the state is still that of the last step
+                raise StopIteration from None
+            finally:
+                sweeper.cancelled = bool
             entered = before is not None and scale > before.scale
             opening = program.seconds_opening - opening  # which later steps have not
             self._schedule.took(scale, time.perf_counter() - began - opening, entered)
@@ -227,6 +238,8 @@ class Run(Iterator[Progress]):
         """The losses of the start and of the picture, both at the present scale and whole."""
         scene, view = self._scene, self._view
         initial, final = self._steps[0].losses, state.point.detail
+        if self._cancelled and not self.finished:  # whoever cancels does not wait
+            return initial, final
         if state.iteration > 0 and (scene.tuning.jitter > 1 or scene.tuning.averaging > 0):
             # The last evaluation was of a window of the last iterate, not of the picture.
             scene.objective.sweeper.release()

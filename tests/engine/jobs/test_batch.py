@@ -124,7 +124,7 @@ def test_what_cannot_end_well_is_refused(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"swirls.jpg' and '.*/swirls.png' would both"):
         plan_batch([a], [STYLE, tmp_path / "swirls.png"], out, OPTIONS)
     (tmp_path / "a-swirls.png").write_bytes(a.read_bytes())
-    with pytest.raises(OptionError, match="would replace one of the pictures that are read"):
+    with pytest.raises(OptionError, match="is a file that the run needs"):
         plan_batch([a, tmp_path / "a-swirls.png"], [STYLE], tmp_path, OPTIONS)
     with pytest.raises(OptionError, match="no picture in the folder"):
         plan_batch([photos], [STYLE], photos, OPTIONS)

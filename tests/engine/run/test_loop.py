@@ -507,3 +507,24 @@ def test_a_black_picture_and_a_white_style() -> None:
     black = np.zeros((40, 40, 3), np.uint8)
     result = ortist.transfer(black, black + 255, size=40, iterations=3)
     assert np.isfinite(result.final.total)
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": 256}, {"optimizer": "lbfgs"}])
+def test_cancelling_does_not_wait_for_a_step(options: dict[str, Any]) -> None:
+    """Nor does the result look at the picture again; the state is that of the last whole step."""
+    big = np.random.default_rng(0).integers(0, 256, (768, 768, 3), np.uint8)
+    run = ortist.iterate(big, STYLE, size=768, smallest_size=None, threads=1, **options)
+    next(run)
+    next(run)
+    before = run.state
+    waited = threading.Timer(0.2, run.cancel)
+    began = time.perf_counter()
+    waited.start()
+    assert list(run) == []
+    assert time.perf_counter() - began < 0.2 + 0.5
+    began = time.perf_counter()
+    result = run.result()
+    assert time.perf_counter() - began < 0.5
+    assert run.state is before
+    assert (result.iterations, result.stopped) == (1, "cancelled")
+    assert np.isfinite(result.final.total)
