@@ -19,6 +19,7 @@ from ortist_models import FORMAT, LARGEST_FILE, MANIFEST, SHIPPED, SHIPPED_MODEL
 from ..errors import ModelError, OptionError
 from ..options.parsing import Layer
 from ..options.presets import CS231N_MODEL
+from .graphs import check_graph
 from .program import Program, parse_program
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "load_model",
 ]
 
+_MANIFEST_LIMIT = 2**20
+"""Bytes of a manifest; the shipped one has 20 kB."""
 _ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What parsing a manifest of another kind raises."""
 
@@ -155,6 +158,13 @@ class Model:
                 f"the model file {path} is damaged: its sha256 is not the one in {MANIFEST}; "
                 "export or install the model again."
             )
+        try:
+            check_graph(data)
+        except ValueError as error:
+            raise ModelError(
+                f"the model file {path} is not one that Ortist exports ({error}); use another "
+                "model."
+            ) from error
         return data
 
     def verify(self) -> None:
@@ -163,17 +173,17 @@ class Model:
             self.read(file)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int = LARGEST_FILE) -> bytes:
     """A regular file of bounded size; raises ModelError for anything else."""
     if not os.path.isfile(path):
         raise ModelError(f"there is no model file {str(path)!r}; export the model again.")
     try:
         with path.open("rb") as stream:
-            data = stream.read(LARGEST_FILE + 1)
+            data = stream.read(most + 1)
     except OSError as error:
         raise ModelError(f"cannot read {str(path)!r} ({error.strerror}).") from error
-    if len(data) > LARGEST_FILE:
-        raise ModelError(f"{str(path)!r} is larger than a model may be ({LARGEST_FILE} bytes).")
+    if len(data) > most:
+        raise ModelError(f"{str(path)!r} is larger than a model may be ({most} bytes).")
     return data
 
 
@@ -216,13 +226,13 @@ def default_model_name() -> str:
 def load_model(folder: Path) -> Model:
     """Reads and checks ``folder``'s manifest; raises ModelError where it is no manifest of ours."""
     path = folder / MANIFEST
-    data = _read(path)
+    data = _read(path, _MANIFEST_LIMIT)
     try:
         return _parse(folder, json.loads(data))
     except _ODD as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
         raise ModelError(
-            f"{path} is not the manifest of an Ortist model ({type(error).__name__}: {error}); "
-            "export the model again."
+            f"{path} is not the manifest of an Ortist model ({reason}); export the model again."
         ) from error
 
 
@@ -293,6 +303,8 @@ def _parse_recipe(raw: Any) -> Recipe:
     numbers = [value for value in vars(recipe).values() if isinstance(value, float)]
     if not all(0 <= number < math.inf for number in (*numbers, *recipe.style_shares.values())):
         raise ValueError("a number in it is not finite or is negative")
+    if not sum(recipe.style_shares.values()) > 0 or len(recipe.style_shares) > 1000:
+        raise ValueError("its recipe's style shares are all 0")
     if not 1 <= recipe.jitter <= 16 or recipe.final_share > 1:
         raise ValueError("its recipe's jitter is not 1 to 16, or its final share more than 1")
     return recipe
@@ -302,8 +314,12 @@ def _parse_tap(raw: Any) -> Tap:
     numbers = ("index", "channels", "stride", "receptive_field", "receptive_start")
     path = tuple((int(k), int(s), int(p), bool(c), *map(int, r)) for k, s, p, c, *r in raw["path"])
     tap = Tap(name=str(raw["name"]), path=path, **{key: int(raw[key]) for key in numbers})
-    if not all(len(w) <= 5 and min(*w[:2], *w[4:]) >= 1 for w in tap.path):
+    if not all(len(w) <= 5 and min(*w[:2], *w[4:]) >= 1 and w[2] >= 0 for w in tap.path):
         raise ValueError("a window of a tap is none")
+    if not 1 <= tap.channels <= 2**14 or not tap.receptive_field <= 10**4 or len(tap.path) > 1000:
+        raise ValueError("a tap's channels, receptive field or path are out of range")
+    if max((n for window in tap.path for n in (*window[:3], *window[4:])), default=0) > 10**4:
+        raise ValueError("a window of a tap is too large")
     if tap.stride < 1 or not -tap.receptive_field < tap.receptive_start <= 0:
         raise ValueError("the stride or the receptive field of a tap is none")
     return tap

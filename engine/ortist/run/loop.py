@@ -192,13 +192,16 @@ class Run(Iterator[Progress]):
         """
         read = read_checkpoint(Path(path), self._identity, self._scene.arrays)
         state, steps, snapshots = read
-        with self._turns:
-            view = View(self._scene, self._schedule.scales[state.scale].side)
-        if state.point.values.shape[:1:-1] != view.canvas:
+        scales = self._schedule.scales
+        side = scales[state.scale].side if state.scale < len(scales) else 0
+        shapes = {picture.shape[1::-1] for picture in snapshots.values()} - {self.canvas}
+        if not side or shapes or state.point.values.shape[:1:-1] != self._scene.canvas(side):
             raise CheckpointError(
                 f"the checkpoint {str(path)!r} is not one that this Ortist wrote (its picture has "
                 "another size); remove it to start anew."
             )
+        with self._turns:
+            view = View(self._scene, side)
         _, alpha = self._finisher.content
         self._steps = list(steps)
         self._snapshots = {n: Painting(values, alpha) for n, values in snapshots.items()}

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..arrays import Array
-from ..errors import OptionError, PictureError
+from ..errors import OptionError, PictureError, StyleFileError
 from ..network.bundle import Model
 from ..options.fields import Options
 from ..pictures.colors import match_affine
@@ -273,6 +273,12 @@ class Styles:
         count = max(1, len(parts))
         if isinstance(image, ExtractedStyle):
             known = image.statistics(own)
+            for tap in map(model.tap, taps):
+                if tap.index not in known or len(known[tap.index].mean) != tap.channels:
+                    raise StyleFileError(
+                        f"{image.name} lacks the layer {tap.index} {tap.name} of the model "
+                        f"{model.name}; extract it again, or leave that layer out."
+                    )
             return {tap: [known[tap]] * count for tap in taps}
         pixels, shown = _pixels(image, own, like)
         height, width = pixels.shape[:2]

@@ -173,7 +173,7 @@ GOOD: dict[str, Any] = {
         ({"inputs": {**GOOD["inputs"], "style": {"path": "p", "sha256": "0"}}}, "command 'invert'"),
         ({"inputs": {"content": GOOD["inputs"]["content"], "x": {}}}, "input 'x'"),
         ({"inputs": {"content": {"path": "a\nb", "sha256": "0"}}}, "not printable text"),
-        ({"inputs": {"content": {"path": 7, "sha256": "0"}}}, "7 is not printable"),
+        ({"inputs": {"content": {"path": 7, "sha256": "0"}}}, "7 is no path"),
         ({"options": {"model": "m", "init": "image"}}, "init 'image'"),
         ({"options": {"model": "m", "init": "private.png"}}, "init 'private.png'"),
         ({"inputs": {**GOOD["inputs"], "init": {"path": "p", "sha256": "0"}}}, "init None"),
