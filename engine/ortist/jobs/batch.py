@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from ..errors import OptionError, OutputError
 from ..files import check_apart
 from ..network.bundle import find_model
 from ..network.machine import available_memory
-from ..network.sessions import available_cpus
+from ..network.sessions import available_cpus, usable_providers
 from ..options.choice import choose_options
 from ..options.fields import Options
 from ..pictures.outputs import picture_format
@@ -124,6 +125,8 @@ def plan_batch(
     photos = find_pictures(contents, folder)
     paintings = find_pictures(styles, folder, also=(SUFFIX,))
     model = find_model(options.model)
+    if options.provider == "cuda":  # said once, and not of every picture
+        usable_providers(options.provider)
     for style in paintings:
         loaded = load_style(style.path, options.max_pixels)
         if isinstance(loaded, ExtractedStyle):
@@ -134,9 +137,15 @@ def plan_batch(
         options = dataclasses.replace(options, init=starts[0].path)
     hashes = {read.path: file_sha256(read.path) for read in (*paintings, *starts)}
     tasks = []
+    # Beside IMG_1.png, IMG_1.jpg is painted to IMG_1.jpg-style.png.
+    bare = Counter(os.path.splitext(content.place)[0] for content in photos)
+    stems = Counter(Path(style.path).stem for style in paintings)
     for style in paintings:
+        look = Path(style.path)
+        named = look.stem if stems[look.stem] == 1 else look.name
         for content in photos:
-            place = f"{os.path.splitext(content.place)[0]}-{Path(style.path).stem}{suffix}"
+            place = os.path.splitext(content.place)[0]
+            place = f"{place if bare[place] == 1 else content.place}-{named}{suffix}"
             task = Task(
                 content.path,
                 style.path,
