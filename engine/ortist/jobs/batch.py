@@ -137,19 +137,14 @@ def plan_batch(
         options = dataclasses.replace(options, init=starts[0].path)
     hashes = {read.path: file_sha256(read.path) for read in (*paintings, *starts)}
     tasks = []
-    # Beside IMG_1.png, IMG_1.jpg is painted to IMG_1.jpg-style.png.
-    bare = Counter(os.path.splitext(content.place)[0] for content in photos)
-    stems = Counter(Path(style.path).stem for style in paintings)
-    for style in paintings:
-        look = Path(style.path)
-        named = look.stem if stems[look.stem] == 1 else look.name
-        for content in photos:
-            place = os.path.splitext(content.place)[0]
-            place = f"{place if bare[place] == 1 else content.place}-{named}{suffix}"
+    places = _without_suffixes([content.place for content in photos])
+    looks = _without_suffixes([os.path.basename(style.path) for style in paintings])
+    for style, look in zip(paintings, looks, strict=True):
+        for content, place in zip(photos, places, strict=True):
             task = Task(
                 content.path,
                 style.path,
-                os.path.join(folder, place),
+                os.path.join(folder, f"{place}-{look}{suffix}"),
                 options,
                 hashes[style.path],
                 model.sha256,
@@ -162,6 +157,13 @@ def plan_batch(
     read = [found.path for found in (*photos, *paintings, *starts)]
     check_apart(written, [*read, *model.paths])
     return Batch(folder, tuple(tasks))
+
+
+def _without_suffixes(names: Sequence[str]) -> list[str]:
+    """The names without their suffixes; those that differ in these alone keep them."""
+    bare = [os.path.splitext(name)[0] for name in names]
+    counts = Counter(bare)
+    return [stem if counts[stem] == 1 else name for stem, name in zip(bare, names, strict=True)]
 
 
 def _check_outputs(tasks: Sequence[Task]) -> None:
