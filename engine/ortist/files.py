@@ -15,11 +15,12 @@ import secrets
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .errors import OptionError, OrtistError, OutputError
 
 __all__ = [
+    "as_path",
     "atomic_path",
     "atomic_writer",
     "check_apart",
@@ -34,6 +35,13 @@ __all__ = [
 
 _TEMPORARY = re.compile(r"\.ortist-[0-9a-f]{16}(\.\w+)?")
 """The names that ``_temporary`` gives."""
+
+
+def as_path(path: Any, named: str) -> Path:
+    """``path`` as a Path; raises OptionError, which names the argument, for what is none."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise OptionError(f"{named} should be a path, not {path!r:.80}.")
+    return Path(path)
 
 
 def require_file(

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from ..errors import OptionError, OutputError
 from ..files import check_apart
 from ..network.bundle import find_model
 from ..network.machine import available_memory
-from ..network.sessions import available_cpus
+from ..network.sessions import available_cpus, usable_providers
 from ..options.choice import choose_options
 from ..options.fields import Options
 from ..pictures.outputs import picture_format
@@ -124,6 +125,8 @@ def plan_batch(
     photos = find_pictures(contents, folder)
     paintings = find_pictures(styles, folder, also=(SUFFIX,))
     model = find_model(options.model)
+    if options.provider == "cuda":  # said once, and not of every picture
+        usable_providers(options.provider)
     for style in paintings:
         loaded = load_style(style.path, options.max_pixels)
         if isinstance(loaded, ExtractedStyle):
@@ -134,13 +137,14 @@ def plan_batch(
         options = dataclasses.replace(options, init=starts[0].path)
     hashes = {read.path: file_sha256(read.path) for read in (*paintings, *starts)}
     tasks = []
-    for style in paintings:
-        for content in photos:
-            place = f"{os.path.splitext(content.place)[0]}-{Path(style.path).stem}{suffix}"
+    places = _without_suffixes([content.place for content in photos])
+    looks = _without_suffixes([os.path.basename(style.path) for style in paintings])
+    for style, look in zip(paintings, looks, strict=True):
+        for content, place in zip(photos, places, strict=True):
             task = Task(
                 content.path,
                 style.path,
-                os.path.join(folder, place),
+                os.path.join(folder, f"{place}-{look}{suffix}"),
                 options,
                 hashes[style.path],
                 model.sha256,
@@ -153,6 +157,13 @@ def plan_batch(
     read = [found.path for found in (*photos, *paintings, *starts)]
     check_apart(written, [*read, *model.paths])
     return Batch(folder, tuple(tasks))
+
+
+def _without_suffixes(names: Sequence[str]) -> list[str]:
+    """The names without their suffixes; those that differ in these alone keep them."""
+    bare = [os.path.splitext(name)[0] for name in names]
+    counts = Counter(bare)
+    return [stem if counts[stem] == 1 else name for stem, name in zip(bare, names, strict=True)]
 
 
 def _check_outputs(tasks: Sequence[Task]) -> None:

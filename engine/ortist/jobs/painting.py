@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..engine import Engine, finished
-from ..errors import ModelError, OrtistError, PictureError, ResourceError
+from ..errors import ModelError, OptionError, OrtistError, PictureError, ResourceError
 from ..objective.targets import Losses
 from ..options.fields import Options
 from ..pictures.outputs import output_depth, takes_rows
@@ -201,8 +202,9 @@ def outcomes_of(tasks: Sequence[Task], executor: Executor | None) -> Outcomes:
                 yield future.result()
             except BrokenExecutor as error:
                 raise ResourceError(
-                    "a process that painted was ended from outside, perhaps for want of memory; "
-                    "start again with fewer --jobs or a smaller --size: what is painted is kept."
+                    "a process that painted has ended: from outside, perhaps for want of memory, "
+                    "so start again with fewer --jobs or a smaller --size (what is painted is "
+                    'kept); or as the script that started it lacks if __name__ == "__main__":.'
                 ) from error
             except Exception as error:  # the executor's own: a task could not be sent, say
                 yield futures[future].failed(error)
@@ -219,6 +221,17 @@ def processes(count: int) -> Iterator[Executor]:
     other end closes then. (An executor's processes would otherwise finish their picture, or wait
     for the next one forever.)
     """
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if multiprocessing.current_process().daemon:
+        raise OptionError(
+            "this process is daemonic and may start no others; give jobs=1, or an executor."
+        )
+    if getattr(main, "__spec__", None) is None and file and not os.path.exists(file):
+        raise OptionError(
+            f"the program comes from {file}, which new processes cannot read; give jobs=1, or put "
+            "it into a file."
+        )
     context = multiprocessing.get_context("spawn")  # a fork would inherit ONNX Runtime's threads
     theirs, ours = context.Pipe(duplex=False)
     executor = ProcessPoolExecutor(count, context, initializer=_leashed, initargs=(theirs,))

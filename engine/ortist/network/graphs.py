@@ -25,9 +25,9 @@ _OPS = {
 _INT32, _INT64 = 6, 7
 """Types of elements (TensorProto.DataType)."""
 _TO_THE_END = (2**31 - 1, 2**63 - 1)
-"""As ends of slices."""
+"""Ends of slices that stand for the end of the axis."""
 _MOST_NUMBERS, _LARGEST = 64, 2**24
-"""Of one tensor of whole numbers, and their product: a tensor of such sides has 64 MB."""
+"""Numbers in a tensor of whole ones, and their product: a tensor of such sides has 64 MB."""
 _DEEPEST = 6
 
 
@@ -57,7 +57,7 @@ def _check_graph(data: memoryview, depth: int) -> None:
 
 
 def _lengths(data: memoryview) -> set[bytes]:
-    """The names that a graph's Splits alone read: lengths of parts, which make no larger whole."""
+    """Names that a graph's Splits alone read: lengths of parts, which make no larger whole."""
     reads = list(_reads(data, 0))
     split = {names[1] for op, names in reads if op == b"Split" and len(names) > 1}
     return split - {n for op, names in reads for n in (names[:1] if op == b"Split" else names)}

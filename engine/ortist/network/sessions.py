@@ -33,6 +33,7 @@ __all__ = [
     "open_session",
     "pinned_cpu",
     "private_arena",
+    "usable_providers",
 ]
 
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
@@ -149,6 +150,22 @@ def pinned_cpu(number: int, threads: int) -> Iterator[None]:
             os.sched_setaffinity(0, cpus)
 
 
+def usable_providers(provider: Provider) -> list[str]:
+    """ONNX Runtime's names of what ``provider`` stands for, the first to be tried first.
+
+    Raises ProviderError for one that this onnxruntime does not have.
+    """
+    runtime = load_onnxruntime()
+    usable = [name for name in _PROVIDERS.values() if name in runtime.get_available_providers()]
+    wanted = usable if provider == "auto" else [_PROVIDERS[provider]]
+    if not set(wanted) <= set(usable):
+        hint = " pip install onnxruntime-gpu brings it." if provider == "cuda" else ""
+        raise ProviderError(
+            f"this onnxruntime {runtime.__version__} has no provider {provider!r}.{hint}"
+        )
+    return wanted
+
+
 def open_session(
     model: bytes,
     provider: Provider,
@@ -181,14 +198,7 @@ def open_session(
     if switches:  # the options do not keep the values, which must be there to the end
         values = [runtime.OrtValue.ortvalue_from_numpy(np.array(on)) for on in switches.values()]
         options.add_external_initializers(list(switches), values)
-    usable = [name for name in _PROVIDERS.values() if name in runtime.get_available_providers()]
-    wanted = usable if provider == "auto" else [_PROVIDERS[provider]]
-    if not set(wanted) <= set(usable):
-        hint = " pip install onnxruntime-gpu brings it." if provider == "cuda" else ""
-        raise ProviderError(
-            f"this onnxruntime {runtime.__version__} has no provider {provider!r}.{hint}"
-        )
-    for name in wanted:
+    for name in usable_providers(provider):
         try:
             chosen = [(name, _SETTINGS.get(name, {}))]
             with _opening:  # with a fallback it would turn to the CPU, and say so on stdout

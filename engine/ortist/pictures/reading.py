@@ -102,7 +102,8 @@ def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Hea
         _check_size(picture.size, max_pixels, role)
         if isinstance(picture, Raster):
             return Header(role, picture.size, 0, 0)
-        return _header(picture, role)
+        with _decoding(role):  # it may be a file's that was not decoded yet
+            return _header(picture, role)
     with open_picture(picture, max_pixels, role) as (image, _):
         strips = strips_of(image, Path(os.fsdecode(picture)))
         return replace(_header(image, role), spooling=0 if strips is None else 3 * strips.row_bytes)
@@ -216,6 +217,8 @@ def _decoding(role: str) -> Iterator[None]:
 def _check_size(size: tuple[int, int], max_pixels: int, role: str) -> None:
     """Raises PictureError for a picture of (width, height) that is too large."""
     width, height = size
+    if not width * height:
+        raise PictureError(f"the {role} has {width} x {height} pixels; give one that has some.")
     if width * height > max_pixels:
         raise PictureError(
             f"the {role} has {width} x {height} pixels, more than the limit of {max_pixels}; raise "

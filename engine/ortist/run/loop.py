@@ -7,7 +7,6 @@ import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Field
 from ..errors import CheckpointError, DivergedError, OptionError
+from ..files import as_path
 from ..objective.sweep import CancelledError
 from ..objective.targets import Losses
 from ..pictures.raster import Painting, Raster
@@ -180,7 +180,7 @@ class Run(Iterator[Progress]):
                 raise OptionError("the run has no state to save before its first iteration.")
             snapshots = {n: painting.values for n, painting in self._snapshots_so_far().items()}
             saved = Saved(self.state, self.steps, snapshots)
-        write_checkpoint(Path(path), saved, self._identity)
+        write_checkpoint(as_path(path, "path"), saved, self._identity)
 
     def resume(self, path: str | PathLike[str]) -> None:
         """Goes on from a checkpoint of a run with the same pictures, model and options.
@@ -190,7 +190,7 @@ class Run(Iterator[Progress]):
         it asks for the same tiles) and how the picture is written (``depth``, ``settings``,
         ``keep_metadata``) may be others. Raises CheckpointError, and leaves the file as it is.
         """
-        read = read_checkpoint(Path(path), self._identity, self._scene.arrays)
+        read = read_checkpoint(as_path(path, "path"), self._identity, self._scene.arrays)
         state, steps, snapshots = read
         scales = self._schedule.scales
         side = scales[state.scale].side if state.scale < len(scales) else 0
