@@ -367,13 +367,15 @@ def test_a_batch_counts_on_a_terminal(files: tuple[Path, Path], tmp_path: Path) 
 
 
 def test_sigterm_writes_the_picture_so_far(files: tuple[Path, Path], tmp_path: Path) -> None:
-    out = tmp_path / "out.png"
+    out, trace = tmp_path / "out.png", tmp_path / "trace.jsonl"
     command = [sys.executable, "-m", "ortist", "transfer", *map(str, files), "-o", str(out)]
-    process = subprocess.Popen([*command, "--size", "64", "--iterations", "100000"])
-    time.sleep(4)
+    command += ["--trace", str(trace), "--size", "64", "--iterations", "100000"]
+    process = subprocess.Popen(command)
+    while not (trace.is_file() and trace.stat().st_size) and process.poll() is None:
+        time.sleep(0.1)
     process.terminate()
     assert process.wait(timeout=60) == 130
-    assert os.listdir(tmp_path) == ["out.png"]
+    assert sorted(os.listdir(tmp_path)) == ["out.png", "trace.jsonl"]
 
 
 def test_the_content_may_be_replaced_by_its_picture(
@@ -386,7 +388,7 @@ def test_the_content_may_be_replaced_by_its_picture(
         expected = np.asarray(image.resize((341, 256), Image.Resampling.LANCZOS))
     link = tmp_path / "link.png"
     link.symlink_to(photo)
-    done = ortist("transfer", photo, files[1], "-o", link, "--sheet", sheet, *QUICK)
+    done = ortist("transfer", photo, files[1], "-o", link, "--sheet", sheet, "--overwrite", *QUICK)
     assert done.returncode == 0, done.stderr
     assert link.is_symlink()
     with Image.open(photo) as image:
