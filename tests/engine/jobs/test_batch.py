@@ -328,7 +328,9 @@ def test_ctrl_c_ends_all_at_once(photos: Path, tmp_path: Path, jobs: int) -> Non
     command = [sys.executable, "-m", "ortist", "batch", str(photos), "--style", str(STYLE)]
     command += ["-o", str(out), "--size", "48", "--iterations", "1000000", "--jobs", str(jobs)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
-        time.sleep(4)
+        while not out.is_dir() and process.poll() is None:  # pictures have begun
+            time.sleep(0.1)
+        time.sleep(1)
         began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=30)
