@@ -311,10 +311,10 @@ def test_pictures_of_early_scales_have_the_full_size() -> None:
 
 def test_a_time_limit_ends_at_full_size_in_time() -> None:
     endless: dict[str, Any] = {"size": 48, "smallest_size": 24, "iterations": 1_000_000}
-    result = ortist.transfer(CONTENT, STYLE, **endless, time_limit=3)
+    result = ortist.transfer(CONTENT, STYLE, **endless, time_limit=6)
     assert result.stopped == "time limit"
     assert result.steps[-1].scale == 48
-    assert 0.5 < result.seconds < 9  # a step takes some milliseconds, on a busy machine more
+    assert 0.5 < result.seconds < 12  # a step takes some milliseconds, on a busy machine more
     assert ortist.transfer(CONTENT, STYLE, **QUICK, time_limit=1000).stopped == "iterations"
 
 

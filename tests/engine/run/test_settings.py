@@ -122,7 +122,7 @@ def test_a_hurried_run_is_repeated_from_its_schedule(
 ) -> None:
     """Which says what the time limit made of the plan."""
     options: dict[str, Any] = {"size": 64, "smallest_size": 24, "iterations": 10_000}
-    run = ortist.iterate(*files, time_limit=3, **options)
+    run = ortist.iterate(*files, time_limit=6, **options)
     list(run)
     result = run.result()
     assert result.stopped == "time limit"
