@@ -278,7 +278,7 @@ def test_a_worker_that_is_killed(photos: Path, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(1, context, initializer=_die_soon) as executor,
-        pytest.raises(ResourceError, match="was ended from outside"),
+        pytest.raises(ResourceError, match="has ended: from outside"),
     ):
         ortist.batch(photos, STYLE, tmp_path, size=48, iterations=10**6, executor=executor)
 
