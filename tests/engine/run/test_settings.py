@@ -172,7 +172,7 @@ GOOD: dict[str, Any] = {
         ({"inputs": {}}, "KeyError"),
         ({"inputs": {**GOOD["inputs"], "style": {"path": "p", "sha256": "0"}}}, "command 'invert'"),
         ({"inputs": {"content": GOOD["inputs"]["content"], "x": {}}}, "input 'x'"),
-        ({"inputs": {"content": {"path": "a\nb", "sha256": "0"}}}, "not printable text"),
+        ({"inputs": {"content": {"path": "a\nb", "sha256": "0"}}}, "is no path"),
         ({"inputs": {"content": {"path": 7, "sha256": "0"}}}, "7 is no path"),
         ({"options": {"model": "m", "init": "image"}}, "init 'image'"),
         ({"options": {"model": "m", "init": "private.png"}}, "init 'private.png'"),
