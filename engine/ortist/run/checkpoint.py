@@ -240,7 +240,8 @@ def _check_state(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     for name, array in arrays.items():
         alike = not name.startswith(("snapshot ", "steps"))
         fits = array.shape == shape and array.dtype == np.float32 if alike else True
-        if not fits or (name.startswith("snapshot ") and (array.ndim, array.shape[-1]) != (3, 3)):
+        sides = len(array.shape), array.shape[-1]  # of what may be in a file, without an ndim
+        if not fits or (name.startswith("snapshot ") and sides != (3, 3)):
             raise ValueError(name)
     if not np.isfinite(arrays["steps"]).all():
         raise ValueError("steps")
