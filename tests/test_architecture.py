@@ -57,7 +57,7 @@ def test_the_workshop_and_the_models_do_not_import_the_engine() -> None:
 
 
 ROOMS = [
-    *("errors", "_version", "files", "arrays"),
+    *("errors", "_version", "signals", "forks", "files", "arrays"),
     *("options", "network", "pictures", "style", "objective", "run"),
     *("engine", "api", "jobs", "serve", "cli"),
 ]
@@ -200,7 +200,7 @@ def test_a_picture_is_made_where_torch_and_onnx_are_missing(tmp_path: Path) -> N
     out = tmp_path / "out.png"
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({WORKSHOP!r}))\n"
-        "from ortist.cli import main; main()"
+        "import sys; from ortist.cli import main; sys.exit(main())"
     )
     pictures = [str(SAMPLES / "harbour.jpg"), str(SAMPLES / "swirls.jpg")]
     words = ["transfer", *pictures, "-o", str(out), "--size", "48", "--iterations", "4"]
@@ -211,19 +211,21 @@ def test_a_picture_is_made_where_torch_and_onnx_are_missing(tmp_path: Path) -> N
     assert out.is_file()
 
 
-def test_without_the_extra_export_names_it() -> None:
+@pytest.mark.parametrize("words", [["export", "squeezenet1_1"], ["models", "get", "vgg19"]])
+def test_without_the_extra_the_workshop_names_it(words: list[str]) -> None:
     code = (
         "import importlib.util, sys\n"
         "real = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda n, *a: None if n == 'torch' else real(n, *a)\n"
-        "sys.argv = ['ortist', 'export', 'squeezenet1_1']\n"
-        "from ortist.cli import main; main()"
+        "importlib.util.find_spec = lambda n, *a: None if n == 'onnx' else real(n, *a)\n"
+        f"sys.argv = ['ortist', *{words}]\n"
+        "import sys; from ortist.cli import main; sys.exit(main())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
+    command = "export" if words[0] == "export" else "models get"
     assert done.stderr == (
-        "ortist: ortist export needs torch; install Ortist with the extra that brings it, in a "
-        "checkout: pip install '.[export]'\n"
+        f"ortist: ortist {command} needs onnx; install Ortist with the extra that brings it, in a "
+        "checkout: pip install '.[onnx]'\n"
     )
 
 
@@ -233,7 +235,7 @@ def test_without_the_extra_serve_names_it() -> None:
         "real = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda n, *a: None if n == 'uvicorn' else real(n, *a)\n"
         "sys.argv = ['ortist', 'serve']\n"
-        "from ortist.cli import main; main()"
+        "from ortist.cli import main; sys.exit(main())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 4

@@ -26,8 +26,8 @@ from ortist.options.presets import PRESETS
 from ortist.pictures.reading import load_picture
 from ortist.pictures.values import normalize, shorter_side_to
 from ortist.run.setup import Asked
-from ortist_export.backbones import BACKBONES, Taps
-from ortist_export.weights import Weights, load_weights
+from ortist_export.modules import Taps, build_module, load_weights
+from ortist_export.weights import Weights
 
 from tests.conftest import Ortist, shared
 
@@ -103,8 +103,7 @@ def _nudged(seed: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def notebook_loss(nudge: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> float:
     preset = PRESETS["cs231n-starry-night"]
-    backbone = BACKBONES["squeezenet1_1"]
-    features = backbone.build()
+    features = build_module("squeezenet1_1")
     load_weights(features, Weights(shared("weights/squeezenet1_1.pth"), "", ""))
     module = Taps(features, (1, 3, 4, 6, 7)).requires_grad_(False)
     content, style = (

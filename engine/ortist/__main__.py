@@ -2,15 +2,17 @@
 
 import sys
 
+from .signals import end_at_once, end_no_more
+
 
 def main() -> None:
-    """Imports the rest here, for Ctrl-C to leave no traceback meanwhile either."""
-    try:
-        from .cli import main as command
-    except KeyboardInterrupt:
-        print("ortist: interrupted.", file=sys.stderr)
-        sys.exit(130)
-    command()
+    """Sees to signals, before anything heavy is imported, then loads the rest and runs it."""
+    end_at_once()
+    from .cli import main as command
+
+    code = command()
+    end_no_more()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -132,6 +132,10 @@ class Calls(ABC):
             overrides["init"] = "image"  # as options call it
         else:
             init = None
+        if not isinstance(executor, Executor | None):
+            raise OptionError(
+                f"executor should be a concurrent.futures.Executor, not {executor!r:.80}."
+            )
         chosen = choose_options(options, preset, overrides)
         with self._engine_for(chosen) as engine:
             return engine.set_up(Asked(content, style, masks, init), chosen, executor)
@@ -263,6 +267,8 @@ def finished(run: Run, on_progress: Callable[[Progress], object] | None = None) 
 
     Raises DivergedError with the ``result`` before.
     """
+    if on_progress is not None and not callable(on_progress):
+        raise OptionError(f"on_progress should be a function, not {on_progress!r:.80}.")
     try:
         for progress in run:
             go_on = None if on_progress is None else on_progress(progress)

@@ -8,20 +8,25 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import re
 import secrets
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from .errors import OrtistError, OutputError
+from .errors import OptionError, OrtistError, OutputError
 
 __all__ = [
+    "as_path",
     "atomic_path",
     "atomic_writer",
+    "check_apart",
     "check_writable",
     "is_temporary",
+    "named_file",
     "read_bytes",
     "require_file",
     "sha256_of",
@@ -30,6 +35,13 @@ __all__ = [
 
 _TEMPORARY = re.compile(r"\.ortist-[0-9a-f]{16}(\.\w+)?")
 """The names that ``_temporary`` gives."""
+
+
+def as_path(path: Any, named: str) -> Path:
+    """``path`` as a Path; raises OptionError, which names the argument, for what is none."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise OptionError(f"{named} should be a path, not {path!r:.80}.")
+    return Path(path)
 
 
 def require_file(
@@ -75,13 +87,37 @@ def check_writable(path: Path) -> None:
         if not path.parent.is_dir():
             parent = str(path.parent)
             raise OutputError(f"cannot write {str(path)!r}: there is no folder {parent!r}.")
-        handle, name = _temporary(path)
-        os.close(handle)
-        os.unlink(name)
+        _check_name(path)
+        # Nameless, where the system can do that: whoever is killed here leaves nothing.
+        tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))).close()
     except OutputError:  # a ValueError too
         raise
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from error
+
+
+def named_file(path: str | os.PathLike[str]) -> object:
+    """What ``path`` names, equal for all its names: links of both kinds, letters' case, spellings.
+
+    Where there is no file yet it is the path that a file would get.
+    """
+    try:
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
+    except (OSError, ValueError):
+        return os.path.realpath(path)
+
+
+def check_apart(
+    written: Iterable[str | os.PathLike[str]], read: Iterable[str | os.PathLike[str]]
+) -> None:
+    """Raises OptionError where a file that is to be written is one that is read, by any name."""
+    needed = {named_file(path) for path in read}
+    for path in written:
+        if named_file(path) in needed:
+            raise OptionError(
+                f"{os.fsdecode(path)!r} is a file that the run needs; name another to write."
+            )
 
 
 @contextlib.contextmanager
@@ -90,8 +126,18 @@ def atomic_writer(path: Path, scratch: str | None = None) -> Iterator[BinaryIO]:
 
     ``scratch``, errors and symbolic links are as ``atomic_path`` has them.
     """
-    with atomic_path(path, scratch) as name, open(name, "r+b") as stream:
+    with atomic_path(path, scratch) as name, _Plain(io.FileIO(name, "r+")) as stream:
         yield stream
+
+
+class _Plain(io.BufferedRandom):
+    """A file that nobody gets at past its ``write``, which says where there is no room.
+
+    Pillow's encoders would write to the descriptor themselves, and not look at what came of it.
+    """
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
 
 
 @contextlib.contextmanager
@@ -142,10 +188,15 @@ def _temporary(path: Path, scratch: str | None = None) -> tuple[int, str]:
     (tempfile's are private ones, and the umask can only be read by changing it for all threads.)
     """
     name = path.parent / (scratch or f".ortist-{secrets.token_hex(8)}{path.suffix}")
-    if len(os.fsencode(path.name)) > 255:
-        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    _check_name(path)
     again = os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) if scratch else os.O_EXCL
     return os.open(name, os.O_WRONLY | os.O_CREAT | again, 0o666), str(name)
+
+
+def _check_name(path: Path) -> None:
+    """Raises OSError for a name that is too long for a file."""
+    if len(os.fsencode(path.name)) > 255:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
 
 
 def _sync_folder(folder: Path) -> None:

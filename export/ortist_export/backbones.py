@@ -1,176 +1,171 @@
-"""SqueezeNet 1.0 and 1.1 as torch modules with torchvision's state-dict keys.
+"""The architectures whose weights are known by name: their layers, and where weights are.
 
-Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters", 2016; layer sizes as
-in the authors' v1.0 and v1.1 model definitions. Only ``features`` is built: style transfer has no
-use for the classifier. torchvision itself is not used, since it has no CPU build.
+SqueezeNet: Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters", 2016;
+layer sizes as in the authors' v1.0 and v1.1 model definitions. VGG-19: Simonyan and Zisserman,
+"Very deep convolutional networks for large-scale image recognition", 2015, configuration E. Indices
+and names of parameters are those of torchvision's ``features``; style transfer has no use for the
+classifier, nor for what lies behind VGG's conv5_1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
-
 from .errors import ExportUsageError
 
-__all__ = ["BACKBONES", "AveragePool", "Backbone", "Fire", "Pooling", "Taps", "parse_taps"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "Convolution",
+    "Fire",
+    "Layer",
+    "Pool",
+    "Pooling",
+    "Relu",
+    "parse_taps",
+]
 
 Pooling = Literal["max", "avg"]
-"""How a backbone pools: by maxima, as it was trained, or by means (``AveragePool``)."""
+"""How a backbone pools: by maxima, as it was trained, or by means (layers.py)."""
 
 
-class Fire(nn.Module):
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution of ``inputs`` to ``outputs`` channels, with equal sides, and a bias."""
+
+    inputs: int
+    outputs: int
+    kernel: int
+    stride: int = 1
+    pad: int = 0
+
+
+@dataclass(frozen=True)
+class Relu:
+    """max(x, 0)."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pooling of stride 2 without padding; in ``ceil_mode`` windows may end past the border."""
+
+    kernel: int
+    ceil_mode: bool
+
+
+@dataclass(frozen=True)
+class Fire:
     """Squeeze to few channels by 1 x 1, expand by 1 x 1 and 3 x 3 side by side, ReLU after each."""
 
-    def __init__(self, inputs: int, squeeze: int, expand: int) -> None:
-        super().__init__()
-        self.squeeze = nn.Conv2d(inputs, squeeze, 1)
-        self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
-        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
+    inputs: int
+    squeezed: int
+    expanded: int
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, inputs, H, W] -> [N, 2 expand, H, W]."""
-        x = torch.relu(self.squeeze(x))
-        return torch.cat([torch.relu(self.expand1x1(x)), torch.relu(self.expand3x3(x))], 1)
+    @property
+    def squeeze(self) -> Convolution:
+        """The first convolution."""
+        return Convolution(self.inputs, self.squeezed, 1)
 
-
-class MaxPool(nn.MaxPool2d):
-    """The maximum of every 3 x 3 window at stride 2: the pooling that the weights know."""
-
-    def __init__(self) -> None:
-        super().__init__(3, 2, ceil_mode=True)
-
-
-class AveragePool(nn.AvgPool2d):
-    """The mean of a window, times 2, in the place of its maximum.
-
-    Gatys et al. (CVPR 2016, section 2) pool by means; they normalise each filter's activation and
-    so need no factor. The weights behind a pooling expect activations the size of maxima. Over
-    photos and paintings, the root mean square of SqueezeNet 1.1's maxima (ImageNet's weights) is
-    1.8 to 2.1 times that of the means; 2 is also what crowsonkb/style-transfer-pytorch takes for
-    VGG's 2 x 2 windows. A window that reaches over the border is divided by what lies inside.
-    """
-
-    SCALE = 2.0
-
-    def __init__(self) -> None:
-        super().__init__(3, 2, ceil_mode=True, count_include_pad=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> twice the windows' means, [N, C, h, w]."""
-        return self.SCALE * super().forward(x)
+    @property
+    def expands(self) -> dict[str, Convolution]:
+        """The two others, by torchvision's names."""
+        return {
+            "expand1x1": Convolution(self.squeezed, self.expanded, 1),
+            "expand3x3": Convolution(self.squeezed, self.expanded, 3, pad=1),
+        }
 
 
-_POOLS: dict[Pooling, type[nn.Module]] = {"max": MaxPool, "avg": AveragePool}
-
-
-def _squeezenet1_0(pooling: Pooling) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(3, 96, 7, 2),
-        nn.ReLU(),
-        _POOLS[pooling](),
-        Fire(96, 16, 64),
-        Fire(128, 16, 64),
-        Fire(128, 32, 128),
-        _POOLS[pooling](),
-        Fire(256, 32, 128),
-        Fire(256, 48, 192),
-        Fire(384, 48, 192),
-        Fire(384, 64, 256),
-        _POOLS[pooling](),
-        Fire(512, 64, 256),
-    )
-
-
-def _squeezenet1_1(pooling: Pooling) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(3, 64, 3, 2),
-        nn.ReLU(),
-        _POOLS[pooling](),
-        Fire(64, 16, 64),
-        Fire(128, 16, 64),
-        _POOLS[pooling](),
-        Fire(128, 32, 128),
-        Fire(256, 32, 128),
-        _POOLS[pooling](),
-        Fire(256, 48, 192),
-        Fire(384, 48, 192),
-        Fire(384, 64, 256),
-        Fire(512, 64, 256),
-    )
+Layer = Convolution | Relu | Pool | Fire
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """One architecture: its layers and the torchvision weights made for it.
+    """One architecture.
 
-    ``layers[i]`` names ``features[i]``. ``url`` is torchvision's official file, whose name ends in
-    the first eight digits of its SHA-256. ``default_taps`` are the indices into ``features`` that a
-    model taps unless others are named.
+    ``features[i]`` is torchvision's layer of that index, ``layers[i]`` its name here.
+    ``default_taps`` are the indices into ``features`` that a model taps unless others are named.
     """
 
     name: str
+    features: tuple[Layer, ...]
     layers: tuple[str, ...]
-    url: str
     default_taps: tuple[int, ...]
 
-    def build(self, pooling: Pooling = "max") -> nn.Sequential:
-        """The layers as a module, [N, 3, H, W] -> [N, C, h, w], its weights drawn at random."""
-        makers = {"squeezenet1_0": _squeezenet1_0, "squeezenet1_1": _squeezenet1_1}
-        return makers[self.name](pooling)
+    def convolutions(self, last: int) -> Iterator[tuple[str, Convolution]]:
+        """(name of its parameters, convolution) of the layers up to ``features[last]``."""
+        for index, layer in enumerate(self.features[: last + 1]):
+            if isinstance(layer, Convolution):
+                yield f"features.{index}", layer
+            elif isinstance(layer, Fire):
+                yield f"features.{index}.squeeze", layer.squeeze
+                for name, expand in layer.expands.items():
+                    yield f"features.{index}.{name}", expand
 
-    @property
-    def hash_prefix(self) -> str:
-        """The first eight hex digits of the SHA-256 of torchvision's file."""
-        return self.url.rsplit("-", 1)[1].removesuffix(".pth")
+    def parameters(self, last: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of the weights of the layers up to ``features[last]``, by name."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, conv in self.convolutions(last):
+            shapes[f"{name}.weight"] = (conv.outputs, conv.inputs, conv.kernel, conv.kernel)
+            shapes[f"{name}.bias"] = (conv.outputs,)
+        return shapes
 
 
-_SERVER = "https://download.pytorch.org/models/"
+def _squeezenet(first: Convolution, pools: tuple[int, int, int]) -> tuple[Layer, ...]:
+    """The layers of a SqueezeNet, whose poolings stand at those indices."""
+    fires = [
+        *(Fire(64 if first.outputs == 64 else 96, 16, 64), Fire(128, 16, 64)),
+        *(Fire(128, 32, 128), Fire(256, 32, 128), Fire(256, 48, 192), Fire(384, 48, 192)),
+        *(Fire(384, 64, 256), Fire(512, 64, 256)),
+    ]
+    layers: list[Layer] = [first, Relu()]
+    while fires or len(layers) in pools:
+        layers.append(Pool(3, ceil_mode=True) if len(layers) in pools else fires.pop(0))
+    return tuple(layers)
+
+
+def _vgg19() -> tuple[tuple[Layer, ...], tuple[str, ...]]:
+    """The layers up to relu5_1, and their names."""
+    layers: list[Layer] = []
+    names: list[str] = []
+    channels = 3
+    for block, (count, width) in enumerate(
+        ((2, 64), (2, 128), (4, 256), (4, 512), (1, 512)), start=1
+    ):
+        if block > 1:
+            layers.append(Pool(2, ceil_mode=False))
+            names.append(f"pool{block - 1}")
+        for number in range(1, count + 1):
+            layers += [Convolution(channels, width, 3, pad=1), Relu()]
+            names += [f"conv{block}_{number}", f"relu{block}_{number}"]
+            channels = width
+    return tuple(layers), tuple(names)
+
 
 BACKBONES = {
     "squeezenet1_0": Backbone(
         name="squeezenet1_0",
+        features=_squeezenet(Convolution(3, 96, 7, stride=2), pools=(2, 6, 11)),
         layers=(
             *("conv1-linear", "conv1", "pool1", "fire2", "fire3", "fire4", "pool4"),
             *("fire5", "fire6", "fire7", "fire8", "pool8", "fire9"),
         ),
-        url=_SERVER + "squeezenet1_0-b66bff10.pth",
         default_taps=(1, 2, 3, 4, 5, 6, 7),
     ),
     "squeezenet1_1": Backbone(
         name="squeezenet1_1",
+        features=_squeezenet(Convolution(3, 64, 3, stride=2), pools=(2, 5, 8)),
         layers=(
             *("conv1-linear", "conv1", "pool1", "fire2", "fire3", "pool3", "fire4"),
             *("fire5", "pool5", "fire6", "fire7", "fire8", "fire9"),
         ),
-        url=_SERVER + "squeezenet1_1-b8a52dc0.pth",
         default_taps=(1, 2, 3, 4, 5, 6, 7),
     ),
+    # relu1_1 … relu5_1 for style and relu4_2 for content are the layers of Gatys et al.
+    "vgg19": Backbone("vgg19", *_vgg19(), default_taps=(1, 6, 11, 20, 22, 29)),
 }
 """The architectures that can be exported, by name."""
-
-
-class Taps(nn.Module):
-    """A backbone that ends at its deepest tap and returns the feature map of every tap.
-
-    ``taps`` are indices into ``features``.
-    """
-
-    def __init__(self, features: nn.Sequential, taps: tuple[int, ...]) -> None:
-        super().__init__()
-        self.features = features[: max(taps) + 1]
-        self.taps = taps
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Normalised values [1, 3, H, W] -> the feature maps [1, C, h, w], shallow ones first."""
-        tapped, x = [], image
-        for index, layer in enumerate(self.features.children()):
-            x = layer(x)
-            if index in self.taps:
-                tapped.append(x)
-        return tuple(tapped)
 
 
 def parse_taps(text: str, backbone: Backbone) -> tuple[int, ...]:

@@ -9,27 +9,62 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
-import torch
-from ortist_models import FORMAT, MANIFEST, SEGMENT
+from ortist_models import FORMAT, LARGEST_FILE, MANIFEST, SEGMENT
 from ortist_models.program import Exchange, Part
 
-from .backbones import Backbone, Pooling, Taps
+from .backbones import Backbone, Pooling
 from .errors import ExportError, ExportUsageError
 from .footprint import measure_footprint
-from .forward import forward_model
-from .geometry import path_to, smallest_side, windows
+from .geometry import Geometry
+from .layers import backbone_model
 from .program import Program, build_program
 from .recipes import recipe
-from .weights import Weights, load_weights
+from .weights import Weights, read_weights
 
-__all__ = ["NORMALIZATION", "export_bundle", "measure_bundle", "read_program"]
+__all__ = [
+    "IMAGENET",
+    "Description",
+    "Normalization",
+    "export_bundle",
+    "measure_bundle",
+    "read_program",
+    "write_bundle",
+]
 
-NORMALIZATION = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-"""torchvision's ImageNet statistics: normalised = (sRGB in [0, 1] - mean) / std."""
+
+@dataclass(frozen=True)
+class Normalization:
+    """What a network is shown: (sRGB in [0, 1] - ``mean``) / ``std``, by channel."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""torchvision's statistics of ImageNet."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a manifest says of a model besides its graphs.
+
+    ``layers[i]`` is the name of layer i, of which ``taps`` are offered to losses. ``sha256`` is the
+    hash of the file of ``weights``.
+    """
+
+    name: str
+    backbone: str
+    layers: Sequence[str]
+    taps: tuple[int, ...]
+    normalization: Normalization
+    recipe: Mapping[str, Any]
+    weights: Weights
+    pooling: Pooling = "max"
 
 
 def export_bundle(
@@ -44,25 +79,52 @@ def export_bundle(
 
     Raises ExportError for weights that do not fit and for a folder that cannot be written.
     """
-    features = backbone.build(pooling)
-    load_weights(features, weights)
-    module = Taps(features, taps)
-    forward = forward_model(module)
-    program = build_program(forward, taps)
+    forward = backbone_model(
+        backbone, read_weights(weights.path, backbone, max(taps)), taps, pooling
+    )
+    description = Description(
+        name,
+        backbone.name,
+        backbone.layers,
+        taps,
+        IMAGENET,
+        recipe(name, taps, backbone.name),
+        weights,
+        pooling,
+    )
+    return write_bundle(forward, description, parent)
+
+
+def write_bundle(forward: onnx.ModelProto, description: Description, parent: Path) -> Path:
+    """Writes the bundle of a forward graph below ``parent``, and returns its path.
+
+    The graph leads from ``image`` to ``tap_<index>`` of every tap. An older bundle of the name is
+    replaced whole. Raises ExportError for a folder that cannot be written and for a model with
+    larger files than the engine reads, NoGradientRuleError for an op without a gradient rule and
+    GeometryError for one whose windows cannot be described.
+    """
+    program = build_program(forward, description.taps)
     files = {
         SEGMENT.format(index): segment.SerializeToString(deterministic=True)
         for index, segment in enumerate(program.segments)
     }
-    manifest = _manifest(backbone, pooling, weights, forward, taps, name, files, program)
+    largest = max(map(len, files.values()))
+    if largest > LARGEST_FILE:
+        raise ExportError(
+            f"a file of this model would have {largest} bytes, and models may have files of "
+            f"{LARGEST_FILE}; choose taps that are less deep."
+        )
+    manifest = _manifest(description, forward, files, program)
     text = json.dumps(manifest, indent=2) + "\n"
+    target = parent / description.name
     try:
-        _replace_folder(parent / name, {**files, MANIFEST: text.encode()})
+        _replace_folder(target, {**files, MANIFEST: text.encode()})
     except OSError as error:
         raise ExportError(
-            f"cannot write the model to {str(parent / name)!r} ({error.strerror}); choose another "
+            f"cannot write the model to {str(target)!r} ({error.strerror}); choose another "
             "folder with --output or ORTIST_HOME."
         ) from error
-    return parent / name
+    return target
 
 
 def measure_bundle(folder: Path) -> dict[str, int]:
@@ -114,39 +176,35 @@ def _replace_file(path: Path, data: bytes) -> None:
 
 
 def _manifest(
-    backbone: Backbone,
-    pooling: Pooling,
-    weights: Weights,
+    description: Description,
     forward: onnx.ModelProto,
-    taps: Sequence[int],
-    name: str,
     files: Mapping[str, bytes],
     program: Program,
 ) -> dict[str, Any]:
-    seen = windows(forward.graph)
+    geometry = Geometry(forward.graph)
+    seen = geometry.windows()
     shapes = {value.name: value.type.tensor_type.shape for value in forward.graph.output}
-    paths = {tap: path_to(forward.graph, f"tap_{tap}") for tap in taps}
     return {
         "format": FORMAT,
-        "name": name,
-        "backbone": backbone.name,
-        "pooling": pooling,
-        "layers": list(backbone.layers),
-        "normalization": NORMALIZATION,
-        "smallest_side": smallest_side(paths.values()),
+        "name": description.name,
+        "backbone": description.backbone,
+        "pooling": description.pooling,
+        "layers": list(description.layers),
+        "normalization": asdict(description.normalization),
+        "smallest_side": geometry.smallest_side(),
         "taps": [
             {
                 "index": tap,
-                "name": backbone.layers[tap],
+                "name": description.layers[tap],
                 "channels": shapes[f"tap_{tap}"].dim[1].dim_value,
                 "stride": seen[f"tap_{tap}"].stride,
                 "receptive_field": seen[f"tap_{tap}"].size,
                 "receptive_start": seen[f"tap_{tap}"].start,
-                "path": paths[tap],
+                "path": geometry.path_to(f"tap_{tap}"),
             }
-            for tap in taps
+            for tap in description.taps
         ],
-        "recipe": recipe(name, taps),
+        "recipe": dict(description.recipe),
         "backbone_sha256": hashlib.sha256(
             forward.SerializeToString(deterministic=True)
         ).hexdigest(),
@@ -156,12 +214,11 @@ def _manifest(
             for file, data in files.items()
         },
         "weights": {
-            "source": weights.source,
-            "license": weights.license,
-            "sha256": weights.sha256,
+            "source": description.weights.source,
+            "license": description.weights.license,
+            "sha256": description.weights.sha256,
         },
         "exported_with": {
-            "torch": torch.__version__,
             "onnx": onnx.__version__,
             "ortist": importlib.metadata.version("ortist"),
         },

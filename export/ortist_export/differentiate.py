@@ -1,8 +1,8 @@
 """ONNX graph -> the same graph with the gradient of one input appended.
 
 Reverse accumulation over the node list (Linnainmaa 1970): nodes are visited from last to first,
-each through its row of the table in rules.py; cotangents that reach one value by several ways are
-added up.
+each through its row of the table in rules/table.py; cotangents that reach one value by several ways
+are added up.
 """
 
 from __future__ import annotations
@@ -68,8 +68,7 @@ def append_gradients(
             continue
         if node.op_type not in RULES or node.domain:
             raise NoGradientRuleError(
-                f"no gradient rule for {node.domain}{node.op_type} ({node.name}); "
-                f"there are rules for {', '.join(sorted(RULES))}"
+                node, f"no gradient rule; there are rules for {', '.join(sorted(RULES))}"
             )
         for value, term in RULES[node.op_type](builder, node, cotangent).items():
             if value in depends:

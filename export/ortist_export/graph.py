@@ -33,13 +33,14 @@ class GraphBuilder:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._names: set[str] = set()
         self._channels: dict[str, int] = {}
+        self._places: dict[str, tuple[int | None, int | None]] = {}
         self._backward = 0
 
     @classmethod
     def extending(cls, graph: onnx.GraphProto) -> GraphBuilder:
         """A builder that holds ``graph``'s nodes and constants and appends to them.
 
-        It knows the channels of every value [N, C, H, W] whose shape ONNX infers.
+        It knows what ONNX infers of the shapes of values [N, C, H, W].
         """
         builder = cls()
         builder.nodes = list(graph.node)
@@ -52,6 +53,8 @@ class GraphBuilder:
             axes = value.type.tensor_type.shape.dim
             if len(axes) == 4 and axes[1].HasField("dim_value"):
                 builder._channels[value.name] = axes[1].dim_value
+                height, width = (a.dim_value if a.HasField("dim_value") else None for a in axes[2:])
+                builder._places[value.name] = height, width
         return builder
 
     @property
@@ -105,6 +108,10 @@ class GraphBuilder:
     def channels(self, name: str) -> int | None:
         """The number of channels, axis 1, of a value; None where it is not known."""
         return self._channels.get(name)
+
+    def places(self, name: str) -> tuple[int | None, int | None]:
+        """The height and width of a value; None each where it is not known or free."""
+        return self._places.get(name, (None, None))
 
     def tell_channels(self, name: str, count: int) -> str:
         """Notes the number of channels of a new value, for ``channels``; returns its name."""
@@ -180,6 +187,12 @@ class GraphBuilder:
     def tensor_type(self) -> int:
         """ONNX's code for the builder's floating-point type."""
         return int(TensorProto.DOUBLE if self.dtype is np.float64 else TensorProto.FLOAT)
+
+    def store(self, tensor: onnx.TensorProto) -> str:
+        """A constant with a name of its own, which must be free; returns it."""
+        assert self.reserve(tensor.name) == tensor.name
+        self._initializers[tensor.name] = tensor
+        return str(tensor.name)
 
     def _store(self, array: NDArray[Any], name: str) -> str:
         """The name of a constant with those bytes, a new one where there is none."""

@@ -31,7 +31,7 @@ from onnx.external_data_helper import set_external_data
 from ortist_models.program import Exchange, Part
 
 from .differentiate import Seed, append_gradients
-from .geometry import windows
+from .geometry import Geometry
 from .graph import GraphBuilder
 from .phases import PHASES, split_pooled_convolutions
 from .segments import cut
@@ -118,8 +118,11 @@ class _Builder:
         copy = onnx.GraphProto()
         copy.CopyFrom(graph)
         self._builder = GraphBuilder.extending(copy)
-        seen = windows(copy)
-        first = next(seen[node.output[0]] for node in copy.node if "image" in node.input)
+        seen = Geometry(copy).windows()
+        readers = [node for node in copy.node if "image" in node.input]
+        if in_bands and len(readers) > 1:
+            raise NoBandsError("several layers look at the picture")
+        first = seen[readers[0].output[0]]
         self._unit = max(window.stride for window in seen.values())
         self._reach = first.size - first.stride if in_bands else 0
         self._inputs, self._outputs = [copy.input[0]], [value_info("gradient", [])]
@@ -208,6 +211,10 @@ class _Builder:
         if weight is None:
             raise NoBandsError(f"{conv.name}: its kernel is no constant")
         kernel, pads = list(weight.shape[2:]), list(given.get("pads", [0] * 4))
+        if set(given.get("dilations", [1])) != {1}:
+            raise NoBandsError(f"{conv.name}: a dilated convolution")
+        if conv.input[0] == "image" and any(pads):
+            raise NoBandsError(f"{conv.name}: a padded convolution of the picture")
         if conv.input[0] != "image" and set(given.get("strides", [1])) != {1}:
             raise NoBandsError(f"{conv.name}: a strided convolution")
         if kernel == [3, 3] and pads == [1, 1, 1, 1]:

@@ -38,15 +38,30 @@ _BY_NAME: dict[str, dict[str, Any]] = {
         "final_rate": 0.35,
     },
 }
+_BY_BACKBONE: dict[str, dict[str, Any]] = {
+    "squeezenet1_0": _IMAGENET,
+    "squeezenet1_1": _IMAGENET,
+    # The layers of Gatys et al., each with one say; nobody has measured more of it yet.
+    "vgg19": {
+        **_IMAGENET,
+        "content_layers": [22],
+        "style_shares": {"1": 1.0, "6": 1.0, "11": 1.0, "20": 1.0, "29": 1.0},
+        "jitter": 8,
+    },
+}
 
 
-def recipe(name: str, taps: Sequence[int]) -> dict[str, Any]:
+def recipe(name: str, taps: Sequence[int], backbone: str | None = None) -> dict[str, Any]:
     """The defaults for model ``name`` as its manifest holds them, kept to ``taps``, its indices.
 
-    Where a recipe names no tap that the model has, style takes all of them alike, and content the
-    middle one.
+    ``backbone`` names an architecture whose layers are known, None stands for any other. Where a
+    recipe names no tap that the model has, style takes all of them alike, and content the middle
+    one.
     """
-    values = dict(_BY_NAME.get(name, _IMAGENET))
+    known = _BY_BACKBONE.get(
+        backbone or "", {**_IMAGENET, "content_layers": [], "style_shares": {}}
+    )
+    values = dict(_BY_NAME.get(name, known))
     shares = {tap: share for tap, share in values["style_shares"].items() if int(tap) in taps}
     values["style_shares"] = shares or {str(tap): 1.0 for tap in taps}
     content = [tap for tap in values["content_layers"] if tap in taps]

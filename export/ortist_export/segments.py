@@ -15,7 +15,7 @@ from onnx import helper
 
 from .graph import OPSET, GraphBuilder
 
-__all__ = ["IR_VERSION", "cut", "reads"]
+__all__ = ["IR_VERSION", "cut", "model_of", "reads"]
 
 IR_VERSION = 10
 
@@ -190,7 +190,7 @@ def _models(
             [types[name] for name in given],
             initializer=[tensor for tensor in builder.initializers if tensor.name in used],
         )
-        models.append(_model(graph))
+        models.append(model_of(graph))
     return models
 
 
@@ -218,11 +218,12 @@ def _types(
     """The type of every value, and what is known of its shape."""
     inputs = [value for value in known if value.name not in plan.producer]
     graph = helper.make_graph(plan.nodes, "whole", inputs, [], initializer=builder.initializers)
-    inferred = onnx.shape_inference.infer_shapes(_model(graph), data_prop=True).graph
+    inferred = onnx.shape_inference.infer_shapes(model_of(graph), data_prop=True).graph
     return {value.name: value for value in (*inferred.value_info, *known)}
 
 
-def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
+def model_of(graph: onnx.GraphProto) -> onnx.ModelProto:
+    """The model of a graph, in the version of ONNX that all files here are written in."""
     opset = helper.make_opsetid("", OPSET)
     return helper.make_model(
         graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="ortist"

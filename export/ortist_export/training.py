@@ -31,9 +31,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .backbones import BACKBONES, Fire
-from .bundle import NORMALIZATION
+from .bundle import IMAGENET
 from .errors import ExportError
+from .modules import Fire, build_module
 from .procedural import draw_texture
 
 __all__ = [
@@ -73,7 +73,7 @@ def train(
     """
     if not output.parent.is_dir():  # found out before the work, not after it
         raise ExportError(f"cannot write the weights to {str(output)!r}: there is no such folder.")
-    features = BACKBONES["squeezenet1_1"].build()
+    features = build_module("squeezenet1_1")
     report(f"drawing {count} textures")
     fit_backbone(features, textures(count, _SIDE, seed), seed, report)
     state = {f"features.{key}": value for key, value in features.state_dict().items()}
@@ -90,7 +90,7 @@ def train(
 def textures(count: int, side: int, seed: int) -> Tensor:
     """Textures drawn from ``seed``, as normalised values, float32 [count, 3, side, side]."""
     drawn = np.stack([draw_texture((seed, index), side) for index in range(count)])
-    mean, std = (np.array(NORMALIZATION[key], np.float32) for key in ("mean", "std"))
+    mean, std = np.array(IMAGENET.mean, np.float32), np.array(IMAGENET.std, np.float32)
     values = (drawn.astype(np.float32) / 255 - mean) / std
     return torch.from_numpy(values.transpose(0, 3, 1, 2).copy())
 

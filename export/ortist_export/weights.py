@@ -1,22 +1,27 @@
-"""Weights files: read a given one, or fetch torchvision's official one with its hash checked."""
+"""Weights for a backbone's layers: from a file of torch.save's (pth.py), or of the ONNX zoo."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
-import urllib.error
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 
 from .backbones import Backbone
 from .errors import ExportError
+from .pth import read_state_dict
+from .reading import read_model
 
-__all__ = ["Weights", "load_weights", "official_weights"]
+__all__ = ["Arrays", "Weights", "read_weights"]
 
-_PREFIX = "features."
+Arrays = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -29,65 +34,87 @@ class Weights:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of the file, in hex; raises OSError where it cannot be read."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
-
-
-def official_weights(backbone: Backbone) -> Weights:
-    """torchvision's weights for ``backbone``, downloaded once into torch's hub cache.
-
-    A progress bar is shown. Raises ExportError where the file cannot be had or is another one,
-    naming URL, hash and the path where to put it.
-    """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / backbone.url.rsplit("/", 1)[1]
-    remedy = (
-        f"fetch {backbone.url} (sha256 begins with {backbone.hash_prefix}) on another machine and "
-        f"put it at {path}, or name a file with --weights"
-    )
-    if not path.is_file():
+        """The SHA-256 of the file, in hex; raises ExportError where it cannot be read."""
         try:
-            os.makedirs(path.parent, exist_ok=True)
-            torch.hub.download_url_to_file(backbone.url, str(path), backbone.hash_prefix)
-        except (urllib.error.URLError, OSError, RuntimeError) as error:
-            reason = getattr(error, "reason", None) or error
-            raise ExportError(f"cannot download the weights ({reason}): {remedy}.") from error
-    weights = Weights(path, backbone.url, "BSD-3-Clause (torchvision)")
-    if not weights.sha256.startswith(backbone.hash_prefix):
-        raise ExportError(f"{path} is not the official file (its hash differs): {remedy}.")
-    return weights
+            with open(self.path, "rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise ExportError(f"cannot read {str(self.path)!r} ({error.strerror}).") from error
 
 
-def load_weights(features: nn.Sequential, weights: Weights) -> None:
-    """Loads the keys ``features.*`` into ``features`` in place; others (a classifier) are ignored.
+def read_weights(path: Path, backbone: Backbone, last: int) -> Arrays:
+    """The parameters of ``features[: last + 1]``, by the names of ``Backbone.parameters``.
 
-    The file is read with ``weights_only=True``: tensors, no code. Raises ExportError for a file
-    that is missing, that is no state dict or that belongs to another architecture.
+    A file that begins as ONNX does is one of the model zoo's, any other a state dict, of which
+    nothing else is read. Raises ExportError for a file that is damaged, or that belongs to another
+    architecture.
     """
-    path = weights.path
+    if _begins_as_onnx(path):
+        return _from_zoo(path, backbone, last)
+    state = read_state_dict(path)
+    named = {name.removeprefix("features."): name for name in state.tensors}
+    found = {}
+    for name, shape in backbone.parameters(last).items():
+        own = named.get(name.removeprefix("features."))
+        given = None if own is None else state.tensors[own].shape
+        if own is None or given != shape:
+            raise _unfit(path, name, shape, given)
+        found[name] = state.read(own)
+    return found
+
+
+def _begins_as_onnx(path: Path) -> bool:
+    """Whether its first bytes are ONNX's field 1, the version of its format, a small number."""
+    with contextlib.suppress(OSError), open(path, "rb") as stream:
+        head = stream.read(2)
+        return head[:1] == b"\x08" and head[1:] < b"\x80"
+    return False
+
+
+def _unfit(path: Path, name: str, shape: Sequence[int], given: Sequence[int] | None) -> ExportError:
+    has = "nothing" if given is None else f"shape {tuple(given)}"
+    return ExportError(
+        f"{str(path)!r} does not fit this architecture: {name} should have shape {tuple(shape)}, "
+        f"the file has {has}; export the architecture that the file was made for."
+    )
+
+
+def _from_zoo(path: Path, backbone: Backbone, last: int) -> Arrays:
+    """Weights of a zoo's graph, whose convolutions stand in the order of the architecture.
+
+    The layers are built as torchvision has them; the zoo's files of SqueezeNet say nothing of the
+    ceil mode that their weights were trained with.
+    """
+    graph = read_model(path).graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    convolutions = iter([node for node in graph.node if node.op_type == "Conv"])
+    found: Arrays = {}
+    for name, layer in backbone.convolutions(last):
+        node = next(convolutions, None)
+        given: dict[str, Any] = {}
+        if node is not None:
+            given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        wanted = ([layer.stride] * 2, [layer.pad] * 4, [1, 1], 1)
+        has = (
+            list(given.get("strides", [1, 1])),
+            list(given.get("pads", [0] * 4)),
+            list(given.get("dilations", [1, 1])),
+            given.get("group", 1),
+        )
+        kernel = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
+        shapes = {f"{name}.weight": kernel, f"{name}.bias": (layer.outputs,)}
+        values = list(node.input)[1:] if node is not None else []
+        for index, (parameter, shape) in enumerate(shapes.items()):
+            tensor = constants.get(values[index]) if index < len(values) else None
+            dims = None if tensor is None else tuple(tensor.dims)
+            if tensor is None or dims != shape or has != wanted:
+                raise _unfit(path, parameter, shape, dims)
+            found[parameter] = _numbers(path, tensor)
+    return found
+
+
+def _numbers(path: Path, tensor: onnx.TensorProto) -> NDArray[np.float32]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ExportError(f"there is no weights file {str(path)!r}.") from error
-    except Exception as error:  # torch raises many kinds for a damaged or unsafe file
-        raise ExportError(
-            f"{str(path)!r} is not a file of weights that torch.save wrote "
-            f"({type(error).__name__}); give a state dict in .pth form."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ExportError(f"{str(path)!r} holds no state dict (names -> tensors).")
-    wanted = features.state_dict()
-    matching = {
-        key.removeprefix(_PREFIX): value.float()
-        for key, value in state.items()
-        if isinstance(key, str) and key.removeprefix(_PREFIX) in wanted
-    }
-    for key, parameter in wanted.items():
-        given = matching.get(key)
-        if given is None or given.shape != parameter.shape:
-            has = "nothing" if given is None else f"shape {tuple(given.shape)}"
-            raise ExportError(
-                f"{str(path)!r} does not fit this architecture: {_PREFIX}{key} should have shape "
-                f"{tuple(parameter.shape)}, the file has {has}; export the architecture that the "
-                "file was made for."
-            )
-    features.load_state_dict(matching)
+        return np.asarray(numpy_helper.to_array(tensor), np.float32)
+    except (ValueError, TypeError) as error:
+        raise ExportError(f"{str(path)!r} is damaged: {tensor.name} has other numbers.") from error

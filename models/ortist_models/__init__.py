@@ -15,6 +15,7 @@ __all__ = [
     "ARITHMETIC",
     "ASSIGNMENT",
     "FORMAT",
+    "LARGEST_FILE",
     "MANIFEST",
     "PRODUCT",
     "SEGMENT",
@@ -25,6 +26,9 @@ __all__ = [
 
 FORMAT = 2
 """Version of the manifest's layout. A reader refuses versions that it does not know."""
+
+LARGEST_FILE = 64 * 2**20
+"""Bytes of one file of a model, at most; SqueezeNet's are 1 to 6 MB."""
 
 MANIFEST = "manifest.json"
 SEGMENT = "segment-{:02}.onnx"

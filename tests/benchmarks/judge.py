@@ -187,10 +187,10 @@ def bundle(given: str) -> Iterator[Path | str]:
 
 def _write_random_weights(path: Path) -> None:
     import torch
-    from ortist_export.backbones import BACKBONES
+    from ortist_export.modules import build_module
 
     torch.manual_seed(0)
-    state = BACKBONES["squeezenet1_1"].build().state_dict()
+    state = build_module("squeezenet1_1").state_dict()
     for value in state.values():
         if value.ndim == 4:
             torch.nn.init.kaiming_normal_(value)

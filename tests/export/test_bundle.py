@@ -15,11 +15,13 @@ import pytest
 import torch
 from ortist.errors import ModelError
 from ortist.network.bundle import load_model
-from ortist_export.backbones import BACKBONES, AveragePool, Taps, parse_taps
+from ortist_export.backbones import BACKBONES, parse_taps
 from ortist_export.bundle import export_bundle, measure_bundle
-from ortist_export.check import TOLERANCE, check_bundle
+from ortist_export.check import check_bundle
 from ortist_export.errors import ExportError, ExportUsageError
-from ortist_export.weights import Weights, load_weights, official_weights
+from ortist_export.modules import AveragePool, Taps, build_module, load_weights
+from ortist_export.probes import TOLERANCE
+from ortist_export.weights import Weights
 from ortist_models import MANIFEST, SEGMENT, SHIPPED
 
 from tests.conftest import Ortist, shared
@@ -32,7 +34,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SqueezeNet 1.0 as torchvision names it, with a classifier, initialised after He et al."""
     torch.manual_seed(0)
     state = {}
-    for key, value in BACKBONES["squeezenet1_0"].build().state_dict().items():
+    for key, value in build_module("squeezenet1_0").state_dict().items():
         state[f"features.{key}"] = value
         if value.ndim == 4:
             torch.nn.init.kaiming_normal_(value)
@@ -40,11 +42,6 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "squeezenet1_0.pth"
     torch.save(state, path)
     return path
-
-
-@pytest.mark.parametrize("name", sorted(BACKBONES))
-def test_every_layer_has_a_name(name: str) -> None:
-    assert len(BACKBONES[name].layers) == len(BACKBONES[name].build()) == 13
 
 
 def test_the_shipped_bundle_equals_autograd() -> None:
@@ -67,6 +64,7 @@ def test_the_imagenet_bundle_equals_autograd_on_real_pictures(
     done = ortist(
         *("export", "check", imagenet_folder, "--weights", shared("weights/squeezenet1_1.pth")),
         *("--image", shared("images/tubingen.jpg"), "--image", shared("images/starry_night.jpg")),
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     worst = float(re.findall(r"worst (\S+),", done.stdout)[0])
@@ -136,11 +134,11 @@ def edited(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+@pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
 def test_average_pooling_is_twice_torchs(name: str) -> None:
     """Odd sizes and even ones, so that windows end at the border and beyond it."""
     torch.manual_seed(0)
-    features = BACKBONES[name].build("avg")
+    features = build_module(name, "avg")
     for layer in features:
         for height, width in ((12, 13), (13, 12)):
             x = torch.randn(1, 2, height, width)
@@ -148,7 +146,7 @@ def test_average_pooling_is_twice_torchs(name: str) -> None:
                 expected = 2 * torch.nn.functional.avg_pool2d(x, 3, 2, ceil_mode=True)
                 torch.testing.assert_close(layer(x), expected)
     assert sum(isinstance(layer, AveragePool) for layer in features) == 3
-    assert features.state_dict().keys() == BACKBONES[name].build().state_dict().keys()
+    assert features.state_dict().keys() == build_module(name).state_dict().keys()
 
 
 def test_average_pooling_by_the_command(
@@ -160,7 +158,7 @@ def test_average_pooling_by_the_command(
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "squeezenet1_0-avg"
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
-    done = ortist("export", "check", folder, "--weights", random_weights)
+    done = ortist("export", "check", folder, "--weights", random_weights, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     model = load_model(folder)
     assert model.pooling == "avg"
@@ -242,34 +240,14 @@ def test_memory_can_be_measured_anew(tmp_path: Path) -> None:
 def test_smallest_side_is_smallest() -> None:
     manifest = json.loads((PROCEDURAL / MANIFEST).read_text())
     side = manifest["smallest_side"]
-    module = Taps(BACKBONES["squeezenet1_1"].build(), (1, 2, 3, 4, 5, 6, 7))
+    module = Taps(build_module("squeezenet1_1"), (1, 2, 3, 4, 5, 6, 7))
     module(torch.zeros(1, 3, side, side))
     with pytest.raises(RuntimeError):
         module(torch.zeros(1, 3, side - 1, side - 1))
 
 
-def test_without_a_network_the_message_tells_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # the discard port: nobody answers
-    with pytest.raises(ExportError) as caught:
-        official_weights(BACKBONES["squeezenet1_1"])
-    for part in ("https://", "b8a52dc0", str(tmp_path), "--weights"):
-        assert part in str(caught.value)
-
-
-def test_a_file_of_another_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"not the official file")
-    with pytest.raises(ExportError, match="its hash differs"):
-        official_weights(BACKBONES["squeezenet1_1"])
-
-
 def test_weights_that_do_not_fit_are_refused(random_weights: Path, tmp_path: Path) -> None:
-    features = BACKBONES["squeezenet1_1"].build()
+    features = build_module("squeezenet1_1")
     with pytest.raises(ExportError, match=r"features\.0\.weight should have shape \(64, 3, 3, 3\)"):
         load_weights(features, Weights(random_weights, "", ""))
     damaged = tmp_path / "damaged.pth"
@@ -288,7 +266,7 @@ def test_weights_files_cannot_run_code(tmp_path: Path) -> None:
 
     torch.save({"features.0.weight": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(ExportError, match=r"evil\.pth"):
-        load_weights(BACKBONES["squeezenet1_1"].build(), Weights(tmp_path / "evil.pth", "", ""))
+        load_weights(build_module("squeezenet1_1"), Weights(tmp_path / "evil.pth", "", ""))
 
 
 def test_a_folder_that_is_no_model_is_never_replaced(random_weights: Path, tmp_path: Path) -> None:

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from ortist_export.differentiate import append_gradient
+from ortist_export.float64 import evaluator
 from ortist_export.graph import GraphBuilder
 from ortist_export.phases import split_pooled_convolutions
-
-from .reference import reference
 
 rng = np.random.default_rng(0)
 # Whole numbers, whose sums are exact in any order: ties are ties however a convolution adds up.
@@ -63,7 +62,7 @@ def values_and_gradient(
         builder.nodes, "full", list(graph.input), outputs, initializer=builder.initializers
     )
     model = helper.make_model(full, opset_imports=[helper.make_opsetid("", 18)])
-    values = reference(model).run(["y", gradient], {"image": image})
+    values = evaluator(model).run(["y", gradient], {"image": image})
     return values[0], values[1]  # type: ignore[index]
 
 

@@ -8,15 +8,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from ortist_export.backbones import BACKBONES, Taps
+from ortist_export.backbones import BACKBONES
+from ortist_export.float64 import evaluator
 from ortist_export.footprint import measure_footprint
-from ortist_export.forward import forward_model
 from ortist_export.graph import GraphBuilder
+from ortist_export.layers import backbone_model
 from ortist_export.one_piece import all_switches, run_one_piece
 from ortist_export.program import Program, build_program, switches
 from ortist_export.segments import cut, reads
-
-from .reference import reference
 
 
 def value(name: str) -> onnx.ValueInfoProto:
@@ -32,11 +31,11 @@ def test_a_graph_is_cut_where_it_waits_for_others() -> None:
     segments = cut(builder, [value("x"), value("others")], [value("z")], ["y"], {"others": ["y"]})
     assert len(segments) == 2
     x, others = np.array([1.0, 2, 3]), np.array([5.0, 7, 9])
-    (y,) = reference(segments[0]).run(["y"], {"x": x})
+    (y,) = evaluator(segments[0]).run(["y"], {"x": x})
     # What is computed for the second alone is in the second; it reads x again instead.
     assert {v.name for v in segments[0].graph.output} == {"y"}
     assert {v.name for v in segments[1].graph.input} == {"x", "others"}
-    (z,) = reference(segments[1]).run(["z"], {"x": x, "others": others})
+    (z,) = evaluator(segments[1]).run(["z"], {"x": x, "others": others})
     np.testing.assert_array_equal(y, np.exp(x))
     np.testing.assert_array_equal(z, -x * others)
 
@@ -73,7 +72,12 @@ def test_the_values_that_branches_read_count() -> None:
 
 
 def forward(name: str, taps: tuple[int, ...], pooling: Any = "max") -> onnx.ModelProto:
-    return forward_model(Taps(BACKBONES[name].build(pooling), taps))
+    backbone, rng = BACKBONES[name], np.random.default_rng(0)
+    weights = {
+        name: (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        for name, shape in backbone.parameters(max(taps)).items()
+    }
+    return backbone_model(backbone, weights, taps, pooling)
 
 
 def test_squeezenet1_0_is_cut_too() -> None:
@@ -184,7 +188,7 @@ def test_other_convolutions_are_cut_at_the_moments_alone(changes: dict[str, Any]
 
 
 def tap_1(model: onnx.ModelProto, image: Any) -> Any:
-    found: Any = reference(model).run(["tap_1"], {"image": image})
+    found: Any = evaluator(model).run(["tap_1"], {"image": image})
     return found[0]
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ortist_export.backbones import BACKBONES, Fire
 from ortist_export.errors import ExportError
+from ortist_export.modules import Fire, build_module, load_weights
 from ortist_export.procedural import FAMILIES, draw_texture
 from ortist_export.training import (
     fit_backbone,
@@ -20,7 +20,7 @@ from ortist_export.training import (
     train,
     whitening,
 )
-from ortist_export.weights import Weights, load_weights
+from ortist_export.weights import Weights
 from torch import nn
 
 from tests.conftest import Ortist
@@ -96,7 +96,7 @@ def test_kmeans_finds_the_directions_that_there_are() -> None:
 
 
 def first_layers(count: int) -> nn.Sequential:
-    return nn.Sequential(*list(BACKBONES["squeezenet1_1"].build().children())[:count])
+    return nn.Sequential(*list(build_module("squeezenet1_1").children())[:count])
 
 
 def test_fitted_layers_are_balanced_and_squeezing_ones_let_all_but_pass() -> None:
@@ -132,7 +132,7 @@ def test_the_file_written_is_one_that_the_export_takes(tmp_path: Path) -> None:
     lines: list[str] = []
     train(path, 32, 0, lines.append)
     assert any("features[12]: 512 channels" in line for line in lines)
-    features = BACKBONES["squeezenet1_1"].build()
+    features = build_module("squeezenet1_1")
     load_weights(features, Weights(path, "", ""))
     assert all(torch.isfinite(value).all() for value in features.state_dict().values())
     assert list(tmp_path.iterdir()) == [path]

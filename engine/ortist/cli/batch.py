@@ -13,6 +13,7 @@ import typer
 
 from ..options.declaring import Heading
 from ..options.fields import Options
+from ..signals import end_in_order
 from .arguments import PRESET, asked, flag, takes_options
 from .telling import losses_as_json, note, progress_bar
 
@@ -60,6 +61,7 @@ def batch(
     outcomes: list[Outcome] = []
     failures = 0
     interrupted = False
+    end_in_order()
     try:
         with progress_bar(len(plan.tasks)) as show, contextlib.closing(plan.run(jobs=jobs)) as run:
             for outcome in run:

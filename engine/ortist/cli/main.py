@@ -6,18 +6,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import signal
 import sys
 from typing import Annotated
 
 import typer
 
 from .._version import __version__
-from ..errors import OptionError, OrtistError
+from ..errors import OrtistError
 from . import batch, paint, serve, style, system, video
 from .arguments import HeadedCommand
+from .workshop import open_workshop
 
 __all__ = ["app", "main"]
 
@@ -60,23 +59,15 @@ def _root(version: _Version = False) -> None:
     "export",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
-    help="Convert weights from PyTorch to ONNX; needs the extra 'export'.",
+    help="Make models of networks and weights; needs the extra 'onnx'.",
 )
 def _export(context: typer.Context) -> None:
-    """Hands the rest of the line to the workshop, the one place where the engine reaches for it."""
-    missing = [m for m in ("torch", "onnx", "onnxscript") if importlib.util.find_spec(m) is None]
-    if missing:
-        raise OptionError(
-            f"ortist export needs {', '.join(missing)}; install Ortist with the extra that brings "
-            "it, in a checkout: pip install '.[export]'"
-        )
-    workshop = importlib.import_module("ortist_export.cli")
-    code = workshop.app(args=context.args, prog_name="ortist export", standalone_mode=False)
-    raise typer.Exit(code or 0)
+    """Hands the rest of the line to the workshop."""
+    raise typer.Exit(open_workshop("ortist export").run(context.args))
 
 
-def main() -> None:
-    """The entry point. No traceback reaches the user for what the user can mend."""
+def main() -> int:
+    """The exit code. No traceback reaches the user for what the user can mend."""
     # NumPy's BLAS would start a thread for every CPU, whatever --threads says, and get in the way
     # of ONNX Runtime's: on busy cores its small products take ten times as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -84,9 +75,7 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end
-    # SIGTERM is Ctrl-C: the picture so far is written.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(_run())
+    return _run()
 
 
 def _run() -> int:

@@ -16,6 +16,7 @@ from ..options.choice import layered_options
 from ..options.declaring import Heading
 from ..options.fields import Options
 from ..options.presets import CS231N_MODEL
+from ..signals import end_in_order
 from .arguments import HeadedCommand, asked, takes_options
 from .request import Named, Places, Request, recorded_settings
 from .telling import losses_as_json, note, progress_bar
@@ -143,6 +144,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
         if settings.schedule:
             run.reschedule(settings.schedule)
     _remark(run, request)
+    end_in_order()
     stopped = _followed(run, places, end)
     result = run.result()
     _write(result, places, inputs, named.sources)

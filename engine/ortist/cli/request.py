@@ -5,7 +5,6 @@ All of it is checked before the work begins.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ class Request:
     output: Path | None = file(
         "The picture to write; its suffix names the format.", Heading.FIRST, "--output", "-o"
     )
+    overwrite: bool = flag("Let the picture replace the content, once it is done.", "--overwrite")
     preset: str | None = PRESET
     config: Path | None = file(
         "Options from a TOML file: over the preset's, under the command line's.", Heading.RECIPE
@@ -171,30 +171,51 @@ class Places:
                 "there is no place for the checkpoint; name one with --checkpoint FILE."
             )
         self._check_outputs(options.depth)
-        # What the run, gone on with, needs. A result may replace the content: it is written when
-        # that is no longer needed.
-        read = [*named.sources, *(path for pair in named.masks for path in pair if path)]
-        read += [] if options.init is None or options.init in STARTS else [options.init]
-        inputs = set(map(os.path.realpath, read))
-        for path in (*self.others, *_there(self.preview, out if checkpoint else None)):
-            if os.path.realpath(path) in inputs:
+        self._check_inputs(named, options)
+
+    def _check_inputs(self, named: Named, options: Options) -> None:
+        """Raises OptionError where a file that is read, by whatever name, would be written.
+
+        With ``--overwrite`` the picture may replace the content: it is written when that is no
+        longer needed, unless the run is to be gone on with.
+        """
+        from ..files import check_apart, named_file
+        from ..network.bundle import find_model
+
+        request, out = self.request, self.request.output
+        kept = [*named.styles, *(path for pair in named.masks for path in pair if path)]
+        kept += [] if options.init is None or options.init in STARTS else [options.init]
+        kept += map(str, _there(request.config, request.source))
+        kept += find_model(options.model).paths
+        content = [] if named.content is None else [named.content]
+        check_apart(_there(out), kept)
+        others = _there(self.preview, request.sheet, *self.snapshots.values(), *self.others)
+        check_apart(others, [*kept, *content])
+        if out and content and named_file(out) == named_file(content[0]):
+            if not request.overwrite:
                 raise OptionError(
-                    f"{str(path)!r} is a picture that the run needs; name another file."
+                    f"{str(out)!r} is the content; name another file, or give --overwrite to "
+                    "replace it."
+                )
+            if request.checkpoint:
+                raise OptionError(
+                    f"{str(out)!r} is the content, which the checkpoint's run needs again; name "
+                    "another file."
                 )
 
     def _check_outputs(self, depth: int | None) -> None:
         """Raises OptionError where a file cannot be written, or two would be one."""
         # Here, not above: this takes half a second that the checks before need not wait for.
-        from ..files import check_writable
+        from ..files import check_writable, named_file
         from ..pictures.outputs import output_depth
 
         pictures = [*self.painted, *_there(self.request.sheet)]
         for path in pictures:
             output_depth(path, depth if path in self.painted else 8)
-        seen: set[str] = set()
+        seen: set[object] = set()
         for path in (*pictures, *self.others):
             check_writable(path)
-            resolved = os.path.realpath(path)
+            resolved = named_file(path)
             if resolved in seen:
                 raise OptionError(
                     f"two outputs would both be written to {str(path)!r}; rename one."

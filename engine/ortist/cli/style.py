@@ -52,14 +52,15 @@ def extract(
     """
     options = layered_options(preset, config, **given)
     from ..api import extract_style
-    from ..files import check_writable
+    from ..files import check_apart, check_writable
+    from ..network.bundle import find_model
     from ..style.files import SUFFIX
 
     if output.suffix.lower() != SUFFIX:
         raise OptionError(f"a style file's name ends in {SUFFIX}, unlike {str(output)!r}.")
     check_writable(output)
-    if os.path.realpath(output) in map(os.path.realpath, paintings):
-        raise OptionError(f"{str(output)!r} is one of the styles; name another file to write.")
+    read = [*paintings, *find_model(options.model).paths]
+    check_apart([output], read if config is None else [*read, str(config)])
     extract_style(paintings, options).save(output)
 
 

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import platform
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,11 +18,12 @@ import typer
 from .._version import __version__
 from ..errors import ModelError, ResourceError
 from ..network.bundle import default_model_name, find_model, installed_models, load_model
+from .workshop import open_workshop
 
 __all__ = ["doctor", "models"]
 
 models = typer.Typer(
-    help="List, find and verify models.", rich_markup_mode=None, no_args_is_help=True
+    help="Get, list, find and verify models.", rich_markup_mode=None, no_args_is_help=True
 )
 _Name = Annotated[str | None, typer.Argument(help="A model's name. Without it, the default one.")]
 
@@ -40,6 +42,26 @@ def list_models() -> None:
         taps = ",".join(str(tap.index) for tap in model.taps)
         backbone = model.backbone + (", average pooling" if model.pooling == "avg" else "")
         print(f"{mark} {name:<28} {backbone}, layers {taps}, weights {model.license}")
+
+
+@models.command()
+def get(
+    name: Annotated[str, typer.Argument(help="squeezenet1_1, squeezenet1_0 or vgg19.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="The file of weights, brought from elsewhere."),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ORTIST_MODELS_URL",
+            help="A mirror: an address below which the files are, by their names. Their hash must "
+            "be the official one.",
+        ),
+    ] = None,
+) -> None:
+    """Download a model's ImageNet weights, check their hash and convert them; needs 'onnx'."""
+    open_workshop("ortist models get").get(name, source, url)
 
 
 @models.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,9 +33,10 @@ def progress_bar(length: int) -> Iterator[Callable[[int, str | None], None]]:
     """Shows, on stderr, how much of ``length`` is done, with a note and the time left.
 
     The function that it yields is called with what is done in all (a resumed run begins further on)
-    and the note, None for none. Nothing is shown where stderr is no terminal or ``length`` is 0.
+    and the note, None for none. Nothing is shown where stderr is no terminal, or a dumb one, or
+    where ``length`` is 0.
     """
-    if not sys.stderr.isatty() or length == 0:
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb" or length == 0:
         yield lambda done, note: None
         return
     bar: Any = typer.progressbar(

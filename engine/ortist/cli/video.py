@@ -13,7 +13,8 @@ import typer
 
 from ..errors import InputError, OptionError
 from ..options.declaring import Heading
-from ..options.fields import Options
+from ..options.fields import STARTS, Options
+from ..signals import end_in_order
 from .arguments import PRESET, asked, flag, takes_options
 from .telling import note
 
@@ -86,8 +87,10 @@ def _paint(
 
     What stopped it after a frame is returned: the file is closed in order and keeps those before.
     """
+    from ..files import check_apart
     from ..jobs.ffmpeg import decoded, encoded
     from ..jobs.video import video
+    from ..network.bundle import find_model
 
     def show(frame: Frame) -> None:
         for remark in () if frames else frame.notes:
@@ -97,6 +100,11 @@ def _paint(
             text = f"\rframe {len(frames)}, {frame.seconds:.1f} s"
             print(text, end="", file=sys.stderr, flush=True)
 
+    if output != "-":
+        started = [] if options.init is None or options.init in STARTS else [options.init]
+        read = [style, *started, *find_model(options.model).paths]
+        check_apart([output], read if source == "-" else [source, *read])
+    end_in_order()
     sound = None if source == "-" else Path(source)
     with (
         nullcontext(sys.stdin.buffer) if source == "-" else decoded(Path(source)) as reader,

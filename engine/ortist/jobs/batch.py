@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -19,17 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError, OutputError
+from ..files import check_apart
 from ..network.bundle import find_model
 from ..network.machine import available_memory
-from ..network.sessions import available_cpus
+from ..network.sessions import available_cpus, usable_providers
 from ..options.choice import choose_options
 from ..options.fields import Options
 from ..pictures.outputs import picture_format
 from ..run.setup import load_init
 from ..style.files import SUFFIX, ExtractedStyle, load_style
 from ..style.styles import Styles
-from .finding import Found, find_pictures
-from .ledger import Ledger, file_sha256
+from .finding import find_pictures
+from .ledger import LEDGER, Ledger, file_sha256
 from .painting import Outcome, Outcomes, Task, outcomes_of, processes
 
 __all__ = ["Batch", "batch", "plan_batch"]
@@ -123,6 +125,8 @@ def plan_batch(
     photos = find_pictures(contents, folder)
     paintings = find_pictures(styles, folder, also=(SUFFIX,))
     model = find_model(options.model)
+    if options.provider == "cuda":  # said once, and not of every picture
+        usable_providers(options.provider)
     for style in paintings:
         loaded = load_style(style.path, options.max_pixels)
         if isinstance(loaded, ExtractedStyle):
@@ -133,13 +137,14 @@ def plan_batch(
         options = dataclasses.replace(options, init=starts[0].path)
     hashes = {read.path: file_sha256(read.path) for read in (*paintings, *starts)}
     tasks = []
-    for style in paintings:
-        for content in photos:
-            place = f"{os.path.splitext(content.place)[0]}-{Path(style.path).stem}{suffix}"
+    places = _without_suffixes([content.place for content in photos])
+    looks = _without_suffixes([os.path.basename(style.path) for style in paintings])
+    for style, look in zip(paintings, looks, strict=True):
+        for content, place in zip(photos, places, strict=True):
             task = Task(
                 content.path,
                 style.path,
-                os.path.join(folder, place),
+                os.path.join(folder, f"{place}-{look}{suffix}"),
                 options,
                 hashes[style.path],
                 model.sha256,
@@ -147,13 +152,22 @@ def plan_batch(
                 hashes.get(str(options.init), ""),
             )
             tasks.append(task)
-    _check_outputs(tasks, [*photos, *paintings, *starts])
+    _check_outputs(tasks)
+    written = [os.path.join(folder, LEDGER), *(task.output for task in tasks)]
+    read = [found.path for found in (*photos, *paintings, *starts)]
+    check_apart(written, [*read, *model.paths])
     return Batch(folder, tuple(tasks))
 
 
-def _check_outputs(tasks: Sequence[Task], inputs: Iterable[Found]) -> None:
+def _without_suffixes(names: Sequence[str]) -> list[str]:
+    """The names without their suffixes; those that differ in these alone keep them."""
+    bare = [os.path.splitext(name)[0] for name in names]
+    counts = Counter(bare)
+    return [stem if counts[stem] == 1 else name for stem, name in zip(bare, names, strict=True)]
+
+
+def _check_outputs(tasks: Sequence[Task]) -> None:
     taken: dict[str, Task] = {}
-    read = {os.path.realpath(picture.path) for picture in inputs}
     for task in tasks:
         other = taken.setdefault(task.output, task)
         if other is not task:
@@ -163,11 +177,6 @@ def _check_outputs(tasks: Sequence[Task], inputs: Iterable[Found]) -> None:
             raise OptionError(
                 f"{both[0]!r} and {both[1]!r} would both be painted to {task.output!r}; rename "
                 "one, or give the folder around them, whose tree is kept."
-            )
-        if os.path.realpath(task.output) in read:
-            raise OptionError(
-                f"the painting {task.output!r} would replace one of the pictures that are read; "
-                "name another output folder."
             )
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError, OptionError
+from ..files import as_path
 
 __all__ = ["Found", "find_pictures"]
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
+_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 """The suffixes of what is taken from a folder; a file that is named may be called anything."""
 
 
@@ -48,7 +49,10 @@ def find_pictures(
     barred = None if without is None else os.path.realpath(without)
     suffixes = {*_SUFFIXES, *also}
     found: dict[str, Found] = {}
+    if not isinstance(names, (str, PathLike, Iterable)):
+        raise OptionError(f"pictures should be paths, one or several, not {names!r:.80}.")
     for named in [names] if isinstance(names, (str, PathLike)) else names:
+        as_path(named, "a picture")
         name = os.fspath(named)
         if os.path.isdir(name):
             what, new = "folder", list(_taken([name], name, barred, suffixes))

@@ -16,10 +16,11 @@ import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError
-from ..files import is_temporary, sha256_of, unwritable
+from ..files import check_writable, is_temporary, sha256_of, unwritable
 
 __all__ = ["LEDGER", "Ledger", "file_sha256"]
 
@@ -51,8 +52,11 @@ class Ledger(AbstractContextManager["Ledger"]):
             for path in sorted(self._folders):
                 os.makedirs(path, exist_ok=True)
             path = os.path.join(folder, LEDGER)
+            check_writable(Path(path))  # what is no regular file could block, or never end
             # Unbuffered: a line that failed must not be tried again when the file is closed.
             self._stream = io.FileIO(path, "a+")
+        except OptionError:  # a ValueError too
+            raise
         except (OSError, ValueError) as error:
             raise unwritable(path, error) from error
         try:

@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
@@ -22,13 +23,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..engine import Engine, finished
-from ..errors import ModelError, OrtistError, PictureError, ResourceError
+from ..errors import ModelError, OptionError, OrtistError, PictureError, ResourceError
 from ..objective.targets import Losses
 from ..options.fields import Options
 from ..pictures.outputs import output_depth, takes_rows
 from ..pictures.raster import Source
 from ..run.result import Result
 from ..run.setup import Asked
+from ..signals import ENDING
 from .ledger import file_sha256
 
 __all__ = ["Outcome", "Outcomes", "Task", "Worker", "outcomes_of", "processes"]
@@ -200,8 +202,9 @@ def outcomes_of(tasks: Sequence[Task], executor: Executor | None) -> Outcomes:
                 yield future.result()
             except BrokenExecutor as error:
                 raise ResourceError(
-                    "a process that painted was ended from outside, perhaps for want of memory; "
-                    "start again with fewer --jobs or a smaller --size: what is painted is kept."
+                    "a process that painted has ended: from outside, perhaps for want of memory, "
+                    "so start again with fewer --jobs or a smaller --size (what is painted is "
+                    'kept); or as the script that started it lacks if __name__ == "__main__":.'
                 ) from error
             except Exception as error:  # the executor's own: a task could not be sent, say
                 yield futures[future].failed(error)
@@ -218,6 +221,17 @@ def processes(count: int) -> Iterator[Executor]:
     other end closes then. (An executor's processes would otherwise finish their picture, or wait
     for the next one forever.)
     """
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if multiprocessing.current_process().daemon:
+        raise OptionError(
+            "this process is daemonic and may start no others; give jobs=1, or an executor."
+        )
+    if getattr(main, "__spec__", None) is None and file and not os.path.exists(file):
+        raise OptionError(
+            f"the program comes from {file}, which new processes cannot read; give jobs=1, or put "
+            "it into a file."
+        )
     context = multiprocessing.get_context("spawn")  # a fork would inherit ONNX Runtime's threads
     theirs, ours = context.Pipe(duplex=False)
     executor = ProcessPoolExecutor(count, context, initializer=_leashed, initargs=(theirs,))
@@ -233,7 +247,8 @@ def processes(count: int) -> Iterator[Executor]:
 
 
 def _leashed(leash: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
+    for number in ENDING:  # Ctrl-C and a closed terminal reach all; the parent decides
+        signal.signal(number, signal.SIG_IGN)
 
     def wait() -> None:
         with contextlib.suppress(EOFError, OSError):
@@ -245,11 +260,11 @@ def _leashed(leash: Connection) -> None:
 
 @contextlib.contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block, and processes started in it do not see it at all."""
+    """Signals to end wait for the end of the block; processes started in it do not see them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
     finally:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ortist_models import FORMAT, MANIFEST, SHIPPED, SHIPPED_MODEL, model_home
+from ortist_models import FORMAT, LARGEST_FILE, MANIFEST, SHIPPED, SHIPPED_MODEL, model_home
 
 from ..errors import ModelError, OptionError
 from ..options.parsing import Layer
 from ..options.presets import CS231N_MODEL
+from .graphs import check_graph
 from .program import Program, parse_program
 
 __all__ = [
@@ -31,8 +32,10 @@ __all__ = [
     "load_model",
 ]
 
-_SIZE_LIMIT = 64 * 2**20
-"""Bytes of one file of a bundle; SqueezeNet's are 1 to 6 MB."""
+_MANIFEST_LIMIT = 2**20
+"""Bytes of a manifest; the shipped one has 20 kB."""
+_harmless: set[str] = set()
+"""Hashes of the files that ``check_graph`` let pass."""
 _ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What parsing a manifest of another kind raises."""
 
@@ -43,8 +46,8 @@ class Tap:
 
     Feature i of an axis sees the ``receptive_field`` pixels from
     i * ``stride`` + ``receptive_start`` on, those before 0 being padding. ``path`` are the windows
-    between the image and the features: kernel, stride, pads of both sides, and whether windows may
-    end beyond the border.
+    between the image and the features: kernel, stride, pads of both sides, whether windows may end
+    beyond the border, and, where it is not once, how often every feature is repeated before.
     """
 
     index: int
@@ -53,11 +56,12 @@ class Tap:
     stride: int
     receptive_field: int
     receptive_start: int
-    path: tuple[tuple[int, int, int, bool], ...]
+    path: tuple[tuple[int, ...], ...]
 
     def length(self, pixels: int) -> int:
         """The number of features along an axis of so many pixels (ONNX's rules of pooling)."""
-        for kernel, stride, pads, ceil in self.path:
+        for kernel, stride, pads, ceil, *repeats in self.path:
+            pixels *= repeats[0] if repeats else 1
             room = pixels + pads - kernel
             windows = (-(-room // stride) if ceil else room // stride) + 1
             # One that would begin beyond the border is none.
@@ -117,6 +121,11 @@ class Model:
         text = "".join(self.hashes[segment.file] for segment in self.program.segments)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def paths(self) -> list[str]:
+        """The bundle's files, its manifest first."""
+        return [str(self.folder / file) for file in (MANIFEST, *self.hashes)]
+
     def tap(self, layer: Layer) -> Tap:
         """The tap with that index or name.
 
@@ -134,7 +143,8 @@ class Model:
         command = f"ortist export {self.backbone} --name {self.name} --taps {indices},{layer}"
         if self.pooling != "max":
             command += f" --pooling {self.pooling}"
-        if not self.source.startswith("https://"):
+        # Of another's network the backbone is the file itself.
+        if not self.source.startswith("https://") and not self.backbone.endswith(".onnx"):
             command += f" --weights {self.source}"
         raise ModelError(
             f"the model {self.name} was not exported with the layer {layer!r}; it has {known}. "
@@ -150,6 +160,16 @@ class Model:
                 f"the model file {path} is damaged: its sha256 is not the one in {MANIFEST}; "
                 "export or install the model again."
             )
+        # The package's own files are what the workshop wrote; others are walked once a process.
+        if self.folder.parent != SHIPPED and self.hashes[file] not in _harmless:
+            try:
+                check_graph(data)
+            except ValueError as error:
+                raise ModelError(
+                    f"the model file {path} is not one that Ortist exports ({error}); use another "
+                    "model."
+                ) from error
+            _harmless.add(self.hashes[file])
         return data
 
     def verify(self) -> None:
@@ -158,17 +178,17 @@ class Model:
             self.read(file)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int = LARGEST_FILE) -> bytes:
     """A regular file of bounded size; raises ModelError for anything else."""
     if not os.path.isfile(path):
         raise ModelError(f"there is no model file {str(path)!r}; export the model again.")
     try:
         with path.open("rb") as stream:
-            data = stream.read(_SIZE_LIMIT + 1)
+            data = stream.read(most + 1)
     except OSError as error:
         raise ModelError(f"cannot read {str(path)!r} ({error.strerror}).") from error
-    if len(data) > _SIZE_LIMIT:
-        raise ModelError(f"{str(path)!r} is larger than a model may be ({_SIZE_LIMIT} bytes).")
+    if len(data) > most:
+        raise ModelError(f"{str(path)!r} is larger than a model may be ({most} bytes).")
     return data
 
 
@@ -198,8 +218,8 @@ def find_model(name: str | None = None) -> Model:
         return load_model(Path(name))
     known = ", ".join(installed) or "none"
     raise ModelError(
-        f"there is no model {name!r}; there are {known}. ortist export {CS231N_MODEL} makes the "
-        "ImageNet one; a folder with a manifest.json can be named by its path."
+        f"there is no model {name!r}; there are {known}. ortist models get {CS231N_MODEL} gets "
+        "the ImageNet one; a folder with a manifest.json can be named by its path."
     )
 
 
@@ -211,13 +231,13 @@ def default_model_name() -> str:
 def load_model(folder: Path) -> Model:
     """Reads and checks ``folder``'s manifest; raises ModelError where it is no manifest of ours."""
     path = folder / MANIFEST
-    data = _read(path)
+    data = _read(path, _MANIFEST_LIMIT)
     try:
         return _parse(folder, json.loads(data))
     except _ODD as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
         raise ModelError(
-            f"{path} is not the manifest of an Ortist model ({type(error).__name__}: {error}); "
-            "export the model again."
+            f"{path} is not the manifest of an Ortist model ({reason}); export the model again."
         ) from error
 
 
@@ -288,6 +308,8 @@ def _parse_recipe(raw: Any) -> Recipe:
     numbers = [value for value in vars(recipe).values() if isinstance(value, float)]
     if not all(0 <= number < math.inf for number in (*numbers, *recipe.style_shares.values())):
         raise ValueError("a number in it is not finite or is negative")
+    if not sum(recipe.style_shares.values()) > 0 or len(recipe.style_shares) > 1000:
+        raise ValueError("its recipe's style shares are all 0")
     if not 1 <= recipe.jitter <= 16 or recipe.final_share > 1:
         raise ValueError("its recipe's jitter is not 1 to 16, or its final share more than 1")
     return recipe
@@ -295,10 +317,14 @@ def _parse_recipe(raw: Any) -> Recipe:
 
 def _parse_tap(raw: Any) -> Tap:
     numbers = ("index", "channels", "stride", "receptive_field", "receptive_start")
-    path = tuple((int(k), int(s), int(p), bool(c)) for k, s, p, c in raw["path"])
+    path = tuple((int(k), int(s), int(p), bool(c), *map(int, r)) for k, s, p, c, *r in raw["path"])
     tap = Tap(name=str(raw["name"]), path=path, **{key: int(raw[key]) for key in numbers})
-    if not all(kernel >= 1 and stride >= 1 for kernel, stride, *_ in tap.path):
+    if not all(len(w) <= 5 and min(*w[:2], *w[4:]) >= 1 and w[2] >= 0 for w in tap.path):
         raise ValueError("a window of a tap is none")
+    if not 1 <= tap.channels <= 2**14 or not tap.receptive_field <= 10**4 or len(tap.path) > 1000:
+        raise ValueError("a tap's channels, receptive field or path are out of range")
+    if max((n for window in tap.path for n in (*window[:3], *window[4:])), default=0) > 10**4:
+        raise ValueError("a window of a tap is too large")
     if tap.stride < 1 or not -tap.receptive_field < tap.receptive_start <= 0:
         raise ValueError("the stride or the receptive field of a tap is none")
     return tap

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ModelError, OptionError, ProviderError
+from ..forks import check_not_forked, fresh_after_fork
 from ..options.fields import Provider
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "open_session",
     "pinned_cpu",
     "private_arena",
+    "usable_providers",
 ]
 
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
@@ -71,7 +73,7 @@ def _begin_pool(runtime: ModuleType) -> None:
     runtime.create_and_register_allocator(memory, same_as_requested)
 
 
-_opening = threading.RLock()
+_opening = fresh_after_fork(__name__, "_opening", threading.RLock)
 """Held while sessions are opened, since which pool they take is the process's state."""
 
 
@@ -83,6 +85,7 @@ def private_arena() -> Iterator[None]:
     From a pool that threads share each gets what another wrote, which is dear where their cores
     have no cache in common (measured on two such cores: 54 instead of 44 ms a step at 512 px).
     """
+    check_not_forked()
     runtime = load_onnxruntime()
     with _opening:
         _begin_pool(runtime)
@@ -147,6 +150,22 @@ def pinned_cpu(number: int, threads: int) -> Iterator[None]:
             os.sched_setaffinity(0, cpus)
 
 
+def usable_providers(provider: Provider) -> list[str]:
+    """ONNX Runtime's names of what ``provider`` stands for, the first to be tried first.
+
+    Raises ProviderError for one that this onnxruntime does not have.
+    """
+    runtime = load_onnxruntime()
+    usable = [name for name in _PROVIDERS.values() if name in runtime.get_available_providers()]
+    wanted = usable if provider == "auto" else [_PROVIDERS[provider]]
+    if not set(wanted) <= set(usable):
+        hint = " pip install onnxruntime-gpu brings it." if provider == "cuda" else ""
+        raise ProviderError(
+            f"this onnxruntime {runtime.__version__} has no provider {provider!r}.{hint}"
+        )
+    return wanted
+
+
 def open_session(
     model: bytes,
     provider: Provider,
@@ -162,6 +181,7 @@ def open_session(
     Raises ProviderError where a provider that was named cannot be had, and ModelError for what ONNX
     Runtime cannot load. ``auto`` tries CUDA, then the CPU.
     """
+    check_not_forked()
     runtime = load_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -178,14 +198,7 @@ def open_session(
     if switches:  # the options do not keep the values, which must be there to the end
         values = [runtime.OrtValue.ortvalue_from_numpy(np.array(on)) for on in switches.values()]
         options.add_external_initializers(list(switches), values)
-    usable = [name for name in _PROVIDERS.values() if name in runtime.get_available_providers()]
-    wanted = usable if provider == "auto" else [_PROVIDERS[provider]]
-    if not set(wanted) <= set(usable):
-        hint = " pip install onnxruntime-gpu brings it." if provider == "cuda" else ""
-        raise ProviderError(
-            f"this onnxruntime {runtime.__version__} has no provider {provider!r}.{hint}"
-        )
-    for name in wanted:
+    for name in usable_providers(provider):
         try:
             chosen = [(name, _SETTINGS.get(name, {}))]
             with _opening:  # with a fallback it would turn to the CPU, and say so on stdout

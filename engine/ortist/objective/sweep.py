@@ -17,10 +17,14 @@ from .opened import OpenProgram
 from .pieces import Piece, Pull, Sums
 from .schedule import Run, Schedule, StoppedError
 
-__all__ = ["Decide", "Sweep"]
+__all__ = ["CancelledError", "Decide", "Sweep"]
 
 Decide = Callable[[int, Sums], Pull]
 """From the sums of a tap over all that there is: how it pulls."""
+
+
+class CancelledError(Exception):
+    """Whoever wanted a sweep wants it no more; it ended between two segments of a band."""
 
 
 class Sweep:
@@ -31,6 +35,7 @@ class Sweep:
     ) -> None:
         self._model, self._shape, self._layouts = program.model, shape, layouts
         self._pool = program.pool
+        self.cancelled: Callable[[], bool] = bool
         self._sessions, self._wiring = program.sessions(shape.on), program.wiring
         rows, reach = [(0, shape.height)], self._model.program.reach
         self._threads = 1
@@ -99,6 +104,8 @@ class Sweep:
             with pinned_cpu(number, self._threads):
                 try:
                     while (item := schedule.take(number)) is not None:
+                        if self.cancelled():
+                            raise CancelledError
                         if isinstance(item, Run):
                             self._run(item.segment, self.bands[item.band], number, image, gradient)
                         elif decide is not None:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,8 @@ class Sweeper:
         self._sweeps: OrderedDict[Shape, Sweep] = OrderedDict()
         self._any_on: frozenset[str] = frozenset()
         """Switches of sessions that are open, for whoever wants features alone."""
+        self.cancelled: Callable[[], bool] = bool
+        """Asked between segments: where it says True, calls raise CancelledError. By default no."""
         self._lock = threading.RLock()
 
     def step(
@@ -160,6 +162,7 @@ class Sweeper:
                 if on is None:
                     for there, sweep in self._sweeps.items():
                         if dataclasses.replace(shape, on=there.on) == there:
+                            sweep.cancelled = self.cancelled
                             yield sweep
                             return
                 if not switches & {"with_guides", "with_inside"}:
@@ -170,6 +173,7 @@ class Sweeper:
                     self._sweeps[shape] = Sweep(self.program, shape, self._buffers, layouts)
                 self._sweeps.move_to_end(shape)
                 self._sweeps[shape].set_piece(piece, tv_weight)
+                self._sweeps[shape].cancelled = self.cancelled
                 yield self._sweeps[shape]
             except BaseException as error:  # Ctrl-C too, perhaps between a value and its binding
                 self._sweeps.clear()

@@ -60,6 +60,11 @@ class Options:
     """
 
     size: int = option(512, FIRST, SIDE)("Shorter side of the picture, in pixels.")
+    quality: Quality | None = option(None, FIRST, one_of(*get_args(Quality)), "paper")(
+        "draft, standard and best lay the style's own patches where they match the photo, and take "
+        "no, some or many steps from there; without it the photo is changed step by step, as in "
+        "the paper. Options given go first."
+    )
     smallest_size: int | None = option(128, PICTURE, SIDE, "none")(
         "Shorter side of the first, smallest scale, in pixels; each next scale is sqrt(2) larger, "
         "up to --size."
@@ -90,11 +95,6 @@ class Options:
     time_limit: float | None = option(None, FIRST, DURATION.within(0.1, 10**8), "none")(
         "Stop in time, as in 90 (seconds), 20s, 2m or 1h30m; each scale gets its share of the "
         "time, so that the last is reached."
-    )
-    quality: Quality | None = option(None, FIRST, one_of(*get_args(Quality)), "paper")(
-        "draft, standard and best lay the style's own patches where they match the photo, and take "
-        "no, some or many steps from there; without it the photo is changed step by step, as in "
-        "the paper. Options given go first."
     )
     matching: float = option(0.0, RECIPE, NUMBER.within(0, 1))(
         "How much of the guide, the photo made of the style's patches, is what the picture starts "
@@ -173,7 +173,7 @@ class Options:
     init_noise: float = option(0.0, PICTURE, NUMBER.within(0, 1))(
         "How much noise is mixed into that start, from 0 to 1 (all of it)."
     )
-    seed: int = option(0, FIRST, WHOLE.within(0, 2**32 - 1))(
+    seed: int = option(0, RECIPE, WHOLE.within(0, 2**32 - 1))(
         "Seed of all noise, and of the jitter."
     )
     seamless: bool = option(False, PICTURE, FLAG)(

@@ -39,20 +39,21 @@ def luminance_of(values: Array, content: Array) -> Array:
     return np.asarray((wanted + np.clip(share, 0, 1) * chroma).clip(0, 1), np.float32)
 
 
-def match_affine(values: Array, like: Any) -> Array:
+def match_affine(values: Array, like: Any, shown: Array | None = None) -> Array:
     """``values`` with the mean colour and the covariance of ``like``, then clipped to [0, 1].
 
     The affine map of Gatys et al. 2016, section 3; of the many that give the covariance, the
     symmetric one, which moves colours least (the linear Monge-Kantorovich map of Pitie and Kokaram,
     2007): T = S^(-1/2) (S^(1/2) L S^(1/2))^(1/2) S^(-1/2). Directions in which ``values`` hardly
-    vary, as in a grey picture, get no variance either.
+    vary, as in a grey picture, get no variance either. ``shown`` [H, W] is how much each of
+    ``values`` counts, None for all alike.
     """
-    return _affine(values, like).clip(0, 1)
+    return _affine(values, like, shown).clip(0, 1)
 
 
-def _affine(values: Array, like: Any) -> Array:
+def _affine(values: Array, like: Any, shown: Array | None = None) -> Array:
     """``match_affine`` before it clips, a new array."""
-    (mean, covariance), (mean_like, covariance_like) = _moments(values), _moments(like)
+    (mean, covariance), (mean_like, covariance_like) = _moments(values, shown), _moments(like)
     root, inverse = _power(covariance, 0.5), _power(covariance, -0.5)
     transform = inverse @ _power(root @ covariance_like @ root, 0.5) @ inverse
     return np.asarray((values - mean) @ transform.T + mean_like, np.float32)
@@ -95,8 +96,15 @@ def _quantiles(plane: Array) -> NDArray[np.float64]:
     return np.asarray(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
 
 
-def _moments(values: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean [3] and covariance [3, 3] of the colours."""
+def _moments(
+    values: Any, shown: Array | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean [3] and covariance [3, 3] of the colours, weighted by ``shown`` [H, W]."""
+    if shown is not None:
+        weights = (shown / shown.sum(dtype=np.float64)).reshape(-1, 1)
+        colors = values.reshape(-1, 3)
+        mean = (weights * colors).sum(0)
+        return mean, ((colors - mean) * weights).T @ (colors - mean)
     count = values.shape[0] * values.shape[1]
     total, product = np.zeros(3), np.zeros((3, 3))
     for rows in pixel_row_slices(values):

@@ -11,14 +11,16 @@ it has is judged by its header, before any is decoded.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import struct
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ from PIL.ExifTags import Base
 from ..arrays import Arrays, Rows
 from ..errors import OrtistError, PictureError
 from ..files import require_file, sha256_of
+from ..forks import fresh_after_fork
 from .metadata import exif_of
 from .profiles import convert, to_srgb
 from .raster import Header, Picture, Raster, Source, in_depth, to_levels, unit
@@ -38,7 +41,7 @@ __all__ = ["load_picture", "open_picture", "read_header", "spool_picture"]
 
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 """Pillow's names of the formats whose decoders are let near a file."""
-_globals_lock = threading.Lock()
+_warnings_lock = fresh_after_fork(__name__, "_warnings_lock", threading.Lock)
 
 
 def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Raster:
@@ -58,7 +61,7 @@ def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Ra
             _check_size(picture.size, max_pixels, role)
             return _to_srgb(picture, None, role)
     with open_picture(picture, max_pixels, role) as (image, role):
-        samples = read_sixteen(image, lambda: Image.open(picture, formats=_READABLE))
+        samples = read_sixteen(image, lambda: _opened(picture))
         return replace(_to_srgb(image, samples, role), source=_source(picture))
 
 
@@ -99,7 +102,8 @@ def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Hea
         _check_size(picture.size, max_pixels, role)
         if isinstance(picture, Raster):
             return Header(role, picture.size, 0, 0)
-        return _header(picture, role)
+        with _decoding(role):  # it may be a file's that was not decoded yet
+            return _header(picture, role)
     with open_picture(picture, max_pixels, role) as (image, _):
         strips = strips_of(image, Path(os.fsdecode(picture)))
         return replace(_header(image, role), spooling=0 if strips is None else 3 * strips.row_bytes)
@@ -124,9 +128,48 @@ def open_picture(
         raise PictureError(
             f"the {role} cannot be read: permission denied; let it be read, or name another."
         )
-    with _decoding(role), Image.open(picture, formats=_READABLE) as image:
+    with _decoding(role), _opened(picture) as image:
         _check_size(image.size, max_pixels, role)
         yield image, role
+
+
+def _opened(path: str | PathLike[str]) -> Image.Image:
+    """The file opened by the decoder that knows its first bytes.
+
+    ``Image.open`` does that too, and has a limit of pixels besides, which only the whole process
+    could lift; here ``max_pixels`` limits. Two decoders ask for that limit themselves, WebP's as it
+    reads the header and TIFF's as it makes room for the pixels (``_past_limit``). Raises
+    UnidentifiedImageError where no decoder knows the file.
+    """
+    Image.init()
+    with open(path, "rb") as stream:
+        begin = stream.read(16)
+    for form in _READABLE:
+        make, accepts = Image.OPEN.get(form, (None, None))
+        if make is None or (accepts is not None and accepts(begin) is not True):
+            continue
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+            image: Any = _past_limit(make, os.fspath(path), "")
+            if form == "TIFF":
+                image.load_prepare = functools.partial(_past_limit, image.load_prepare)
+            return cast(Image.Image, image)
+    raise UnidentifiedImageError
+
+
+def _past_limit(call: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``call`` returns, also where Pillow's limit of pixels stops it.
+
+    It is lifted then for this one call, which is short, since nothing else would let a picture of
+    more than twice that limit in.
+    """
+    try:
+        return call(*arguments)
+    except Image.DecompressionBombError:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return call(*arguments)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def _source(picture: str | PathLike[str]) -> Source:
@@ -156,14 +199,10 @@ def _header(image: Image.Image, role: str) -> Header:
 def _decoding(role: str) -> Iterator[None]:
     """A block in which what decoders raise becomes a PictureError."""
     try:
-        # Pillow's limit and Python's warnings are the process's: one picture is read at a time.
-        with _globals_lock, warnings.catch_warnings():
+        # Python's warnings are the process's: one picture is read at a time.
+        with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged metadata is no news
-            before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ``max_pixels`` limits
-            try:
-                yield
-            finally:
-                Image.MAX_IMAGE_PIXELS = before
+            yield
     except OrtistError:  # of the picture, or of a full disk that it is copied to
         raise
     except UnidentifiedImageError as error:
@@ -178,6 +217,8 @@ def _decoding(role: str) -> Iterator[None]:
 def _check_size(size: tuple[int, int], max_pixels: int, role: str) -> None:
     """Raises PictureError for a picture of (width, height) that is too large."""
     width, height = size
+    if not width * height:
+        raise PictureError(f"the {role} has {width} x {height} pixels; give one that has some.")
     if width * height > max_pixels:
         raise PictureError(
             f"the {role} has {width} x {height} pixels, more than the limit of {max_pixels}; raise "

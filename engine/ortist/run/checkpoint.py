@@ -35,6 +35,12 @@ __all__ = ["Saved", "read_checkpoint", "remove_checkpoint", "write_checkpoint"]
 
 _MAGIC = b"ortist checkpoint 2\n"
 _HASH = hashlib.sha256().digest_size
+_DAMAGES = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError),
+    *(MemoryError,),
+)
+"""What a file raises that has the right hash and is none of ours."""
+_KINDS = {np.dtype("<f4"), np.dtype("<f8")}
 _PLAIN = ("iteration", "scale", "began", "jitter", "converged", "hurried")
 """What of a state stands in the header as it is."""
 
@@ -99,11 +105,12 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any], place: Arrays) -> S
             )
         stream.seek(begin)
         try:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(_checked(length, _size(stream))))
             _compare(path, header["identity"], json.loads(json.dumps(identity)))
             arrays = _arrays(header["arrays"], stream, place)
             return _put_together(header["state"], arrays)
-        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+        except _DAMAGES as error:
             if isinstance(error, OrtistError):
                 raise
             raise CheckpointError(
@@ -147,9 +154,10 @@ def _compare(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> N
 def _arrays(listed: list[Any], stream: BinaryIO, place: Arrays) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     for name, dtype, shape in listed:
-        kind = np.dtype(dtype)
-        if kind.kind not in "fu" or not all(isinstance(side, int) for side in shape):
+        kind = np.dtype(str(dtype))
+        if kind not in _KINDS or len(shape) > 4 or not isinstance(name, str):
             raise ValueError(dtype)
+        _checked(math.prod(_checked(side, 2**31) for side in shape) * 8, 8 * _size(stream))
         large = place.on_disk and len(shape) >= 3
         if large and name.startswith("snapshot "):  # [H, W, 3]
             planes = place.zeros((1, shape[2], *shape[:2]), kind)
@@ -164,6 +172,17 @@ def _arrays(listed: list[Any], stream: BinaryIO, place: Arrays) -> dict[str, Any
     if stream.read(1):
         raise ValueError("more")
     return arrays
+
+
+def _size(stream: BinaryIO) -> int:
+    return os.fstat(stream.fileno()).st_size
+
+
+def _checked(value: Any, most: float, *kinds: type) -> Any:
+    """A number from 0 to ``most``, of ``kinds`` or whole; raises ValueError for anything else."""
+    if type(value) not in (kinds or (int,)) or not 0 <= value <= most:
+        raise ValueError(value)
+    return value
 
 
 def _next(stream: BinaryIO, kind: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -201,7 +220,35 @@ def _take_apart(saved: Saved) -> tuple[dict[str, Any], dict[str, Any]]:
     return values, arrays | {f"snapshot {n}": values for n, values in snapshots.items()}
 
 
+def _check_state(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    """Raises a ValueError or the like for what no run can have come to."""
+    iteration = _checked(values["iteration"], 10**6)
+    for name, most in (("scale", 100), ("began", iteration), ("iterations", 10**6)):
+        _checked(values[name], most)
+    for name in ("converged", "hurried"):
+        _checked(values[name], True, bool)
+    for number in values["average"]:
+        _checked(number, 1, int, float)
+    _checked(values.get("adam", 0), 10**6)
+    _checked(values.get("lbfgs", 0), 100)
+    for layer in itertools.chain(*values["losses"]):
+        _checked(layer, 10**4)
+    np.random.default_rng().bit_generator.state = values["jitter"]
+    if "average" in arrays and not values["average"][1]:
+        raise ValueError("an average of nothing")
+    shape = arrays["values"].shape
+    for name, array in arrays.items():
+        alike = not name.startswith(("snapshot ", "steps"))
+        fits = array.shape == shape and array.dtype == np.float32 if alike else True
+        sides = len(array.shape), array.shape[-1]  # of what may be in a file, without an ndim
+        if not fits or (name.startswith("snapshot ") and sides != (3, 3)):
+            raise ValueError(name)
+    if not np.isfinite(arrays["steps"]).all():
+        raise ValueError("steps")
+
+
 def _put_together(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Saved:
+    _check_state(values, arrays)
     steps = []
     content, style = values["losses"]
     for iteration, (scale, seconds, tv, *rest) in enumerate(arrays["steps"].tolist()):
@@ -223,7 +270,8 @@ def _put_together(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Saved
     )
     if len(steps) != state.iteration + 1:
         raise ValueError(len(steps))
-    return Saved(state, steps, {n: arrays[f"snapshot {n}"] for n in values["snapshots"]})
+    kept = [_checked(n, state.iteration) for n in values["snapshots"]]
+    return Saved(state, steps, {n: arrays[f"snapshot {n}"] for n in kept})
 
 
 def _row(step: Progress) -> list[float]:

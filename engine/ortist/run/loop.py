@@ -7,7 +7,6 @@ import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 
 from ..arrays import Field
 from ..errors import CheckpointError, DivergedError, OptionError
+from ..files import as_path
+from ..objective.sweep import CancelledError
 from ..objective.targets import Losses
 from ..pictures.raster import Painting, Raster
 from ..style.files import ExtractedStyle
@@ -85,7 +86,11 @@ class Run(Iterator[Progress]):
         return self.state is not None and self._schedule.wanted(self.state) is None
 
     def cancel(self) -> None:
-        """Ends the run after the present step; may be called from any thread, at any time."""
+        """Ends the run within the present step; may be called from any thread, at any time.
+
+        The state stays that of the last whole step. ``result`` is then made without looking at the
+        picture again: its losses are those of the last step, and of the first.
+        """
         self._cancelled = True
 
     def __next__(self) -> Progress:
@@ -98,11 +103,17 @@ class Run(Iterator[Progress]):
             scale = 0 if before is None else self._schedule.in_time(before, began - self._began)
             if scale is None:
                 raise StopIteration
+            sweeper = self._scene.objective.sweeper
+            sweeper.cancelled = lambda: self._cancelled
             try:
                 view, state = self._after(before, scale)
             except DivergedError:
                 self._diverged = True
                 raise
+            except CancelledError:  # the state is still that of the last step
+                raise StopIteration from None
+            finally:
+                sweeper.cancelled = bool
             entered = before is not None and scale > before.scale
             opening = program.seconds_opening - opening  # which later steps have not
             self._schedule.took(scale, time.perf_counter() - began - opening, entered)
@@ -169,7 +180,7 @@ class Run(Iterator[Progress]):
                 raise OptionError("the run has no state to save before its first iteration.")
             snapshots = {n: painting.values for n, painting in self._snapshots_so_far().items()}
             saved = Saved(self.state, self.steps, snapshots)
-        write_checkpoint(Path(path), saved, self._identity)
+        write_checkpoint(as_path(path, "path"), saved, self._identity)
 
     def resume(self, path: str | PathLike[str]) -> None:
         """Goes on from a checkpoint of a run with the same pictures, model and options.
@@ -179,15 +190,18 @@ class Run(Iterator[Progress]):
         it asks for the same tiles) and how the picture is written (``depth``, ``settings``,
         ``keep_metadata``) may be others. Raises CheckpointError, and leaves the file as it is.
         """
-        read = read_checkpoint(Path(path), self._identity, self._scene.arrays)
+        read = read_checkpoint(as_path(path, "path"), self._identity, self._scene.arrays)
         state, steps, snapshots = read
-        with self._turns:
-            view = View(self._scene, self._schedule.scales[state.scale].side)
-        if state.point.values.shape[:1:-1] != view.canvas:
+        scales = self._schedule.scales
+        side = scales[state.scale].side if state.scale < len(scales) else 0
+        shapes = {picture.shape[1::-1] for picture in snapshots.values()} - {self.canvas}
+        if not side or shapes or state.point.values.shape[:1:-1] != self._scene.canvas(side):
             raise CheckpointError(
                 f"the checkpoint {str(path)!r} is not one that this Ortist wrote (its picture has "
                 "another size); remove it to start anew."
             )
+        with self._turns:
+            view = View(self._scene, side)
         _, alpha = self._finisher.content
         self._steps = list(steps)
         self._snapshots = {n: Painting(values, alpha) for n, values in snapshots.items()}
@@ -227,6 +241,8 @@ class Run(Iterator[Progress]):
         """The losses of the start and of the picture, both at the present scale and whole."""
         scene, view = self._scene, self._view
         initial, final = self._steps[0].losses, state.point.detail
+        if self._cancelled and not self.finished:  # whoever cancels does not wait
+            return initial, final
         if state.iteration > 0 and (scene.tuning.jitter > 1 or scene.tuning.averaging > 0):
             # The last evaluation was of a window of the last iterate, not of the picture.
             scene.objective.sweeper.release()

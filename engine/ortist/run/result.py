@@ -6,7 +6,6 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image
 
 from ..arrays import Array, Derived, Field, Rows, row_slices
 from ..errors import OptionError
+from ..files import as_path
 from ..network.bundle import Model
 from ..objective.targets import Losses
 from ..objective.weights import Weights
@@ -97,7 +97,7 @@ class Result:
         painting = self.painting if snapshot is None else self.snapshots[snapshot]
         save_picture(
             painting,
-            Path(path),
+            as_path(path, "path"),
             options.depth,
             self.exif if options.keep_metadata else b"",
             self.settings_json(snapshot) if options.settings else None,

@@ -165,7 +165,7 @@ def _command(roles: Collection[str]) -> str:
 def _input(source: Source | None) -> dict[str, str | None]:
     if source is None:
         return {"path": None, "sha256": None}
-    usable = source.path.isprintable() and len(json.dumps(source.path)) <= _LONGEST_PATH
+    usable = _is_path(source.path) and len(json.dumps(source.path)) <= _LONGEST_PATH
     return {"path": source.path if usable else None, "sha256": source.sha256}
 
 
@@ -208,7 +208,9 @@ def _parse(picture: str, raw: Any) -> Settings:
         if not _ROLE.fullmatch(role):
             raise ValueError(f"input {role!r}")
         path, sha256 = entry["path"], entry["sha256"]
-        inputs[role] = None if path is None else (_text(path), _text(sha256))
+        if path is not None and not _is_path(path):
+            raise ValueError(f"{path!r} is no path")
+        inputs[role] = None if path is None else (path, _text(sha256))
     if _command(inputs) != command:
         raise ValueError(f"command {command!r}")
     # A path is an input, with a hash; as an option it would have none.
@@ -230,6 +232,11 @@ def _parse(picture: str, raw: Any) -> Settings:
     sha256 = _text(raw["model"]["sha256"])
     version = _text(raw["ortist"])
     return Settings(picture, version, command, options, sha256, inputs, iteration, schedule)
+
+
+def _is_path(value: Any) -> bool:
+    """Whether it is printable but for bytes that are no UTF-8, as Python has them in paths."""
+    return isinstance(value, str) and re.sub("[\udc80-\udcff]", "", value).isprintable()
 
 
 def _number(value: Any) -> int:

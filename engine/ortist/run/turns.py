@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 
+from ..forks import check_not_forked
+
 __all__ = ["Turns"]
 
 
 class Turns:
     """Held by ``with``, by one thread at a time, which may hold it again inside.
+
+    Raises ResourceError in a forked process that could not compute (forks.py).
 
     A thread that steps a run asks for its turn again at once. ``threading.RLock`` would give it to
     that thread every time, as it is awake, and others would wait until the run's end.
@@ -28,6 +32,7 @@ class Turns:
         return len(self._queue)
 
     def __enter__(self) -> None:
+        check_not_forked()  # whoever has the turn there is not here to pass it on
         thread = threading.get_ident()
         if self._owner == thread:
             self._depth += 1

@@ -121,11 +121,12 @@ class Scene:
         """What the picture keeps, [1, 3, H, W]: the photo, as far as it is not the guide's."""
         if self._content is None:
             return None
-        photo, share = self.photo_at(side), np.float32(self.options.matching)
+        share = np.float32(self.options.matching)
         if share == 0:
-            return photo
+            return self.photo_at(side)
         guide: Field = self.arrays.resized(self._guide, self.canvas(side), Image.Resampling.BICUBIC)
         if share < 1:
+            photo = self.photo_at(side)
             (guide,) = self.arrays.each(lambda a, b: (a + share * (b - a),), photo, guide)
         return guide
 

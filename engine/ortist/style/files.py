@@ -20,7 +20,6 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -29,7 +28,7 @@ from PIL import Image
 
 from ..arrays import Array
 from ..errors import OptionError, StyleFileError
-from ..files import atomic_writer, read_bytes
+from ..files import as_path, atomic_writer, read_bytes
 from ..network.bundle import Model
 from ..pictures.raster import Picture, Raster, Source
 from ..pictures.reading import load_picture
@@ -166,9 +165,10 @@ class ExtractedStyle:
         Raises OptionError for a name that does not end in .ostyle and for a style too large to be
         read, OutputError where the file cannot be written.
         """
-        if Path(path).suffix.lower() != SUFFIX:
-            raise OptionError(f"a style file's name ends in {SUFFIX}, unlike {os.fspath(path)!r}.")
-        with atomic_writer(Path(path)) as stream:
+        path = as_path(path, "path")
+        if path.suffix.lower() != SUFFIX:
+            raise OptionError(f"a style file's name ends in {SUFFIX}, unlike {str(path)!r}.")
+        with atomic_writer(path) as stream:
             stream.write(self.encoded())
 
     def encoded(self) -> bytes:

@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 
 from ..arrays import Array
-from ..errors import OptionError, PictureError
+from ..errors import OptionError, PictureError, StyleFileError
 from ..network.bundle import Model
 from ..options.fields import Options
 from ..pictures.colors import match_affine
-from ..pictures.raster import Picture, Raster
-from ..pictures.values import normalize, shorter_side_to, size_at
+from ..pictures.raster import Picture, Raster, unit
+from ..pictures.values import alpha_at, normalize, shorter_side_to, size_at
 from .files import ExtractedStyle, Style
 from .guides import Guides, load_mask, mask_values
 from .moments import Moments, Statistics, blend, rounded, sum_moments
@@ -211,8 +211,9 @@ class Styles:
             if isinstance(image, ExtractedStyle):
                 by_style.append(image.colors(own))
             else:
-                planes = np.ascontiguousarray(_pixels(image, own, like).transpose(2, 0, 1)[None])
-                by_style.append(rounded(sum_moments(planes).statistics()))
+                pixels, shown = _pixels(image, own, like)
+                planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+                by_style.append(rounded(sum_moments(planes, shown).statistics()))
         return self._blended(by_style)
 
     def pixels(self, side: int, smallest: int, like: Array | None = None) -> list[Array]:
@@ -227,7 +228,7 @@ class Styles:
             )
         sides = [self.side(index, side, smallest) for index in range(len(self.images))]
         return [
-            _pixels(cast(Raster, image), own, like)
+            _pixels(cast(Raster, image), own, like)[0]
             for image, own in zip(self.images, sides, strict=True)
         ]
 
@@ -235,21 +236,22 @@ class Styles:
         """How much each place of each style is wanted, [height, width] by region and style.
 
         ``sizes`` (width, height) are of the styles' grids of places. Without masks there is one
-        region, in which styles have their weights, however many places they have.
+        region, in which styles have their weights, however many places they have. What is clear of
+        a style does not count.
         """
+        shown = [
+            _alpha_over(cast(Raster, image), size)
+            for image, size in zip(self.images, sizes, strict=True)
+        ]
         if not self.regions:
-            total = sum(self._weights)
-            even = [
-                np.full((height, width), weight / total / (height * width), np.float32)
-                for weight, (width, height) in zip(self._weights, sizes, strict=True)
-            ]
-            return [even]
+            weighted = zip(self._weights, shown, strict=True)
+            return [[np.float32(w) * alpha / max(alpha.sum(), 1e-6) for w, alpha in weighted]]
         shares = []
         for region in self.regions:
             own = [np.zeros((height, width), np.float32) for width, height in sizes]
             size = sizes[region.style]
             part = 1.0 if region.part is None else mask_values(region.part, size)
-            own[region.style][...] = part
+            own[region.style][...] = part * shown[region.style]
             shares.append(own)
         return shares
 
@@ -271,20 +273,32 @@ class Styles:
         count = max(1, len(parts))
         if isinstance(image, ExtractedStyle):
             known = image.statistics(own)
+            for tap in map(model.tap, taps):
+                if tap.index not in known or len(known[tap.index].mean) != tap.channels:
+                    raise StyleFileError(
+                        f"{image.name} lacks the layer {tap.index} {tap.name} of the model "
+                        f"{model.name}; extract it again, or leave that layer out."
+                    )
             return {tap: [known[tap]] * count for tap in taps}
-        pixels = _pixels(image, own, like)
+        pixels, shown = _pixels(image, own, like)
         height, width = pixels.shape[:2]
         guides = None
-        if any(parts):
-            white = np.ones((height, width), np.float32)
-            masks = [mask_values(part, (width, height)) if part else white for part in parts]
-            guides = Guides(np.stack(masks))
+        if any(parts) or shown is not None:
+            white = np.ones((height, width), np.float32) if shown is None else shown
+            guides = Guides(
+                np.stack(
+                    [
+                        white * mask_values(part, (width, height)) if part else white
+                        for part in parts or [None]
+                    ]
+                )
+            )
         pixels = normalize(pixels, model)  # and the other is let go
         by_tap = observer.moments(pixels, taps, guides)
         if any(moments.mass <= 0 for regions in by_tap.values() for moments in regions):
             raise PictureError(
-                f"a style mask leaves nothing of the style at {width} x {height} pixels; paint a "
-                "larger area white."
+                "the style's mask or its transparency leaves nothing of the style at "
+                f"{width} x {height} pixels; let a larger area be white, or opaque."
             )
         repeated = count if guides is None else 1
         return {
@@ -293,7 +307,26 @@ class Styles:
         }
 
 
-def _pixels(image: Raster, side: int, like: Array | None) -> Array:
-    """A style image [H, W, 3] in [0, 1], ``side`` pixels on its shorter side, colours matched."""
-    pixels = shorter_side_to(image, side)
-    return pixels if like is None else match_affine(pixels, like)
+def _alpha_over(image: Raster, size: tuple[int, int]) -> Array:
+    """How much of the image counts, [height, width] in [0, 1], for ``size`` (width, height)."""
+    if image.alpha is None:
+        return np.ones(size[::-1], np.float32)
+    alpha = Image.fromarray(unit(image.alpha[:]))
+    return np.asarray(alpha.resize(size, Image.Resampling.BILINEAR))
+
+
+def _pixels(image: Raster, side: int, like: Array | None) -> tuple[Array, Array | None]:
+    """A style image [H, W, 3] in [0, 1], ``side`` pixels on its shorter side, colours matched.
+
+    And how much of each pixel counts, its alpha [H, W] in [0, 1], None where all is opaque. What is
+    clear gets the mean colour of the rest, so that there is no outline of white. Raises
+    PictureError for a picture that is clear everywhere.
+    """
+    pixels, shown = shorter_side_to(image, side), alpha_at(image, side)
+    if shown is not None:
+        if not shown.any():
+            raise PictureError("the style image is transparent everywhere; name another one.")
+        clear = 1 - shown[..., None]
+        mean = (pixels - clear).sum((0, 1), dtype=np.float64) / shown.sum(dtype=np.float64)
+        pixels = np.clip(pixels + clear * (mean.astype(np.float32) - 1), 0, 1)
+    return (pixels if like is None else match_affine(pixels, like, shown)), shown

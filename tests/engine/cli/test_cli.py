@@ -292,7 +292,7 @@ def test_a_full_disk_leaves_nothing_behind(
     limited = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
-        "sys.argv[0] = 'ortist'; from ortist.cli import main; main()"
+        "sys.argv[0] = 'ortist'; import sys; from ortist.cli import main; sys.exit(main())"
     )
     words = ["transfer", *map(str, files), "-o", str(out), *map(str, QUICK)]
     done = subprocess.run(
@@ -328,17 +328,25 @@ def test_ctrl_c_writes_the_picture_so_far(files: tuple[Path, Path], tmp_path: Pa
     assert os.listdir(tmp_path) == ["out.png"]
 
 
-def test_ctrl_c_while_the_command_is_loaded() -> None:
+@pytest.mark.parametrize("module", ["typer", "numpy", "PIL", "onnxruntime", "ortist.run.loop"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_while_the_command_is_loaded(
+    number: int, module: str, files: tuple[Path, Path], tmp_path: Path
+) -> None:
     code = (
-        "import sys\n"
+        "import os, sys\n"
         "class Hit:\n"
         "    def find_spec(self, name, *rest):\n"
-        "        if name == 'typer': raise KeyboardInterrupt\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), {int(number)})\n"
         "sys.meta_path.insert(0, Hit())\n"
         "from ortist.__main__ import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", code, "transfer", *map(str, files), "-o", "out.png", *QUICK]
+    done = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
     assert (done.returncode, done.stderr) == (130, "ortist: interrupted.\n")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_batch_counts_on_a_terminal(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -359,13 +367,15 @@ def test_a_batch_counts_on_a_terminal(files: tuple[Path, Path], tmp_path: Path) 
 
 
 def test_sigterm_writes_the_picture_so_far(files: tuple[Path, Path], tmp_path: Path) -> None:
-    out = tmp_path / "out.png"
+    out, trace = tmp_path / "out.png", tmp_path / "trace.jsonl"
     command = [sys.executable, "-m", "ortist", "transfer", *map(str, files), "-o", str(out)]
-    process = subprocess.Popen([*command, "--size", "64", "--iterations", "100000"])
-    time.sleep(4)
+    command += ["--trace", str(trace), "--size", "64", "--iterations", "100000"]
+    process = subprocess.Popen(command)
+    while not (trace.is_file() and trace.stat().st_size) and process.poll() is None:
+        time.sleep(0.1)
     process.terminate()
     assert process.wait(timeout=60) == 130
-    assert os.listdir(tmp_path) == ["out.png"]
+    assert sorted(os.listdir(tmp_path)) == ["out.png", "trace.jsonl"]
 
 
 def test_the_content_may_be_replaced_by_its_picture(
@@ -378,7 +388,7 @@ def test_the_content_may_be_replaced_by_its_picture(
         expected = np.asarray(image.resize((341, 256), Image.Resampling.LANCZOS))
     link = tmp_path / "link.png"
     link.symlink_to(photo)
-    done = ortist("transfer", photo, files[1], "-o", link, "--sheet", sheet, *QUICK)
+    done = ortist("transfer", photo, files[1], "-o", link, "--sheet", sheet, "--overwrite", *QUICK)
     assert done.returncode == 0, done.stderr
     assert link.is_symlink()
     with Image.open(photo) as image:

@@ -16,7 +16,7 @@ from tests.conftest import Ortist
 
 COMMANDS = ["transfer", "invert", "texture", "batch", "video", "style extract"]
 FIRST = [
-    *("output", "preset", "size", "iterations", "time-limit", "strength", "colors", "seed"),
+    *("output", "preset", "size", "quality", "iterations", "time-limit", "strength", "colors"),
     *("max-memory", "mask"),
 ]
 

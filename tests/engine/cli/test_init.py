@@ -71,7 +71,7 @@ def test_batches_know_the_start_by_its_hash(ortist: Ortist) -> None:
     shutil.copytree("out", "old")
     refused(ortist, 3, "no init 'start.png'", *words, *QUICK)
     replaced = (*words[:-1], "old/photo-style.png", *QUICK)
-    said = "would replace one of the pictures that are read"
+    said = "is a file that the run needs"
     refused(ortist, 2, said, *(word if word != "out" else "old" for word in replaced))
 
 
@@ -90,4 +90,4 @@ def test_what_is_off_is_one_sentence(ortist: Ortist) -> None:
         *("texture", "style.jpg", "-o", "x.png", "--init", "content"),
     )
     checkpoint = ("--checkpoint", "start.png")
-    refused(ortist, 2, "is a picture that the run needs", *paint, "start.png", *checkpoint)
+    refused(ortist, 2, "is a file that the run needs", *paint, "start.png", *checkpoint)

@@ -79,15 +79,15 @@ def test_a_time_limit(ortist: Ortist, line: tuple[object, ...], tmp_path: Path) 
     """The last scale is reached, and a longer limit goes on from the checkpoint."""
     out, checkpoint, trace = (tmp_path / name for name in ("o.png", "c", "t.jsonl"))
     words = (*line, *ENDLESS, "-o", out, "--json", "--checkpoint", checkpoint, "--trace", trace)
-    done = ortist(*words, "--time-limit", "3s")
+    done = ortist(*words, "--time-limit", "6s")
     assert (done.returncode, done.stderr) == (0, "")
     first = json.loads(done.stdout)
     assert (first["stopped"], first["size"]) == ("time limit", [85, 64])
     steps = [json.loads(text) for text in trace.read_text().splitlines()]
     assert steps[-1]["scale"] == 64
     longest = max(b["seconds"] - a["seconds"] for a, b in itertools.pairwise(steps))
-    assert 0.3 < first["seconds"] <= 3 + longest
-    done = ortist(*words, "--time-limit", "6s")
+    assert 0.3 < first["seconds"] <= 6 + longest
+    done = ortist(*words, "--time-limit", "12s")
     second = json.loads(done.stdout)
     assert second["iterations"] > first["iterations"]
     assert checkpoint.exists()
@@ -101,7 +101,7 @@ def test_what_a_time_limit_left_is_repeated(
     """Byte for byte; with another size the plan is made anew."""
     out, again, other = (tmp_path / name for name in ("o.png", "a.png", "b.png"))
     words = ("--size", 64, "--smallest-size", 32, "--iterations", 3000)
-    assert ortist(*line, *words, "-o", out, "--time-limit", "3s").returncode == 0
+    assert ortist(*line, *words, "-o", out, "--time-limit", "6s").returncode == 0
     done = ortist("transfer", "--from", out, "-o", again)
     assert (done.returncode, done.stderr) == (0, "")
     assert again.read_bytes() == out.read_bytes()
@@ -243,9 +243,15 @@ def test_checkpoints_of_others_are_left_alone(
         (["-o", "o.png", "--checkpoint", "no/c"], 2, "there is no folder 'no'"),
         (["-o", "o.png", "--checkpoint", "o.png"], 2, "two outputs would both be written to"),
         (["-o", "o.png", "--checkpoint", "c", "--checkpoint-every", "0"], 2, "--checkpoint-every"),
-        (["-o", "o.png", "--trace", "photo.jpg"], 2, "is a picture that the run needs"),
-        (["-o", "photo.jpg", "--preview-every", "2"], 2, "is a picture that the run needs"),
-        (["-o", "photo.jpg", "--checkpoint", "c"], 2, "is a picture that the run needs"),
+        (["-o", "o.png", "--trace", "photo.jpg"], 2, "is a file that the run needs"),
+        (["-o", "photo.jpg", "--preview-every", "2"], 2, "is a file that the run needs"),
+        (["-o", "photo.jpg"], 2, "'photo.jpg' is the content; name another file, or give --overw"),
+        (["-o", "photo.jpg", "--checkpoint", "c"], 2, "is the content; name another file"),
+        (
+            ["-o", "photo.jpg", "--overwrite", "--checkpoint", "c"],
+            2,
+            "which the checkpoint's run needs again",
+        ),
         (["-o", "o.png", "--checkpoint-every", "9"], 2, "name one with --checkpoint FILE"),
         (["-o", "o.png", "--preview", "p.png"], 2, "--preview FILE needs --preview-every N"),
         (["--json", "--preview-every", "2"], 2, "name one with --preview FILE"),

@@ -127,10 +127,10 @@ def test_what_is_off_is_one_sentence(ortist: Ortist, style: str) -> None:
     refused(ortist, 2, "holds no picture for a style mask", *paint, style, *mask, *to)
     matched = ("--colors", "style-matched")
     refused(ortist, 2, "which the style file 'a.ostyle' does not", *paint, style, *matched, *to)
-    refused(ortist, 2, "is a picture that the run needs", *paint, style, "--report", style, *to)
+    refused(ortist, 2, "is a file that the run needs", *paint, style, "--report", style, *to)
     extract = ("style", "extract", "style.jpg")
     refused(ortist, 2, "name ends in .ostyle, unlike 'x.png'", *extract, "-o", "x.png")
-    refused(ortist, 2, "is one of the styles", *extract, style, "-o", style)
+    refused(ortist, 2, "is a file that the run needs", *extract, style, "-o", style)
     refused(ortist, 2, "there is no folder 'no'", *extract, "-o", "no/a.ostyle")
     refused(ortist, 3, "'no.jpg' does not exist", "style", "extract", "no.jpg", "-o", "x.ostyle")
     refused(

@@ -19,11 +19,18 @@ from typing import Any
 
 import ortist
 import pytest
-from ortist.errors import OptionError, OutputError, PictureError, ResourceError
+from ortist.errors import (
+    OptionError,
+    OutputError,
+    PictureError,
+    ProviderError,
+    ResourceError,
+)
 from ortist.jobs.batch import plan_batch
 from ortist.jobs.finding import find_pictures
 from ortist.jobs.ledger import LEDGER, Ledger
 from ortist.jobs.painting import Worker
+from ortist.network.sessions import has_gpu
 from ortist.objective.pieces import Piece
 from ortist.objective.sweeper import Sweeper
 from ortist.options.fields import Options
@@ -118,13 +125,19 @@ def test_what_cannot_end_well_is_refused(photos: Path, tmp_path: Path) -> None:
     a, b = photos / "a.png", photos / "deep" / "a.jpg"
     with Image.open(a) as image:
         image.convert("RGB").save(b)
-    with pytest.raises(OptionError, match=r"a.png' and '.*deep/a.jpg' would both be painted"):
-        plan_batch([a, b], [STYLE], out, OPTIONS)
+    again = photos / "deep" / "a.png"
+    again.write_bytes(a.read_bytes())
+    with pytest.raises(OptionError, match=r"a.png' and '.*deep/a.png' would both be painted"):
+        plan_batch([a, again], [STYLE], out, OPTIONS)
+    again.unlink()
+    # Names that differ in their suffix alone keep it.
     (tmp_path / "swirls.png").write_bytes(a.read_bytes())
-    with pytest.raises(OptionError, match=r"swirls.jpg' and '.*/swirls.png' would both"):
-        plan_batch([a], [STYLE, tmp_path / "swirls.png"], out, OPTIONS)
+    plan = plan_batch([a, b], [STYLE, tmp_path / "swirls.png"], out, OPTIONS)
+    names = ["a.png-swirls.jpg", "a.jpg-swirls.jpg", "a.png-swirls.png", "a.jpg-swirls.png"]
+    assert [os.path.basename(task.output) for task in plan.tasks] == [f"{n}.png" for n in names]
+    (tmp_path / "swirls.png").unlink()
     (tmp_path / "a-swirls.png").write_bytes(a.read_bytes())
-    with pytest.raises(OptionError, match="would replace one of the pictures that are read"):
+    with pytest.raises(OptionError, match="is a file that the run needs"):
         plan_batch([a, tmp_path / "a-swirls.png"], [STYLE], tmp_path, OPTIONS)
     with pytest.raises(OptionError, match="no picture in the folder"):
         plan_batch([photos], [STYLE], photos, OPTIONS)
@@ -265,7 +278,7 @@ def test_a_worker_that_is_killed(photos: Path, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(1, context, initializer=_die_soon) as executor,
-        pytest.raises(ResourceError, match="was ended from outside"),
+        pytest.raises(ResourceError, match="has ended: from outside"),
     ):
         ortist.batch(photos, STYLE, tmp_path, size=48, iterations=10**6, executor=executor)
 
@@ -315,7 +328,9 @@ def test_ctrl_c_ends_all_at_once(photos: Path, tmp_path: Path, jobs: int) -> Non
     command = [sys.executable, "-m", "ortist", "batch", str(photos), "--style", str(STYLE)]
     command += ["-o", str(out), "--size", "48", "--iterations", "1000000", "--jobs", str(jobs)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
-        time.sleep(4)
+        while not out.is_dir() and process.poll() is None:  # pictures have begun
+            time.sleep(0.1)
+        time.sleep(1)
         began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=30)
@@ -337,3 +352,24 @@ def test_ctrl_c_ends_all_at_once(photos: Path, tmp_path: Path, jobs: int) -> Non
 def test_kill_9_tears_nothing(tmp_path: Path, jobs: int) -> None:
     """The long form: python -m tests.attacks.kill --rounds 50"""
     kill_and_go_on(tmp_path, 2, jobs, seed=jobs)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device"])
+def test_a_ledger_that_is_no_file_is_refused(photos: Path, tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    if kind == "fifo":
+        os.mkfifo(out / LEDGER)
+    elif kind == "folder":
+        (out / LEDGER).mkdir()
+    else:
+        (out / LEDGER).symlink_to("/dev/zero")
+    with pytest.raises(OutputError, match=f"{LEDGER}': it is"):
+        ortist.batch(photos, STYLE, out, size=48, iterations=1)
+
+
+def test_a_provider_that_is_not_there_is_said_once(photos: Path, tmp_path: Path) -> None:
+    if has_gpu():
+        pytest.skip("this onnxruntime has CUDA")
+    with pytest.raises(ProviderError, match="has no provider 'cuda'"):
+        plan_batch(photos, STYLE, tmp_path / "out", Options(provider="cuda"))

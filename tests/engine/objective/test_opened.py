@@ -67,7 +67,7 @@ def test_segments_of_another_kind_are_refused(copy: Path, procedural: Model, fir
 def test_other_files_are_refused(copy: Path, procedural: Model) -> None:
     file = procedural.program.segments[3].file
     rehashed(copy, file, b"no graph")
-    with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
+    with pytest.raises(ModelError, match="is not one that Ortist exports"):
         Sweeper(load_model(copy), "cpu", 1).maps(noise(48, 48), [3])
     (copy / file).unlink()
     with pytest.raises(ModelError, match="there is no model file"):

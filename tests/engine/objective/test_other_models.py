@@ -16,6 +16,7 @@ from ortist.style.guides import Guides
 from ortist.style.losses import STYLE_LOSSES
 from ortist_export.backbones import BACKBONES, Pooling
 from ortist_export.bundle import export_bundle
+from ortist_export.modules import build_module
 from ortist_export.weights import Weights as File
 
 from .aims import Aimed, noise, pictures, same, soft_masks, style_weight
@@ -37,7 +38,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def exported(name: str, pooling: Pooling, taps: tuple[int, ...], folder: Path) -> Path:
     torch.manual_seed(0)
     state = {}
-    for key, value in BACKBONES[name].build(pooling).state_dict().items():
+    for key, value in build_module(name, pooling).state_dict().items():
         state[f"features.{key}"] = value
         if value.ndim == 4:
             torch.nn.init.kaiming_normal_(value)

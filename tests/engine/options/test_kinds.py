@@ -170,7 +170,8 @@ def test_annotations_and_declarations_agree(name: str) -> None:
     assert nullable == (declared.unset is not None)
     (kind,) = [part for part in get_args(hint) if part is not type(None)] if nullable else [hint]
     if get_origin(kind) is Literal:
-        assert declared.metavar == "|".join(get_args(kind))
+        unset = [declared.unset] if declared.unset else []
+        assert declared.metavar == "|".join([*get_args(kind), *unset])
     if kind is bool:
         assert declared.metavar is None
     if kind in (int, float) and declared.kind.literal is not None:

@@ -77,7 +77,7 @@ def test_the_file_is_over_the_preset_and_under_the_keywords(tmp_path: Path) -> N
 
 WRONG = [
     ("sise = 1", "in {file}: there is no option 'sise'; did you mean 'size'?"),
-    ("zzz = 1", "in {file}: there is no option 'zzz'; the options are size, smallest_size"),
+    ("zzz = 1", "in {file}: there is no option 'zzz'; the options are size, quality"),
     ("[size]\nx = 1", "in {file}: size should be a number, not {'x': 1}."),
     ('size = "48"', "in {file}: size should be a number, not '48'."),
     ("size = 3", "in {file}: size 3 is out of range; it should be from 16 to 100000."),

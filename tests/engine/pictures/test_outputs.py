@@ -12,6 +12,7 @@ from ortist.files import atomic_writer, check_writable
 from ortist.pictures.outputs import output_depth, picture_format, save_picture
 from ortist.pictures.raster import Painting
 from ortist.pictures.reading import load_picture
+from PIL import Image
 
 from tests.engine.pictures.test_reading import LIMIT, gradient_image
 
@@ -65,3 +66,29 @@ def test_what_is_no_file_is_said_once(tmp_path: Path) -> None:
         check_writable(tmp_path)
     said = f"cannot write {str(tmp_path)!r}: it is a folder; name another file."
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp"])
+def test_what_does_not_fit_is_never_torn(suffix: str, depth: int, tmp_path: Path) -> None:
+    """A full disk, and a limit of file sizes, wherever in the file they strike."""
+    resource = pytest.importorskip("resource")
+    if depth == 16 and suffix not in (".png", ".tif"):
+        pytest.skip("it holds 8 bits")
+    noise = np.random.default_rng(0).integers(0, 256, (120, 120, 3), np.uint8)
+    painting = Painting.of(Image.fromarray(noise))
+    path = tmp_path / f"picture{suffix}"
+    save_picture(painting, path, depth)
+    whole = path.read_bytes()
+    path.unlink()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        for room in (0, 100, 4096, len(whole) // 2, len(whole) - 4096, len(whole) - 1):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+            with pytest.raises(OutputError, match="File too large"):
+                save_picture(painting, path, depth)
+            assert os.listdir(tmp_path) == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    save_picture(painting, path, depth)
+    assert path.read_bytes() == whole

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import zlib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from ortist.errors import PictureError
 from ortist.network.bundle import Model
 from ortist.pictures.raster import Raster, to_levels
-from ortist.pictures.reading import load_picture
+from ortist.pictures.reading import load_picture, read_header
 from ortist.pictures.values import denormalize, extremes, normalize, shorter_side_to
 from PIL import Image, ImageCms
 
@@ -125,11 +127,32 @@ def test_huge_pictures_are_refused_from_the_header(tmp_path: Path) -> None:
         load_picture(bomb, LIMIT)
 
 
-def test_pillows_own_limit_stays_for_others(tmp_path: Path) -> None:
-    before = Image.MAX_IMAGE_PIXELS
-    with pytest.raises(PictureError):
-        load_picture(tmp_path / "absent.png", LIMIT)
-    assert before == Image.MAX_IMAGE_PIXELS
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp", ".gif"])
+def test_pillows_own_limit_stays_for_others(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is never changed, not even for a moment, and does not hold for pictures that are read.
+
+    But for WebP and TIFF beyond twice that limit, while their header is read.
+    """
+
+    class Watched(ModuleType):
+        def __setattr__(self, name: str, value: object) -> None:
+            assert name != "MAX_IMAGE_PIXELS"
+            super().__setattr__(name, value)
+
+    path = tmp_path / f"picture{suffix}"
+    gradient_image().save(path)
+    pixels = math.prod(gradient_image().size)
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", pixels - 1)
+        patch.setattr(Image, "__class__", Watched)
+        load_picture(path, LIMIT)
+        read_header(path, LIMIT)
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+        load_picture(path, LIMIT)
+        assert Image.MAX_IMAGE_PIXELS == 10
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

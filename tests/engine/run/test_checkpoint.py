@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 import ortist
 import pytest
-from ortist.errors import CheckpointError, OptionError
+from ortist.errors import CheckpointError, DivergedError, OptionError
 from ortist.run.loop import Run
 from ortist.run.stepping import Stepper
 
+from tests.attacks.damage import damaged_json
 from tests.conftest import small_pictures
 
 CONTENT, STYLE = small_pictures()
@@ -173,3 +175,33 @@ def test_there_is_nothing_to_save_before_the_start(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no state to save before its first iteration"):
         run.save_checkpoint(tmp_path / "a")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("options", [ADAM, LBFGS], ids=["adam", "lbfgs"])
+def test_damaged_fields_are_refused_or_do_no_harm(options: dict[str, Any], tmp_path: Path) -> None:
+    """With the right hash, which anybody can compute."""
+    run, path = started(options, 5), tmp_path / "run.ckpt"
+    run.save_checkpoint(path)
+    begin = len(b"ortist checkpoint 2\n")
+    data = path.read_bytes()[begin + 32 :]
+    length = int.from_bytes(data[:8], "little")
+    header, rest = json.loads(data[8 : 8 + length]), data[8 + length :]
+    other = ortist.iterate(CONTENT, STYLE, **options)
+    refused = 0
+    for said, changed in damaged_json({key: header[key] for key in ("state", "arrays")}):
+        words = json.dumps({**header, **changed}).encode()
+        new = len(words).to_bytes(8, "little") + words + rest
+        whole = b"ortist checkpoint 2\n" + hashlib.sha256(new).digest() + new
+        path.write_bytes(whole)
+        try:
+            other.resume(path)
+        except CheckpointError:
+            refused += 1
+            continue
+        try:
+            next(other)
+        except (StopIteration, DivergedError):
+            continue
+        except Exception as error:
+            pytest.fail(f"{said}: {error!r}")
+    assert refused > 500

@@ -97,6 +97,15 @@ def test_a_style_mask_leaves_out_the_rest() -> None:
     assert (result[..., 0] > result[..., 2]).mean() > 0.95
 
 
+def test_what_is_clear_of_a_style_is_not_laid() -> None:
+    both = np.concatenate([RED, BLUE], axis=1)
+    alpha = np.zeros((*both.shape[:2], 1), np.uint8)
+    alpha[:, :80] = 255
+    cut = Image.fromarray(np.concatenate([both, alpha], axis=2))
+    pixels = draft(CONTENT, cut, detail=0)
+    assert (pixels[..., 0] > pixels[..., 2]).mean() > 0.95
+
+
 def test_styles_share_the_picture_by_their_weights() -> None:
     def red(weights: tuple[float, float]) -> float:
         pixels = draft(CONTENT, [RED, BLUE], style_weights=weights, detail=0)

@@ -311,10 +311,10 @@ def test_pictures_of_early_scales_have_the_full_size() -> None:
 
 def test_a_time_limit_ends_at_full_size_in_time() -> None:
     endless: dict[str, Any] = {"size": 48, "smallest_size": 24, "iterations": 1_000_000}
-    result = ortist.transfer(CONTENT, STYLE, **endless, time_limit=3)
+    result = ortist.transfer(CONTENT, STYLE, **endless, time_limit=6)
     assert result.stopped == "time limit"
     assert result.steps[-1].scale == 48
-    assert 0.5 < result.seconds < 9  # a step takes some milliseconds, on a busy machine more
+    assert 0.5 < result.seconds < 12  # a step takes some milliseconds, on a busy machine more
     assert ortist.transfer(CONTENT, STYLE, **QUICK, time_limit=1000).stopped == "iterations"
 
 
@@ -506,4 +506,25 @@ def test_a_black_picture_and_a_white_style() -> None:
     """Zero features and zero Gram matrices must not divide by nothing."""
     black = np.zeros((40, 40, 3), np.uint8)
     result = ortist.transfer(black, black + 255, size=40, iterations=3)
+    assert np.isfinite(result.final.total)
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": 256}, {"optimizer": "lbfgs"}])
+def test_cancelling_does_not_wait_for_a_step(options: dict[str, Any]) -> None:
+    """Nor does the result look at the picture again; the state is that of the last whole step."""
+    big = np.random.default_rng(0).integers(0, 256, (768, 768, 3), np.uint8)
+    run = ortist.iterate(big, STYLE, size=768, smallest_size=None, threads=1, **options)
+    next(run)
+    next(run)
+    before = run.state
+    waited = threading.Timer(0.2, run.cancel)
+    began = time.perf_counter()
+    waited.start()
+    assert list(run) == []
+    assert time.perf_counter() - began < 0.2 + 0.5
+    began = time.perf_counter()
+    result = run.result()
+    assert time.perf_counter() - began < 0.5
+    assert run.state is before
+    assert (result.iterations, result.stopped) == (1, "cancelled")
     assert np.isfinite(result.final.total)

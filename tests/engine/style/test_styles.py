@@ -164,3 +164,44 @@ def test_what_does_not_fit_is_said(
 def test_masks_need_both_pictures() -> None:
     with pytest.raises(OptionError, match="masks need a content image and a style image"):
         ortist.iterate(None, STYLE, masks=[(WHITE, None)])
+
+
+@pytest.mark.parametrize("shape", ["half", "holes", "soft"])
+@pytest.mark.parametrize("more", [{}, {"colors": "style-matched"}, {"init": "style"}])
+def test_what_is_clear_in_a_style_does_not_count(more: dict[str, Any], shape: str) -> None:
+    """A picture on a clear layer gives what the picture itself gives, whatever lies below it."""
+    alpha = np.zeros(STYLE.shape[:2], np.uint8)
+    if shape == "half":
+        alpha[:, :40] = 255
+    elif shape == "holes":
+        alpha[...] = 255
+        alpha[10:20, 10:30] = 0
+    else:
+        alpha[...] = np.linspace(0, 255, 64).astype(np.uint8)
+    options: dict[str, Any] = {**QUICK, "iterations": 20, "averaging": 0.5, "strength": 30, **more}
+    results = []
+    for below in (0, 255):
+        layer = np.dstack([np.where(alpha[..., None] == 0, np.uint8(below), STYLE), alpha])
+        results.append(ortist.transfer(CONTENT, Image.fromarray(layer), **options))
+    np.testing.assert_array_equal(results[0].pixels, results[1].pixels)
+    whole = ortist.transfer(CONTENT, STYLE, **options)
+    colors = [result.pixels.mean((0, 1)) for result in (results[0], whole)]
+    assert np.abs(colors[0] - colors[1]).max() < 25
+
+
+def test_a_clear_style_goes_along_with_masks_and_into_style_files() -> None:
+    alpha = np.zeros(STYLE.shape[:2], np.uint8)
+    alpha[:, :40] = 255
+    layer = Image.fromarray(np.dstack([STYLE, alpha]))
+    masks = [(half(True), None), (half(False), half(True))]
+    assert ortist.transfer(CONTENT, layer, masks=masks, **QUICK).final.style > 0
+    nothing = np.where(alpha, 0, 255).astype(np.uint8)
+    nothing[:, :48] = 0
+    with pytest.raises(PictureError, match="mask or its transparency leaves nothing"):
+        ortist.transfer(CONTENT, layer, masks=[(half(True), nothing)], **QUICK)
+    with pytest.raises(PictureError, match="transparent everywhere"):
+        ortist.transfer(CONTENT, np.dstack([STYLE, 0 * alpha]), **QUICK)
+    style = ortist.extract_style(layer, size=48, smallest_size=None)
+    result = ortist.transfer(CONTENT, style, **QUICK, smallest_size=None)
+    same = ortist.transfer(CONTENT, layer, **QUICK, smallest_size=None)
+    np.testing.assert_array_equal(result.pixels, same.pixels)
