@@ -19,6 +19,7 @@ from PIL import Image
 from ..arrays import Array, Arrays, Field, row_slices, whole
 from ..network.arithmetic import Arithmetic
 from ..network.bundle import Model
+from ..network.features import FeatureMaps
 from ..network.sessions import count_threads
 from ..objective.objective import Objective
 from ..options.fields import Options
@@ -92,6 +93,7 @@ class _Maker:
         self._scene, self._options = scene, scene.options
         self._threads = count_threads(scene.options.threads)
         self._arithmetic = Arithmetic(self._threads)
+        self._features = FeatureMaps(scene.model, self._threads)
         recipe = scene.model.recipe
         self._taps = [tap for tap in scene.model.taps if tap.index in recipe.style_shares]
         self._matches: Matches | None = None
@@ -161,8 +163,10 @@ class _Maker:
         self._pool = pool
 
     def _maps(self, pixels: Array) -> dict[int, Array]:
-        taps = [tap.index for tap in self._taps]
-        return self._scene.objective.sweeper.maps(mirrored(pixels), taps)
+        taps, seen = [tap.index for tap in self._taps], mirrored(pixels)
+        if self._scene.model.has_features:
+            return self._features.of(seen, taps)
+        return self._scene.objective.sweeper.maps(seen, taps)
 
     def _pool_of(self, descriptors: Sequence[Array]) -> Pool:
         """The styles' places; each has its weight, or, with masks, its part of each region."""
