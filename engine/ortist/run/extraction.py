@@ -33,7 +33,7 @@ def take_style(
     Several paintings are blended as ``style_weights`` say, else equally. Raises OptionError,
     PictureError, StyleFileError, ModelError or ProviderError.
     """
-    model = objectives.model
+    model, options = objectives.model, options.settled(matched=False)
     sources = load_styles(paintings, options.max_pixels, model)
     styles = Styles(sources, options)
     for source in sources:

@@ -140,7 +140,7 @@ class Run(Iterator[Progress]):
         """Makes ``state`` the run's; interrupted before its last lines, it leaves the old one."""
         progress = Progress(
             state.iteration,
-            self.options.iterations,
+            self.options.steps,
             self._schedule.scales[state.scale].side,
             state.point.detail,
             time.perf_counter() - self._began,

@@ -245,7 +245,7 @@ class MemoryModel:
     @property
     def disk(self) -> int:
         """All files at the largest scale: the last state and the next, the content."""
-        arrays = {0: 2, 1: 6}.get(self.options.iterations, 10)
+        arrays = {0: 2, 1: 6}.get(self.options.steps, 10)
         spooled = 0 if self.content is None else self.content.resident
         return int(self._pixels * (_ARRAY * arrays + 4 + 4 * self._regions)) + spooled
 

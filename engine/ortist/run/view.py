@@ -56,7 +56,7 @@ class Scene:
                 f"colors {options.colors!r} needs a content image and a style image; leave "
                 "--colors out."
             )
-        if options.matching > 0 and (content is None or not styles.images):
+        if options.guidance > 0 and (content is None or not styles.images):
             raise OptionError(
                 "matching needs a content image and a style image; leave --matching and --quality "
                 "out."
@@ -121,7 +121,7 @@ class Scene:
         """What the picture keeps, [1, 3, H, W]: the photo, as far as it is not the guide's."""
         if self._content is None:
             return None
-        share = np.float32(self.options.matching)
+        share = np.float32(self.options.guidance)
         if share == 0:
             return self.photo_at(side)
         guide: Field = self.arrays.resized(self._guide, self.canvas(side), Image.Resampling.BICUBIC)
@@ -229,7 +229,7 @@ class View:
         self.content = scene.target_at(side)
         self.weights = Weights({}, {}, 0.0)
         """Nothing is weighed where the guide is the picture and no step is taken."""
-        self._only_shown = scene.options.matching > 0 and scene.options.iterations == 0
+        self._only_shown = scene.options.guidance > 0 and scene.options.steps == 0
         if not self._only_shown:
             self._weigh(scene, side)
 
@@ -240,7 +240,7 @@ class View:
         like = scene.like(side)
         style = scene.styles.statistics(scene.observer, scene.style_taps, side, like)
         scene.objective.sweeper.release()
-        make, emphasis = STYLE_LOSSES[scene.options.style_loss], scene.styles.emphasis
+        make, emphasis = STYLE_LOSSES[scene.options.style_loss or "gram"], scene.styles.emphasis
         self._style: dict[int, list[StyleLoss]] = {
             tap: [replace(make(s), factor=f) for s, f in zip(parts, emphasis, strict=True)]
             for tap, parts in style.items()
