@@ -22,7 +22,7 @@ from ..objective.sweeper import Sweeper
 from ..options.fields import STARTS, Options
 from ..pictures.raster import Picture, Raster
 from ..pictures.reading import load_picture, read_header, spool_picture
-from ..style.files import ExtractedStyle, Style, is_style_file, load_style
+from ..style.files import ExtractedStyle, Style, has_patches, is_style_file, load_style
 from ..style.remembered import RememberingObserver
 from ..style.styles import Mask, Observer, Styles, as_list, load_regions
 from .loop import Run
@@ -101,9 +101,9 @@ class Asked:
 def settle(options: Options, content: object, styles: Sequence[Style]) -> Options:
     """``options`` with nothing left open that the quality decides, for such pictures.
 
-    Style files have no pixels to match.
+    Style files of format 1 have nothing to match.
     """
-    matched = content is not None and bool(styles) and not any(map(is_style_file, styles))
+    matched = content is not None and bool(styles) and all(map(has_patches, styles))
     return options.settled(matched)
 
 
