@@ -39,7 +39,7 @@ class FeatureMaps:
 
     @functools.cached_property
     def _session(self) -> onnxruntime.InferenceSession:
-        return open_session(self._model.read(FEATURES), "cpu", self._threads)
+        return open_session(self._model.read(FEATURES), "cpu", self._threads, spinning=False)
 
     @functools.cached_property
     def _options(self) -> onnxruntime.RunOptions:

@@ -24,7 +24,7 @@ from ..network.sessions import count_threads
 from ..objective.objective import Objective
 from ..options.fields import Options
 from ..pictures.values import display_range, normalize
-from ..style.descriptors import Grid, mirrored, principal_basis
+from ..style.descriptors import Basis, Grid, mirrored, principal_basis
 from ..style.guides import mask_values
 from ..style.matching import Matches, Pool, assign, enlarge, refine
 from ..style.patchwork import Canvas, Patchwork
@@ -36,7 +36,7 @@ _SMALLEST = 96
 """Shorter side, in pixels, that the first scale has at least."""
 _CONTENT = 0.8
 """The content's part in what is matched; the rest is the guide of the scale before."""
-_DIMENSIONS = 64
+_DIMENSIONS = 48
 """How many numbers describe a place."""
 _ROUNDS = 2
 """How often matches are refined at each scale."""
@@ -98,6 +98,7 @@ class _Maker:
         self._taps = [tap for tap in scene.model.taps if tap.index in recipe.style_shares]
         self._matches: Matches | None = None
         self._pool: Pool | None = None
+        self._basis: Basis | None = None
 
     def next(self, side: int, before: Field | None) -> Field:
         """The guide at a scale, after the one of the scale before."""
@@ -136,7 +137,9 @@ class _Maker:
             last = self._scene.arrays.resized(before, size, Image.Resampling.BICUBIC)
             wanted = np.float32(_CONTENT) * wanted + np.float32(1 - _CONTENT) * whole(last)
         maps = [self._maps(style) for style in styles]
-        basis = principal_basis(maps, _DIMENSIONS, self._arithmetic)
+        if self._basis is None:  # that of one scale serves all
+            self._basis = principal_basis(maps, _DIMENSIONS, self._arithmetic)
+        basis = self._basis
         described = [
             basis.describe(own, self._taps, Grid.of(self._taps, *style.shape[2:]), self._arithmetic)
             for own, style in zip(maps, styles, strict=True)
