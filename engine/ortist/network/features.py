@@ -15,7 +15,7 @@ from ortist_models import FEATURES
 
 from ..arrays import Array
 from .bundle import Model
-from .sessions import load_onnxruntime, open_session
+from .sessions import open_session, private_arena
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -24,7 +24,10 @@ __all__ = ["FeatureMaps"]
 
 
 class FeatureMaps:
-    """The features of a ``model`` that has such a graph, on the CPU with so many ``threads``."""
+    """The features of a ``model`` that has such a graph, on the CPU with so many ``threads``.
+
+    What its runs take is kept for the next ones, and given back with the object.
+    """
 
     def __init__(self, model: Model, threads: int) -> None:
         self._model, self._threads = model, threads
@@ -34,16 +37,11 @@ class FeatureMaps:
 
         Raises ModelError for a graph that ONNX Runtime cannot load.
         """
-        maps = self._session.run([f"tap_{tap}" for tap in taps], {"image": pixels}, self._options)
+        maps = self._session.run([f"tap_{tap}" for tap in taps], {"image": pixels})
         return dict(zip(taps, maps, strict=True))
 
     @functools.cached_property
     def _session(self) -> onnxruntime.InferenceSession:
-        return open_session(self._model.read(FEATURES), "cpu", self._threads, spinning=False)
-
-    @functools.cached_property
-    def _options(self) -> onnxruntime.RunOptions:
-        """What makes a run give its memory back: the next picture has another size."""
-        options = load_onnxruntime().RunOptions()
-        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        return options
+        """A session with memory of its own, which goes when the session goes."""
+        with private_arena():
+            return open_session(self._model.read(FEATURES), "cpu", self._threads, spinning=False)

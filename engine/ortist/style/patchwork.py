@@ -37,14 +37,16 @@ class Canvas:
         """The canvas of styles [H, W, 3] whose places are ``stride`` pixels apart."""
         border = _SIDE * stride // 4
         width = max(style.shape[1] for style in styles) + 2 * border
-        parts, origins, top = [], [], 0
+        origins, top = [], 0
+        pixels = np.empty((sum(len(s) + 2 * border for s in styles), width, 3), np.float32)
         for style in styles:
             right = width - border - style.shape[1]
             around = ((border, border), (border, right), (0, 0))
-            parts.append(np.pad(style, around, mode="symmetric"))
+            end = top + len(style) + 2 * border
+            pixels[top:end] = np.pad(style, around, mode="symmetric")
             origins.append(top + border)
-            top += len(parts[-1])
-        return cls(np.concatenate(parts), tuple(origins), border)
+            top = end
+        return cls(pixels, tuple(origins), border)
 
 
 class Patchwork:
