@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from ortist_models import FORMAT, LARGEST_FILE, MANIFEST, SEGMENT
+from ortist_models import FEATURES, FORMAT, LARGEST_FILE, MANIFEST, SEGMENT
 from ortist_models.program import Exchange, Part
 
 from .backbones import Backbone, Pooling
@@ -108,6 +108,7 @@ def write_bundle(forward: onnx.ModelProto, description: Description, parent: Pat
         SEGMENT.format(index): segment.SerializeToString(deterministic=True)
         for index, segment in enumerate(program.segments)
     }
+    files[FEATURES] = forward.SerializeToString(deterministic=True)
     largest = max(map(len, files.values()))
     if largest > LARGEST_FILE:
         raise ExportError(
@@ -184,6 +185,7 @@ def _manifest(
     geometry = Geometry(forward.graph)
     seen = geometry.windows()
     shapes = {value.name: value.type.tensor_type.shape for value in forward.graph.output}
+    segments = [file for file in files if file != FEATURES]
     return {
         "format": FORMAT,
         "name": description.name,
@@ -205,10 +207,8 @@ def _manifest(
             for tap in description.taps
         ],
         "recipe": dict(description.recipe),
-        "backbone_sha256": hashlib.sha256(
-            forward.SerializeToString(deterministic=True)
-        ).hexdigest(),
-        "program": {**program.as_json(list(files)), **measure_footprint(program)},
+        "backbone_sha256": hashlib.sha256(files[FEATURES]).hexdigest(),
+        "program": {**program.as_json(segments), **measure_footprint(program)},
         "files": {
             file: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
             for file, data in files.items()

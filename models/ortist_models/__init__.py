@@ -14,6 +14,7 @@ from pathlib import Path
 __all__ = [
     "ARITHMETIC",
     "ASSIGNMENT",
+    "FEATURES",
     "FORMAT",
     "LARGEST_FILE",
     "MANIFEST",
@@ -33,6 +34,9 @@ LARGEST_FILE = 64 * 2**20
 MANIFEST = "manifest.json"
 SEGMENT = "segment-{:02}.onnx"
 """A part of the program that gives losses' sums and pixel gradient, run one after the other."""
+
+FEATURES = "features.onnx"
+"""From the image to the taps in one graph, for features alone of a picture that is not cut."""
 
 ARITHMETIC = "arithmetic"
 PRODUCT, ASSIGNMENT = "product.onnx", "assignment.onnx"

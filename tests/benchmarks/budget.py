@@ -87,7 +87,7 @@ def _tight(folder: Path, side: int, words: list[str]) -> int:
     from ortist.pictures.reading import read_header
     from ortist.run.plan import MemoryModel
 
-    options = Options(size=side, smallest_size=None, tile=int(words[-1]), scratch=str(folder))
+    options = Options(size=side, smallest_size="none", tile=int(words[-1]), scratch=str(folder))
     content = read_header(str(SAMPLES / "harbour.jpg"), 10**9)
     style = read_header(str(SAMPLES / "swirls.jpg"), 10**9)
     return MemoryModel(find_model(), options, content, [style]).least()

@@ -114,6 +114,9 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     if settings and "model" not in given:
         settings.check_model()
     named = named.completed(settings)
+    from ..run.setup import settle
+
+    options = settle(options, named.content, named.styles)
     places = Places(request, options.snapshots)
     places.check(named, options)
     from ..engine import Engine
@@ -121,7 +124,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     # The pictures on the way are files only where they were asked for, not just for a sheet.
     shown = request.sheet is not None or request.report is not None
     if shown and not options.snapshots:
-        middle, last = options.iterations // 2, options.iterations
+        middle, last = options.steps // 2, options.steps
         options = dataclasses.replace(options, snapshots=(0, middle, last))
     if request.output and options.scratch is None:
         options = dataclasses.replace(options, scratch=str(request.output.parent))
@@ -152,7 +155,7 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     if isinstance(stopped, DivergedError):
         raise DivergedError(f"{stopped} What is written is of iteration {result.iterations}.")
     if stopped is not None:
-        note(f"interrupted after {result.iterations} of {options.iterations} iterations.")
+        note(f"interrupted after {result.iterations} of {options.steps} iterations.")
         raise typer.Exit(130)
 
 
@@ -202,7 +205,7 @@ def _followed(
     if request.trace:
         _trace(request.trace, run.steps, "w")
     try:
-        with progress_bar(run.options.iterations) as show:
+        with progress_bar(run.options.steps) as show:
             for progress in run:
                 done = progress.iteration
                 show(done, f"loss {progress.losses.total:.4g}")

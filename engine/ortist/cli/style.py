@@ -44,11 +44,12 @@ def extract(
     *,
     given: dict[str, Any],
 ) -> None:
-    """Write the statistics of STYLE, or of several, to a file that stands for a style image.
+    """Write STYLE, or several, to a file that stands for a style image.
 
-    It holds them for the sizes that a run with the same --size, --smallest-size, --style-size and
-    --style-scale asks for, and such a run gives the same bytes with it as with the paintings. A run
-    of another size mixes the two sizes next to its own, and says so where it goes beyond them.
+    It holds the paintings, and their statistics for the sizes that a run with the same --size,
+    --smallest-size, --style-size and --style-scale asks for; such a run gives the same bytes with
+    it as with the paintings. A run of another size mixes the two sizes next to its own, and says so
+    where it goes beyond them.
     """
     options = layered_options(preset, config, **given)
     from ..api import extract_style
@@ -81,6 +82,7 @@ def show(
             "usable_with": models,
             "sizes": style.sides,
             "whole": style.whole,
+            "patches": bool(style.patches),
             "layers": [tap._asdict() for tap in style.taps],
             "bytes": os.path.getsize(file),
         }
@@ -90,6 +92,8 @@ def show(
         print(f"painting  {painting.name or 'no file'}, {painting.width} x {painting.height}")
     more = ", and whatever is larger" if style.whole else ""
     print(f"sizes     {', '.join(map(str, style.sides))} pixels{more}")
+    patches = "can be matched" if style.patches else "none, so for --quality paper alone"
+    print(f"patches   {patches}")
     print(f"layers    {', '.join(f'{tap.layer} {tap.name}' for tap in style.taps)}")
     usable = f"; usable with {', '.join(models)}" if models else "; no such model is installed"
     print(f"model     {style.model_name}{usable}")

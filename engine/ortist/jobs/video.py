@@ -89,7 +89,8 @@ class Painter:
         if options.snapshots:
             raise OptionError("a video keeps no snapshots; leave them out.")
         self._style = load_style(style, options.max_pixels)
-        self._options, self._init = load_init(options)
+        # Frames that follow are painted in the paper's way; so is the first, unless told otherwise.
+        self._options, self._init = load_init(options.settled(matched=False))
         self._iterations = iterations
         self._blend = blend
         self._engine = Engine(options.model, options.provider, options.threads)
@@ -141,7 +142,7 @@ class Painter:
             options,
             iterations=self._iterations,
             learning_rate=rate * _CALM,
-            smallest_size=None,
+            smallest_size="none",
             final_iterations=0,
             free_iterations=0,
         )

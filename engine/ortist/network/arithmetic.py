@@ -69,6 +69,6 @@ class Arithmetic:
     def _sessions(self) -> dict[str, onnxruntime.InferenceSession]:
         folder = SHIPPED / ARITHMETIC
         return {
-            name: open_session((folder / name).read_bytes(), "cpu", self._threads)
+            name: open_session((folder / name).read_bytes(), "cpu", self._threads, spinning=False)
             for name in (PRODUCT, ASSIGNMENT)
         }

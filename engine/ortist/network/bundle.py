@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ortist_models import FORMAT, LARGEST_FILE, MANIFEST, SHIPPED, SHIPPED_MODEL, model_home
+from ortist_models import (
+    FEATURES,
+    FORMAT,
+    LARGEST_FILE,
+    MANIFEST,
+    SHIPPED,
+    SHIPPED_MODEL,
+    model_home,
+)
 
 from ..errors import ModelError, OptionError
 from ..options.parsing import Layer
@@ -120,6 +128,11 @@ class Model:
         """The hash of all files of the program, which hold weights and gradient."""
         text = "".join(self.hashes[segment.file] for segment in self.program.segments)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def has_features(self) -> bool:
+        """Whether there is a graph of the features alone; models of before have none."""
+        return FEATURES in self.hashes
 
     @property
     def paths(self) -> list[str]:

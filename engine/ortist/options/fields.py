@@ -25,24 +25,26 @@ from .kinds import (
     NUMBER,
     PLAIN_LAYERS,
     SIZE,
+    SMALLEST,
     STYLE_WEIGHTS,
     TILE,
     WHOLE,
     one_of,
 )
 from .parsing import HEAVIEST, LayerWeights, shown
-from .presets import preset_options, quality_options
+from .presets import PAPERS, QUALITIES, preset_options
 
 __all__ = ["STARTS", "Options"]
 
 STARTS = ("content", "noise", "gray", "style", "image")
 """What ``init`` can be besides a path; "image" stands for a picture that was handed over."""
 FIRST, PICTURE, STYLE, RECIPE, MEMORY, OUTPUT = Heading
+_MOST_STEPS = 1_000_000
 SIDE = WHOLE.within(16, 100_000)
 Bounds = Literal["display", "cs231n"]
 Colors = Literal["style", "content-luminance", "content-histogram", "style-matched"]
 Optimizer = Literal["adam", "lbfgs"]
-Quality = Literal["draft", "standard", "best"]
+Quality = Literal["draft", "standard", "best", "paper"]
 Provider = Literal["auto", "cpu", "cuda"]
 StyleLossName = Literal["gram", "meanstd", "w2"]
 TvLossName = Literal["squares", "nine-point"]
@@ -56,18 +58,21 @@ class Options:
     paper. Weights left out are balanced: each term gets a share of the loss that does not depend on
     the pictures or on the model's scale (objective/weights.py).
 
+    Numbers whose default is None are left open until a run is set up (``settled``).
+
     Raises OptionError, which names the value and what would do, for a value out of range.
     """
 
     size: int = option(512, FIRST, SIDE)("Shorter side of the picture, in pixels.")
-    quality: Quality | None = option(None, FIRST, one_of(*get_args(Quality)), "paper")(
+    quality: Quality | None = option(None, FIRST, one_of(*get_args(Quality)), "auto")(
         "draft, standard and best lay the style's own patches where they match the photo, and take "
-        "no, some or many steps from there; without it the photo is changed step by step, as in "
-        "the paper. Options given go first."
+        "no, some or many steps from there; with paper the photo is changed step by step, as by "
+        "Gatys et al. Without it, standard, and paper where there is nothing to match or an option "
+        "of the paper's recipe is given. Options given go first."
     )
-    smallest_size: int | None = option(128, PICTURE, SIDE, "none")(
+    smallest_size: int | str = option("auto", PICTURE, SMALLEST.within(16, 100_000))(
         "Shorter side of the first, smallest scale, in pixels; each next scale is sqrt(2) larger, "
-        "up to --size."
+        "up to --size; none for that one alone. auto is 128 in the paper's way, else none."
     )
     style_size: int | None = option(None, STYLE, SIDE, "none")(
         "Shorter side to which the style is reduced, in pixels; never enlarged. "
@@ -80,25 +85,28 @@ class Options:
         "How much of each style, in their order, e.g. 2,1; with masks, how strongly each pulls. "
         "Without it, equal."
     )
-    style_loss: StyleLossName = option("gram", STYLE, one_of(*get_args(StyleLossName)))(
+    style_loss: StyleLossName | None = option(
+        None, STYLE, one_of(*get_args(StyleLossName)), "auto"
+    )(
         "What is matched of the style's features: their Gram matrix; each channel's mean and "
-        "standard deviation; or mean and covariance, by the Wasserstein-2 distance."
+        "standard deviation; or mean and covariance, by the Wasserstein-2 distance. Without it, "
+        "gram in the paper's way, else w2."
     )
     normalize_gradients: bool = option(False, RECIPE, FLAG)(
         "Divide the gradient of each loss, at each layer, by its norm; weights then weigh "
         "gradients."
     )
-    iterations: int = option(300, FIRST, WHOLE.within(0, 1_000_000))(
-        "Optimiser steps over all scales, the first scale getting a double share; 0 evaluates and "
-        "stops."
+    iterations: int | None = option(None, FIRST, WHOLE.within(0, _MOST_STEPS), "auto")(
+        "Optimiser steps over all scales, the first scale getting a double share; 0 takes none. "
+        "Without it, 0, 12, 60 or 300, by --quality."
     )
     time_limit: float | None = option(None, FIRST, DURATION.within(0.1, 10**8), "none")(
         "Stop in time, as in 90 (seconds), 20s, 2m or 1h30m; each scale gets its share of the "
         "time, so that the last is reached."
     )
-    matching: float = option(0.0, RECIPE, NUMBER.within(0, 1))(
+    matching: float | None = option(None, RECIPE, NUMBER.within(0, 1), "auto")(
         "How much of the guide, the photo made of the style's patches, is what the picture starts "
-        "from and keeps: 0 for the photo itself, 1 for the guide."
+        "from and keeps: 0 for the photo itself, 1 for the guide. Without it, by --quality."
     )
     detail: float = option(0.7, RECIPE, NUMBER.within(0, 4))(
         "How much of the photo's fine drawing is added to the guide."
@@ -131,7 +139,7 @@ class Options:
     )
     learning_rate: float | None = option(None, RECIPE, NUMBER.within(0, 1000), "auto")(
         "Adam's step, in units of the normalised pixel (1 is about 58 of 255). Without it, the "
-        "model's own."
+        "model's own in the paper's way, else 0.015."
     )
     beta2: float = option(0.99, RECIPE, NUMBER.within(0, 0.999999))(
         "Adam's decay of the squared gradient."
@@ -143,7 +151,7 @@ class Options:
     )
     averaging: float | None = option(None, RECIPE, NUMBER.within(0, 0.9999), "auto")(
         "Decay of the running average that is the picture; 0 for the last iterate. Without it, "
-        "0.97 with adam, 0 with lbfgs."
+        "0.97 with adam, 0 with lbfgs in the paper's way, else 0.9."
     )
     final_iterations: int | None = option(None, RECIPE, WHOLE.within(0), "auto")(
         "Length of a last phase with a fresh Adam at --final-learning-rate, in which the picture "
@@ -230,11 +238,12 @@ class Options:
                 "normalized gradients are not those of the loss, which lbfgs needs; give "
                 "--no-normalize-gradients or --optimizer adam."
             )
+        most = _MOST_STEPS if self.iterations is None else self.iterations
         for snapshot in self.snapshots:
-            if not 0 <= snapshot <= self.iterations:
+            if not 0 <= snapshot <= most:
                 raise OptionError(
                     f"there is no iteration {shown(snapshot)} for the snapshots; give numbers from "
-                    f"0 to {self.iterations} (--iterations)."
+                    f"0 to {most} (--iterations)."
                 )
 
     @property
@@ -242,15 +251,37 @@ class Options:
         """``tile`` in pixels; None without tiles."""
         return self.tile if isinstance(self.tile, int) else None
 
+    @property
+    def steps(self) -> int:
+        """``iterations`` of settled options; 0 while they are open."""
+        return self.iterations or 0
+
+    @property
+    def guidance(self) -> float:
+        """``matching`` of settled options; 0 while it is open."""
+        return self.matching or 0.0
+
+    def settled(self, matched: bool) -> Options:
+        """These options with nothing left open that the quality decides (presets.QUALITIES).
+
+        ``matched`` says whether there are a content and paintings whose places could be matched.
+        """
+        plain = {field.name: field.default for field in dataclasses.fields(self)}
+        tuned = self.matching == 0 or any(getattr(self, n) != plain[n] for n in PAPERS)
+        quality = self.quality or ("standard" if matched and not tuned else "paper")
+        implied = QUALITIES[quality].items()
+        left = {name: value for name, value in implied if getattr(self, name) == plain[name]}
+        return dataclasses.replace(self, quality=quality, **left)
+
     @classmethod
     def of(cls, preset: str | None = None, **given: Any) -> Options:
-        """The defaults, over them those of the quality, the preset's, and the given ones.
+        """The defaults, over them the preset's options, and the given ones.
 
         Raises OptionError for an unknown preset or option and for a value out of range.
         """
         for name, value in given.items():
             cls.check(name, value)
-        return cls(**{**quality_options(given.get("quality")), **preset_options(preset), **given})
+        return cls(**{**preset_options(preset), **given})
 
     @classmethod
     def check(cls, name: str, value: Any) -> Any:

@@ -36,6 +36,7 @@ __all__ = [
     "NUMBER",
     "PLAIN_LAYERS",
     "SIZE",
+    "SMALLEST",
     "STYLE_WEIGHTS",
     "TILE",
     "WHOLE",
@@ -172,18 +173,27 @@ def _style_weights(value: Any, _: str) -> tuple[float, ...]:
     return weights
 
 
-def _tile(value: Any, name: str) -> int | str:
-    """``"auto"``, ``"off"`` or a side in pixels, as a number or a word."""
-    if isinstance(value, str) and value in ("auto", "off"):
-        return value
-    try:
-        if isinstance(value, str):
-            return int(value if value.isascii() and value.isdecimal() else "")
-        return _whole(value, name)
-    except ValueError:  # an OptionError too; also for thousands of digits
-        raise OptionError(
-            f"cannot read the {name} {shown(value)}; give its side in pixels, auto or off."
-        ) from None
+def _side_or(none: str, for_none: str | None = None) -> Kind:
+    """``"auto"``, the word for none, or a side in pixels, as a number or a word.
+
+    ``for_none`` is what None stands for, where it stands for anything.
+    """
+
+    def parse(value: Any, name: str) -> int | str:
+        if value is None and for_none is not None:
+            return for_none
+        if isinstance(value, str) and value in ("auto", none):
+            return value
+        try:
+            if isinstance(value, str):
+                return int(value if value.isascii() and value.isdecimal() else "")
+            return _whole(value, name)
+        except ValueError:  # an OptionError too; also for thousands of digits
+            raise OptionError(
+                f"cannot read the {name} {shown(value)}; give its side in pixels, auto or {none}."
+            ) from None
+
+    return Kind(parse, f"N|auto|{none}")
 
 
 DURATION = _or_words(_number, parse_duration, "TIME")
@@ -197,5 +207,6 @@ NUMBER = Kind(_number, "X", float)
 PLAIN_LAYERS = Kind(_plain_layers, "LAYERS")
 SIZE = _or_words(_whole, parse_size, "SIZE")
 STYLE_WEIGHTS = Kind(_style_weights, "W,W,…")
-TILE = Kind(_tile, "N|auto|off")
+SMALLEST = _side_or("none", "none")
+TILE = _side_or("off")
 WHOLE = Kind(_whole, "N", int)

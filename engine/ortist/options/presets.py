@@ -1,9 +1,9 @@
-"""Named sets of options: the four recipes of the CS231n assignment, number for number.
+"""Named sets of options: qualities, and the four recipes of the CS231n assignment.
 
 Stanford CS231n, assignment 3, StyleTransfer-PyTorch: 200 steps of Adam at 3.0 and, from step 180,
 a fresh one at 0.1; pixels clamped to [-1.5, 1.5] before each of the first 190 steps; the picture
-rescaled by its own minimum and maximum. The weights were found for SqueezeNet 1.1 with
-torchvision's ImageNet weights and mean little with others.
+rescaled by its own minimum and maximum; number for number. The weights were found for SqueezeNet
+1.1 with torchvision's ImageNet weights and mean little with others.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from typing import Any
 from ..errors import OptionError
 from .parsing import shown
 
-__all__ = ["CS231N_MODEL", "PRESETS", "QUALITIES", "preset_options", "quality_options"]
+__all__ = ["CS231N_MODEL", "PAPERS", "PRESETS", "QUALITIES", "preset_options"]
 
 CS231N_MODEL = "squeezenet1_1"
 """The backbone and the name of the model that the CS231n presets were made for."""
 
 _NOTEBOOK: dict[str, Any] = {
     "size": 192,
-    "smallest_size": None,
+    "quality": "paper",
+    "smallest_size": "none",
     "iterations": 200,
     "content_layers": (3,),
     "learning_rate": 3.0,
@@ -72,7 +73,7 @@ def preset_options(name: str | None) -> Mapping[str, Any]:
 
 _MATCHED: dict[str, Any] = {
     "matching": 1.0,
-    "smallest_size": None,
+    "smallest_size": "none",
     "style_loss": "w2",
     "learning_rate": 0.015,
     "averaging": 0.9,
@@ -82,10 +83,15 @@ QUALITIES: Mapping[str, Mapping[str, Any]] = {
     "draft": {**_MATCHED, "iterations": 0},
     "standard": {**_MATCHED, "iterations": 12},
     "best": {**_MATCHED, "iterations": 60},
+    "paper": {"matching": 0.0, "smallest_size": 128, "style_loss": "gram", "iterations": 300},
 }
 """What the option ``quality`` stands for; chosen by looking."""
 
-
-def quality_options(name: str | None) -> Mapping[str, Any]:
-    """The options that the quality ``name`` stands for; None, and what is none, have none."""
-    return QUALITIES.get(name, {}) if isinstance(name, str) else {}
+PAPERS = (
+    *("smallest_size", "style_loss", "style_layers", "normalize_gradients", "content_layers"),
+    *("content_weight", "tv_weight", "tv_loss", "optimizer", "learning_rate", "beta2", "jitter"),
+    *("averaging", "final_iterations", "final_learning_rate", "bounds", "free_iterations"),
+    *("init", "init_noise", "seamless"),
+)
+"""Options that tune the paper's recipe: who gives one is taken to want that, unless a quality is
+given too."""

@@ -15,6 +15,7 @@ from ..options.fields import Options
 from ..pictures.raster import Raster, Source
 from ..style.files import ExtractedStyle, FileTap, Painted, Style, backbone_sha256
 from ..style.moments import pack
+from ..style.patches import Patches, patches_of
 from ..style.styles import Styles
 from .setup import Objectives, load_styles
 from .tuning import plan_scales
@@ -33,7 +34,7 @@ def take_style(
     Several paintings are blended as ``style_weights`` say, else equally. Raises OptionError,
     PictureError, StyleFileError, ModelError or ProviderError.
     """
-    model = objectives.model
+    model, options = objectives.model, options.settled(matched=False)
     sources = load_styles(paintings, options.max_pixels, model)
     styles = Styles(sources, options)
     for source in sources:
@@ -65,7 +66,24 @@ def take_style(
         paintings=tuple(painting for source in sources for painting in _painted(source)),
         values=np.stack([by_side[side] for side in sorted(by_side)]),
         thumbnail=_thumbnail([source.image for source in sources]),
+        patches=_patches(sources, options.style_weights or (1.0,) * len(sources)),
     )
+
+
+def _patches(
+    sources: Sequence[Raster | ExtractedStyle], weights: Sequence[float]
+) -> tuple[Patches, ...]:
+    """What matching needs of the paintings; nothing where one of them is a file that has none."""
+    parts: list[Patches] = []
+    for source, weight in zip(sources, weights, strict=True):
+        if isinstance(source, Raster):
+            parts.append(patches_of(source, weight))
+        elif not source.patches:
+            return ()
+        else:
+            total = sum(part.weight for part in source.patches) or 1.0
+            parts += [Patches(weight * own / total, p) for own, p in source.patches]
+    return tuple(parts)
 
 
 def _painted(source: Raster | ExtractedStyle) -> tuple[Painted, ...]:

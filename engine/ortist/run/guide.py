@@ -19,23 +19,24 @@ from PIL import Image
 from ..arrays import Array, Arrays, Field, row_slices, whole
 from ..network.arithmetic import Arithmetic
 from ..network.bundle import Model
+from ..network.features import FeatureMaps
 from ..network.sessions import count_threads
 from ..objective.objective import Objective
 from ..options.fields import Options
 from ..pictures.values import display_range, normalize
-from ..style.descriptors import Grid, mirrored, principal_basis
+from ..style.descriptors import Basis, Grid, mirrored, principal_basis
 from ..style.guides import mask_values
 from ..style.matching import Matches, Pool, assign, enlarge, refine
 from ..style.patchwork import Canvas, Patchwork
 from ..style.styles import Styles
 
-__all__ = ["Ingredients", "make_guide"]
+__all__ = ["Ingredients", "guide_sides", "make_guide", "most_matched"]
 
 _SMALLEST = 96
 """Shorter side, in pixels, that the first scale has at least."""
 _CONTENT = 0.8
 """The content's part in what is matched; the rest is the guide of the scale before."""
-_DIMENSIONS = 64
+_DIMENSIONS = 48
 """How many numbers describe a place."""
 _ROUNDS = 2
 """How often matches are refined at each scale."""
@@ -74,15 +75,25 @@ def make_guide(scene: Ingredients, side: int) -> Field:
     ``scene`` has a content and styles of which the pixels are there; options ``detail``,
     ``coverage`` and ``seed`` are as Options has them. Raises what a Sweeper raises.
     """
-    maker = _Maker(scene)
-    sides = [side]
-    while sides[0] // 2 >= _SMALLEST:
-        sides.insert(0, sides[0] // 2)
+    maker, sides = _Maker(scene), guide_sides(side)
     guide: Field | None = None
     for own in sides:
         guide = maker.next(own, guide)
     assert guide is not None
     return _with_detail(scene, guide, scene.photo_at(side))
+
+
+def guide_sides(side: int) -> list[int]:
+    """The shorter sides of the guide's scales, from small to large."""
+    sides = [side]
+    while sides[0] // 2 >= _SMALLEST:
+        sides.insert(0, sides[0] // 2)
+    return sides
+
+
+def most_matched(tile: int | None) -> int:
+    """Pixels of a picture whose features are looked at, at most; of the first scale always."""
+    return min(_MATCHED_PIXELS, tile * tile) if tile else _MATCHED_PIXELS
 
 
 class _Maker:
@@ -96,6 +107,7 @@ class _Maker:
         self._taps = [tap for tap in scene.model.taps if tap.index in recipe.style_shares]
         self._matches: Matches | None = None
         self._pool: Pool | None = None
+        self._basis: Basis | None = None
 
     def next(self, side: int, before: Field | None) -> Field:
         """The guide at a scale, after the one of the scale before."""
@@ -106,9 +118,7 @@ class _Maker:
             normalize(pixels, scene.model)
             for pixels in scene.styles.pixels(side, scene.model.smallest_side, scene.like(side))
         ]
-        tile = self._options.tile_side
-        most = min(_MATCHED_PIXELS, tile * tile) if tile else _MATCHED_PIXELS
-        if width * height <= most or self._matches is None:
+        if width * height <= most_matched(self._options.tile_side) or self._matches is None:
             self._match(side, before, grid, styles)
         else:
             self._take_over(grid, styles)
@@ -133,13 +143,19 @@ class _Maker:
             size = self._scene.canvas(side)
             last = self._scene.arrays.resized(before, size, Image.Resampling.BICUBIC)
             wanted = np.float32(_CONTENT) * wanted + np.float32(1 - _CONTENT) * whole(last)
-        maps = [self._maps(style) for style in styles]
-        basis = principal_basis(maps, _DIMENSIONS, self._arithmetic)
+        features = FeatureMaps(self._scene.model, self._threads)  # with memory of this scale's size
+        maps = [self._maps(style, features) for style in styles]
+        if self._basis is None:  # that of one scale serves all
+            self._basis = principal_basis(maps, _DIMENSIONS, self._arithmetic)
+        basis = self._basis
         described = [
             basis.describe(own, self._taps, Grid.of(self._taps, *style.shape[2:]), self._arithmetic)
             for own, style in zip(maps, styles, strict=True)
         ]
-        queries = basis.describe(self._maps(wanted), self._taps, grid, self._arithmetic)
+        del maps
+        seen = self._maps(wanted, features)
+        queries = basis.describe(seen, self._taps, grid, self._arithmetic)
+        del seen, features
         pool = self._pool_of([style.descriptors for style in described])
         regions = self._regions(grid)
         if self._matches is None:
@@ -160,9 +176,11 @@ class _Maker:
         self._matches = enlarge(self._matches, self._pool, grid.shape, pool)
         self._pool = pool
 
-    def _maps(self, pixels: Array) -> dict[int, Array]:
-        taps = [tap.index for tap in self._taps]
-        return self._scene.objective.sweeper.maps(mirrored(pixels), taps)
+    def _maps(self, pixels: Array, features: FeatureMaps) -> dict[int, Array]:
+        taps, seen = [tap.index for tap in self._taps], mirrored(pixels)
+        if self._scene.model.has_features:
+            return features.of(seen, taps)
+        return self._scene.objective.sweeper.maps(seen, taps)
 
     def _pool_of(self, descriptors: Sequence[Array]) -> Pool:
         """The styles' places; each has its weight, or, with masks, its part of each region."""

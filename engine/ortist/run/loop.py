@@ -66,9 +66,12 @@ class Run(Iterator[Progress]):
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on what is used in another way than was asked for: sizes of style files."""
+        """Sentences on style files that cannot give what pictures would: sizes, and matches."""
         sides = [scale.side for scale in self._schedule.scales]
-        return self._scene.styles.notes(sides, self.model.smallest_side)
+        notes = self._scene.styles.notes(sides, self.model.smallest_side)
+        if "content" in self.inputs and self.options.quality == "paper":
+            notes += self._scene.styles.unmatched
+        return notes
 
     @property
     def iteration(self) -> int:
@@ -140,7 +143,7 @@ class Run(Iterator[Progress]):
         """Makes ``state`` the run's; interrupted before its last lines, it leaves the old one."""
         progress = Progress(
             state.iteration,
-            self.options.iterations,
+            self.options.steps,
             self._schedule.scales[state.scale].side,
             state.point.detail,
             time.perf_counter() - self._began,

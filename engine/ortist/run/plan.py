@@ -15,6 +15,7 @@ the measured peak by ``python -m tests.benchmarks.budget``.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,7 @@ from ..options.fields import STARTS, Options
 from ..options.parsing import size_in_words
 from ..pictures.raster import Header
 from ..pictures.values import size_at
+from .guide import guide_sides, most_matched
 from .tuning import Scale, plan_scales, tuned
 from .view import KEPT_BYTES
 
@@ -46,6 +48,9 @@ _TILES = (1024, 768, 512, 384, 256, 192, 128, 64)
 """Larger ones see less halo, but are not faster."""
 _SMALL = 256
 """Below this tiles see more halo than picture: state in files is cheaper than smaller tiles."""
+_MATCHING, _LAYING = 1.75, 170
+"""What matching takes, over the features of both pictures; bytes a pixel of laying patches, also of
+resizing, where the arrays are in memory."""
 _ARRAY = 12
 """Bytes a pixel of one array of the state: three float32."""
 
@@ -245,7 +250,7 @@ class MemoryModel:
     @property
     def disk(self) -> int:
         """All files at the largest scale: the last state and the next, the content."""
-        arrays = {0: 2, 1: 6}.get(self.options.iterations, 10)
+        arrays = {0: 2, 1: 6}.get(self.options.steps, 10)
         spooled = 0 if self.content is None else self.content.resident
         return int(self._pixels * (_ARRAY * arrays + 4 + 4 * self._regions)) + spooled
 
@@ -262,17 +267,40 @@ class MemoryModel:
         ending = 0
         if on_disk and not self.by_rows:  # its levels, and Pillow's
             ending = self._graphs(tile) + 8 * self._pixels
-        return _BASE + max(decoding, resident + max(styles, step, ending))
+        guide = self._guide(tile, on_disk) if self.options.guidance else 0
+        if guide and not self.options.steps:
+            return _BASE + max(decoding, resident + max(guide, ending))
+        return _BASE + max(decoding, resident + max(styles, step, ending, guide))
+
+    def _guide(self, tile: int | None, on_disk: bool) -> int:
+        """The guide (run/guide.py): features of both pictures, at the largest scale that is looked
+        at, and the patches at the full size.
+        """
+        shares = self.model.recipe.style_shares
+        features = sum(4 * t.channels / t.stride**2 for t in self.model.taps if t.index in shares)
+        looked_at, laid = 0, 0
+        for side in guide_sides(self.options.size):
+            width, height = self.at_size(side).canvas
+            own = width * height
+            painted = sum(math.prod(self._seen_style(style, side)) for style in self.styles)
+            if own <= most_matched(tile) or not looked_at:
+                looked_at = int(_MATCHING * features * (own + painted))
+            laid = _ARRAY * painted + (_FILES if on_disk else _LAYING * own)
+        return max(looked_at, laid)
 
     def _style(self, header: Header, tile: int | None) -> int:
         """The moments of one style: its values, resized and normalised, and its features."""
         options = self.options
-        full = (options.style_size or options.size) * options.style_scale
-        side = min(max(round(full), self.model.smallest_side), *header.size)
-        width, height = size_at(header.size, side)
+        width, height = self._seen_style(header, options.size)
         values, wraps = _ARRAY * width * height, (options.seamless, options.seamless)
         seen = self._seen((width, height), tile, wraps, observing=True)
         return values + max(values, self._swept(seen))
+
+    def _seen_style(self, header: Header, side: int) -> tuple[int, int]:
+        """(width, height) of a style where the picture's shorter side is ``side``."""
+        options = self.options
+        full = (options.style_size or options.size) * options.style_scale * side / options.size
+        return size_at(header.size, min(max(round(full), self.model.smallest_side), *header.size))
 
     def _graphs(self, tile: int | None) -> int:
         wraps = self.options.seamless

@@ -10,8 +10,9 @@ They are one JSON object in the picture's EXIF data (UserComment):
      "iteration": steps done, where they are not all,
      "schedule": [[side, steps], …], where they are not those of the plan (scales.plan_scales)}
 
-Options that have their defaults are left out, and those that say nothing of the picture or lift a
-limit. Paths are as they were given; an input that was no file, or has no printable name, has null.
+Options that have their defaults, or what their quality stands for, are left out, and those that say
+nothing of the picture or lift a limit. Paths are as they were given; an input that was no file, or
+has no printable name, has null.
 What is read is a stranger's file: bounded in size, JSON and nothing else, and every option goes
 through ``Options``.
 """
@@ -34,6 +35,7 @@ from ..errors import ModelError, PictureError
 from ..files import sha256_of
 from ..network.bundle import Model, find_model
 from ..options.fields import STARTS, Options
+from ..options.presets import QUALITIES
 from ..pictures.metadata import text_of
 from ..pictures.raster import Source
 from ..pictures.reading import open_picture
@@ -132,11 +134,13 @@ def describe(
 ) -> str:
     """The settings of a picture after ``steps``, or after ``iteration`` of them: JSON in ASCII."""
     written = {}
+    implied = QUALITIES[options.quality or "paper"]
     for field in dataclasses.fields(Options):
         value = getattr(options, field.name)
         if field.name == "model" and value is None:  # which one is the default may change
             value = model.name
-        if value != field.default and field.name not in _LEFT_OUT:
+        usual = implied.get(field.name, field.default)
+        if value != usual and field.name not in _LEFT_OUT:
             written[field.name] = value
     settings: dict[str, Any] = {
         "ortist": __version__,
@@ -146,7 +150,7 @@ def describe(
         "inputs": {role: _input(source) for role, source in inputs.items()},
     }
     done = steps[-1].iteration if iteration is None else iteration
-    if iteration is not None or done < options.iterations:
+    if iteration is not None or done < options.steps:
         settings["iteration"] = done
     # The start is an evaluation, and no step.
     went = [step.scale for step in steps[: done + 1]]
@@ -202,7 +206,8 @@ def _parse(picture: str, raw: Any) -> Settings:
     options = dict(raw["options"])
     for name in _LEFT_OUT & set(options):
         raise ValueError(f"option {name!r}")
-    checked = Options.of(None, **options)
+    options.setdefault("quality", "paper")  # which all pictures had before there were qualities
+    checked = Options.of(None, **options).settled(matched=False)
     inputs: dict[str, tuple[str, str] | None] = {}
     for role, entry in raw["inputs"].items():
         if not _ROLE.fullmatch(role):
@@ -217,7 +222,7 @@ def _parse(picture: str, raw: Any) -> Settings:
     if checked.init not in (None, *STARTS) or (checked.init == "image") != ("init" in inputs):
         raise ValueError(f"init {checked.init!r}")
     iteration = raw.get("iteration")
-    early = type(iteration) is int and 0 <= iteration <= checked.iterations
+    early = type(iteration) is int and 0 <= iteration <= checked.steps
     if iteration is not None and not early:
         raise ValueError(f"iteration {iteration!r}")
     schedule = raw.get("schedule")
@@ -226,7 +231,7 @@ def _parse(picture: str, raw: Any) -> Settings:
         planned = [scale.side for scale in plan_scales(checked)]
         sides, steps = [side for side, _ in schedule], sum(steps for _, steps in schedule)
         fits = sides == [side for side in planned if side in sides] and sides[:1] == planned[:1]
-        if not fits or steps != (checked.iterations if iteration is None else iteration):
+        if not fits or steps != (checked.steps if iteration is None else iteration):
             raise ValueError(f"schedule {schedule!r}")
     _text(options["model"])
     sha256 = _text(raw["model"]["sha256"])

@@ -22,7 +22,7 @@ from ..objective.sweeper import Sweeper
 from ..options.fields import STARTS, Options
 from ..pictures.raster import Picture, Raster
 from ..pictures.reading import load_picture, read_header, spool_picture
-from ..style.files import ExtractedStyle, Style, is_style_file, load_style
+from ..style.files import ExtractedStyle, Style, has_patches, is_style_file, load_style
 from ..style.remembered import RememberingObserver
 from ..style.styles import Mask, Observer, Styles, as_list, load_regions
 from .loop import Run
@@ -30,7 +30,7 @@ from .plan import MemoryModel, Plan, plan_run
 from .turns import Turns
 from .view import Scene
 
-__all__ = ["Asked", "Objectives", "load_init", "load_styles", "plan_pictures", "set_up"]
+__all__ = ["Asked", "Objectives", "load_init", "load_styles", "plan_pictures", "set_up", "settle"]
 
 _KEPT = 4
 """Kinds of objectives whose view of styles is kept: with and without tiles, say."""
@@ -98,6 +98,15 @@ class Asked:
     start: Array | None = None
 
 
+def settle(options: Options, content: object, styles: Sequence[Style]) -> Options:
+    """``options`` with nothing left open that the quality decides, for such pictures.
+
+    Style files of format 1 have nothing to match.
+    """
+    matched = content is not None and bool(styles) and all(map(has_patches, styles))
+    return options.settled(matched)
+
+
 def plan_pictures(
     model: Model, asked: Asked, options: Options, by_rows: bool = True, files: bool = True
 ) -> Plan:
@@ -105,6 +114,7 @@ def plan_pictures(
 
     A style file has no pixels to make room for. Raises as ``plan_run``, and PictureError.
     """
+    options = settle(options, asked.content, as_list(asked.style))
     most, content = options.max_pixels, asked.content
     photo = None if content is None else read_header(content, most, "content image")
     paintings = [
@@ -135,6 +145,7 @@ def set_up(
     ModelError, ProviderError or ResourceError.
     """
     _check_pairs(asked.masks)
+    options = settle(options, asked.content, as_list(asked.style))
     options = options if executor is None else _in_tiles(options)
     plan = plan or plan_pictures(objectives.model, asked, options)
     options, most = plan.applied(options), options.max_pixels

@@ -98,7 +98,7 @@ class Stepper:
         """The state after one more iteration at the scale of ``view``."""
         options, done = self._options, state.iteration
         self._shifts.bit_generator.state = state.jitter
-        bounded = options.iterations - options.free_iterations
+        bounded = options.steps - options.free_iterations
         if done == 0 and bounded > 0 and not self._inside(state.point.values):
             # Iteration 0 was of the picture as given; the first step starts from inside the box.
             inside = self.evaluate(view, self._clipped(state.point.values))
@@ -181,7 +181,7 @@ class Stepper:
         The rate is the options', or the last phase's, which begins with fresh moments.
         """
         options, tuning, average = self._options, self._tuning, state.average
-        last_phase = max(0, options.iterations - tuning.final_iterations)
+        last_phase = max(0, options.steps - tuning.final_iterations)
         early = state.iteration < last_phase
         rate = tuning.learning_rate if early else tuning.final_learning_rate
         if state.iteration == last_phase:

@@ -32,12 +32,12 @@ def plan_scales(options: Options) -> list[Scale]:
     scales of a seamless texture are rounded to where the network's stride fits.
     """
     sides = [options.size]
-    smallest = options.smallest_size or options.size
+    smallest = options.smallest_size if isinstance(options.smallest_size, int) else options.size
     while (side := round(options.size / 2 ** (len(sides) / 2))) >= smallest:
         sides.insert(0, max(1, round(side / _STRIDE)) * _STRIDE if options.seamless else side)
-    sides = sides[-max(1, options.iterations - 1) :]
-    share = options.iterations // (len(sides) + 1)
-    first = options.iterations - share * (len(sides) - 1)
+    sides = sides[-max(1, options.steps - 1) :]
+    share = options.steps // (len(sides) + 1)
+    first = options.steps - share * (len(sides) - 1)
     return [Scale(sides[0], first), *(Scale(side, share) for side in sides[1:])]
 
 
@@ -62,7 +62,7 @@ def tuned(options: Options, recipe: Recipe) -> Tuning:
     rate = recipe.learning_rate if options.learning_rate is None else options.learning_rate
     final_iterations, final_rate = options.final_iterations, options.final_learning_rate
     if final_iterations is None:
-        final_iterations = round(recipe.final_share * options.iterations)
+        final_iterations = round(recipe.final_share * options.steps)
     return Tuning(
         jitter=options.jitter or (recipe.jitter if adam else 1),
         learning_rate=rate,

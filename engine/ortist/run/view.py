@@ -56,7 +56,7 @@ class Scene:
                 f"colors {options.colors!r} needs a content image and a style image; leave "
                 "--colors out."
             )
-        if options.matching > 0 and (content is None or not styles.images):
+        if options.guidance > 0 and (content is None or not styles.images):
             raise OptionError(
                 "matching needs a content image and a style image; leave --matching and --quality "
                 "out."
@@ -121,7 +121,7 @@ class Scene:
         """What the picture keeps, [1, 3, H, W]: the photo, as far as it is not the guide's."""
         if self._content is None:
             return None
-        share = np.float32(self.options.matching)
+        share = np.float32(self.options.guidance)
         if share == 0:
             return self.photo_at(side)
         guide: Field = self.arrays.resized(self._guide, self.canvas(side), Image.Resampling.BICUBIC)
@@ -227,12 +227,20 @@ class View:
     def __init__(self, scene: Scene, side: int) -> None:
         self._scene, self.canvas = scene, scene.canvas(side)
         self.content = scene.target_at(side)
+        self.weights = Weights({}, {}, 0.0)
+        """Nothing is weighed where the guide is the picture and no step is taken."""
+        self._only_shown = scene.options.guidance > 0 and scene.options.steps == 0
+        if not self._only_shown:
+            self._weigh(scene, side)
+
+    def _weigh(self, scene: Scene, side: int) -> None:
+        """Makes the losses of the styles' statistics, and their weights and the content's."""
         self._masks = scene.masks(self.canvas) if scene.styles.regions else None
         scene.objective.sweeper.release()
         like = scene.like(side)
         style = scene.styles.statistics(scene.observer, scene.style_taps, side, like)
         scene.objective.sweeper.release()
-        make, emphasis = STYLE_LOSSES[scene.options.style_loss], scene.styles.emphasis
+        make, emphasis = STYLE_LOSSES[scene.options.style_loss or "gram"], scene.styles.emphasis
         self._style: dict[int, list[StyleLoss]] = {
             tap: [replace(make(s), factor=f) for s, f in zip(parts, emphasis, strict=True)]
             for tap, parts in style.items()
@@ -248,14 +256,14 @@ class View:
             energies[tap] = sum(a * e for a, e in zip(shares, by_region, strict=True))
         content_energies = scene.objective.energies(self._whole)
         values = 3 * self.canvas[0] * self.canvas[1]
-        self.weights: Weights = resolve_weights(
+        self.weights = resolve_weights(
             scene.options, scene.model, content_energies, energies, values
         )
 
     def evaluate(
         self, values: Field, offset: tuple[int, int] | None = None
     ) -> tuple[Losses, Field]:
-        """Losses and gradient of ``values``, [1, 3, H, W] normalised.
+        """Losses and gradient of ``values``, [1, 3, H, W] normalised; 0 where nothing is weighed.
 
         With ``offset`` only a window is seen, ``jitter`` - 1 pixels smaller each way and shifted
         down and right by that much, against the content seen through the same window. The network's
@@ -264,6 +272,9 @@ class View:
         picture would carry one border onto the other). A seamless one has no border, and is rolled.
         """
         objective, arrays = self._scene.objective, self._scene.arrays
+        if self._only_shown:
+            none: Field = arrays.zeros(values.shape)
+            return Losses({}, {}, 0.0), none
         targets = self._whole if offset is None else self._targets(offset)
         if self._scene.options.seamless and offset is not None:
             rolled: Any = np.roll(np.asarray(values), (-offset[0], -offset[1]), (2, 3))

@@ -2,7 +2,8 @@
 
 The file is a line of magic, the SHA-256 of all that follows, the length of the header (8 bytes,
 little-endian), the header (JSON), and one deflated stream: float32 numbers, little-endian and byte
-by byte (all first bytes, then all second ones, which deflate better), and a thumbnail, 8-bit RGB.
+by byte (all first bytes, then all second ones, which deflate better), a thumbnail, 8-bit RGB, and,
+from format 2 on, the paintings (style/patches.py). Format 1 has none, and nothing to match.
 For each size the numbers are the packed statistics (style/moments.py) of the colours, sRGB in
 [0, 1], and of every tap. Nothing in the file is code, its length is known from the header before it
 is inflated, and nothing of it is used before its hash is right.
@@ -33,6 +34,7 @@ from ..network.bundle import Model
 from ..pictures.raster import Picture, Raster, Source
 from ..pictures.reading import load_picture
 from .moments import Statistics, packed_size, unpack
+from .patches import Patches, read_patches, sizes_of
 
 __all__ = [
     "SUFFIX",
@@ -41,13 +43,14 @@ __all__ = [
     "Painted",
     "Style",
     "backbone_sha256",
+    "has_patches",
     "is_style_file",
     "load_style",
     "read_style",
 ]
 
 SUFFIX = ".ostyle"
-_FORMAT = 1
+_FORMATS = (1, 2)
 _MAGIC = b"ortist style "
 _HASH = hashlib.sha256().digest_size
 _LARGEST = 64 * 2**20
@@ -80,7 +83,8 @@ class ExtractedStyle:
     ``values`` [sizes, numbers], float32, are the packed statistics for each of ``sides``, shorter
     sides in pixels, ascending. ``whole`` says that the last side is the paintings' own, which no
     run exceeds, since a style is never enlarged. ``model_sha256`` is ``backbone_sha256`` of the
-    model whose features they are. ``thumbnail`` is uint8 [H, W, 3], in sRGB.
+    model whose features they are. ``thumbnail`` is uint8 [H, W, 3], in sRGB. ``patches`` are the
+    paintings themselves, which matching needs; there are none in files of format 1.
     """
 
     model_name: str
@@ -92,6 +96,7 @@ class ExtractedStyle:
     values: Array = field(repr=False)
     thumbnail: NDArray[np.uint8] = field(repr=False)
     source: Source | None = None
+    patches: tuple[Patches, ...] = field(default=(), repr=False)
 
     @property
     def image(self) -> Image.Image:
@@ -174,7 +179,7 @@ class ExtractedStyle:
     def encoded(self) -> bytes:
         """The bytes of the style's file; raises OptionError where they are too many to be read."""
         height, width = self.thumbnail.shape[:2]
-        header = {
+        header: dict[str, Any] = {
             "model": {"name": self.model_name, "sha256": self.model_sha256},
             "taps": self.taps,
             "sides": self.sides,
@@ -182,16 +187,19 @@ class ExtractedStyle:
             "paintings": self.paintings,
             "thumbnail": [width, height],
         }
+        if self.patches:
+            header["patches"] = [patches.header for patches in self.patches]
         words = json.dumps(header).encode()
         numbers = np.ascontiguousarray(self.values, "<f4").view(np.uint8).reshape(-1, 4)
         data = np.ascontiguousarray(numbers.T).tobytes() + self.thumbnail.tobytes()
+        data += b"".join(patches.data for patches in self.patches)
         if len(data) > _LARGEST or len(words) > _LONGEST_HEADER:
             raise OptionError(
                 f"the style would have {len(data)} bytes, more than a style file may have; extract "
-                "fewer sizes, by a larger --smallest-size."
+                "fewer sizes, by a larger --smallest-size, or of fewer paintings."
             )
         rest = len(words).to_bytes(8, "little") + words + zlib.compress(data)
-        return b"%s%d\n" % (_MAGIC, _FORMAT) + hashlib.sha256(rest).digest() + rest
+        return b"%s%d\n" % (_MAGIC, 2 if self.patches else 1) + hashlib.sha256(rest).digest() + rest
 
 
 Style = Picture | ExtractedStyle
@@ -231,6 +239,19 @@ def is_style_file(style: Style) -> bool:
         return False
 
 
+def has_patches(style: Style) -> bool:
+    """Whether the style's places can be matched: of all pictures, and of files of format 2."""
+    if isinstance(style, ExtractedStyle):
+        return bool(style.patches)
+    if not is_style_file(style):
+        return True
+    try:
+        with open(cast(str | PathLike[str], style), "rb") as stream:
+            return stream.read(len(_MAGIC) + 2) != _MAGIC + b"1\n"
+    except OSError:  # which whoever reads the file will say
+        return True
+
+
 def read_style(path: str | PathLike[str]) -> ExtractedStyle:
     """The style in a file that ``ExtractedStyle.save`` wrote.
 
@@ -241,18 +262,21 @@ def read_style(path: str | PathLike[str]) -> ExtractedStyle:
     named = f"the style file {name!r}"
     data = read_bytes(name, named, StyleFileError, "ortist style extract writes one", _LARGEST)
     line, _, rest = data.partition(b"\n")
-    if line != _MAGIC.rstrip() + b" %d" % _FORMAT:
+    if line not in [_MAGIC + b"%d" % known for known in _FORMATS]:
         if line.startswith(_MAGIC) and line[len(_MAGIC) :].isdigit():
             raise StyleFileError(
                 f"{named} has format {line[len(_MAGIC) :][:9].decode()}, and this "
-                f"Ortist reads format {_FORMAT}; extract the style again."
+                f"Ortist reads formats 1 and 2; extract the style again."
             )
         raise StyleFileError(f"{name!r} is not a style file; ortist style extract writes such.")
     digest, rest = rest[:_HASH], rest[_HASH:]
     if hashlib.sha256(rest).digest() != digest:
         raise StyleFileError(f"{named} is cut short or damaged; copy or extract it again.")
     try:
-        return _parse(rest, Source(name, hashlib.sha256(data).hexdigest()))
+        style = _parse(rest, Source(name, hashlib.sha256(data).hexdigest()))
+        if bool(style.patches) != line.endswith(b"2"):
+            raise ValueError("paintings are what format 2 has, and format 1 has not")
+        return style
     except _DAMAGES as error:
         raise StyleFileError(
             f"{named} is not one that Ortist wrote ({type(error).__name__}: "
@@ -279,13 +303,15 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
         raise ValueError("no taps, or one twice")
     width, height = (_count(side, _LONGEST_SIDE) for side in header["thumbnail"])
     numbers = len(sides) * (packed_size(3) + sum(packed_size(tap.channels) for tap in taps))
-    total = 4 * numbers + 3 * width * height
+    headers = header.get("patches", [])
+    pictures = 4 * numbers + 3 * width * height
+    total = pictures + sum(sizes_of(headers))
     if total > _LARGEST:
         raise ValueError(f"{total} bytes of numbers")
     inflated = _inflated(data[8 + length :], total)
     planes = np.frombuffer(inflated, np.uint8, 4 * numbers).reshape(4, -1)
     values = np.ascontiguousarray(planes.T).view("<f4").reshape(len(sides), -1)
-    thumbnail = np.frombuffer(inflated, np.uint8, offset=4 * numbers).reshape(height, width, 3)
+    thumbnail = np.frombuffer(inflated, np.uint8, 3 * width * height, 4 * numbers)
     style = ExtractedStyle(
         model_name=_text(header["model"]["name"]),
         model_sha256=_text(header["model"]["sha256"]),
@@ -297,8 +323,9 @@ def _parse(data: bytes, source: Source) -> ExtractedStyle:
             for name, sha256, width, height in header["paintings"]
         ),
         values=values.astype(np.float32, copy=False),
-        thumbnail=thumbnail,
+        thumbnail=thumbnail.reshape(height, width, 3),
         source=source,
+        patches=read_patches(headers, inflated[pictures:]),
     )
     _check_values(style)
     return style

@@ -28,7 +28,7 @@ __all__ = ["Matches", "Pool", "assign", "enlarge", "refine"]
 
 Ints = NDArray[np.int32]
 
-_ROUNDS = 12
+_ROUNDS = 6
 """Steps of the search for the bias; more change no picture that could be seen."""
 _TEMPERATURE = 0.1
 """The softmax's in those rounds, in units of the cosine."""
@@ -81,6 +81,16 @@ class Pool:
             share[...] = share if share.any() else anywhere
             share /= share.sum()
         return cls(descriptors, top, bottom, width, shares)
+
+    @property
+    def tops(self) -> Ints:
+        """The first row of each style."""
+        return np.unique(self.top)
+
+    def style_of(self, rows: Ints) -> NDArray[np.intp]:
+        """The number of the style that each of ``rows`` belongs to."""
+        numbers: NDArray[np.intp] = np.searchsorted(self.tops, self.top[rows])
+        return numbers
 
     @property
     def bias(self) -> Array:
@@ -141,9 +151,7 @@ def enlarge(matches: Matches, pool: Pool, shape: tuple[int, int], larger: Pool) 
     (rows, down), (columns, right) = position
     row, column = (part[np.ix_(rows, columns)] for part in (matches.row, matches.column))
     # Styles stand one below the other in both pools, in the same order.
-    tops, larger_tops = np.unique(pool.top), np.unique(larger.top)
-    style = np.searchsorted(tops, pool.top[row])
-    top = larger_tops[style]
+    top = larger.tops[pool.style_of(row)]
     tall = larger.bottom[top] - top
     vertical = tall / (pool.bottom[row] - pool.top[row])
     across = larger.width[top] / pool.width[row]

@@ -37,62 +37,78 @@ class Canvas:
         """The canvas of styles [H, W, 3] whose places are ``stride`` pixels apart."""
         border = _SIDE * stride // 4
         width = max(style.shape[1] for style in styles) + 2 * border
-        parts, origins, top = [], [], 0
+        origins, top = [], 0
+        pixels = np.empty((sum(len(s) + 2 * border for s in styles), width, 3), np.float32)
         for style in styles:
             right = width - border - style.shape[1]
             around = ((border, border), (border, right), (0, 0))
-            parts.append(np.pad(style, around, mode="symmetric"))
+            end = top + len(style) + 2 * border
+            pixels[top:end] = np.pad(style, around, mode="symmetric")
             origins.append(top + border)
-            top += len(parts[-1])
-        return cls(np.concatenate(parts), tuple(origins), border)
+            top = end
+        return cls(pixels, tuple(origins), border)
 
 
 class Patchwork:
     """The guide of these ``matches`` of ``grid``'s places, which is laid some rows at a time.
 
     ``canvas`` has the pixels of the ``pool``'s styles, in whose units the guide is.
+
+    Windows are three strides wide and lie anywhere in squares of four, so that jittered patches are
+    added up as squares on a regular grid: whole slices at a time instead of pixels that are looked
+    up.
     """
 
     def __init__(self, matches: Matches, pool: Pool, canvas: Canvas, grid: Grid, seed: int) -> None:
-        stride = grid.stride
-        self._grid, self._pixels = grid, canvas.pixels
-        self._side = _SIDE * stride // 4
+        self._grid, stride = grid, grid.stride
+        side = _SIDE * stride // 4
+        self._square = side + stride
+        self._before = (stride - 1) // 2 + side // 2
+        """How far above and left of its place a square begins."""
         generator = np.random.default_rng([seed, 3])
-        # Within a stride: origins of neighbours stay apart, and no two patches meet in one pixel.
-        down, right = (
-            generator.integers(0, stride, grid.shape) - (stride - 1) // 2 - self._side // 2
-            for _ in range(2)
+        # Within a stride: origins of neighbours stay apart.
+        self._down, self._right = (generator.integers(0, stride, grid.shape) for _ in range(2))
+        window = np.square(np.sin(np.pi * (np.arange(side) + 0.5) / side)).astype(np.float32)
+        self._windows = np.stack([np.pad(window, (j, stride - j)) for j in range(stride)])
+        """By jitter, the window within the square."""
+        style = pool.style_of(matches.row)
+        first = np.array(canvas.origins)[style] + grid.first - self._before
+        self._rows = first + stride * (matches.row - pool.top[matches.row])
+        self._columns = (
+            canvas.border + grid.first - self._before + stride * matches.column.astype(np.intp)
         )
-        top = pool.top[matches.row]
-        first = np.array(canvas.origins)[np.searchsorted(np.unique(pool.top), top)] + grid.first
-        rows = first + stride * (matches.row - top) + down
-        columns = canvas.border + grid.first + stride * matches.column + right
-        self._source = rows * self._pixels.shape[1] + columns
-        self._row = grid.centres(0)[:, None] + down
-        self._column = grid.centres(1)[None, :] + right + self._side
+        self._squares = np.lib.stride_tricks.sliding_window_view(
+            canvas.pixels, (self._square, self._square), axis=(0, 1)
+        ).transpose(0, 1, 3, 4, 2)
 
     def rows(self, wanted: slice, width: int) -> Array:
         """The rows [h, width, 3] of the guide."""
-        side, stride = self._side, self._grid.stride
-        near = slice(
-            max(0, (wanted.start - self._grid.first - side) // stride),
-            (wanted.stop - self._grid.first + side) // stride + 1,
-        )
-        above = wanted.start - 2 * side
-        across = self._grid.shape[1] * stride + 3 * side
-        tall = wanted.stop - wanted.start + 4 * side
-        target = ((self._row[near] - above) * across + self._column[near]).ravel()
-        source = self._source[near].ravel()
-        total, weight = (np.zeros((tall * across, n), np.float32) for n in (3, 1))
-        window = np.square(np.sin(np.pi * (np.arange(side) + 0.5) / side)).astype(np.float32)
-        pixels = self._pixels.reshape(-1, 3)
-        for y in range(side):
-            for x in range(side):
-                share = window[y] * window[x]
-                at = target + (y * across + x)
-                total[at] += share * pixels[source + (y * self._pixels.shape[1] + x)]
-                weight[at] += share
-        rows, columns = slice(2 * side, tall - 2 * side), slice(side, side + width)
-        laid = total.reshape(tall, across, 3)[rows, columns]
-        laid /= weight.reshape(tall, across, 1)[rows, columns]
-        return laid
+        grid, square, stride = self._grid, self._square, self._grid.stride
+        begin = grid.first - self._before
+        """The pixel at which the first place's square begins."""
+        top = max(0, -(-(wanted.start - begin - square + 1) // stride))
+        end = min(grid.shape[0], (wanted.stop - 1 - begin) // stride + 1)
+        across = grid.shape[1] + square // stride - 1
+        tall = (end - top - 1) * stride + square
+        total, weight = (np.zeros((tall, across, stride, n), np.float32) for n in (3, 1))
+        for row in range(top, end):
+            down, right = self._windows[self._down[row]], self._windows[self._right[row]]
+            shares = down[:, :, None, None] * right[:, None, :, None]
+            laid = self._squares[self._rows[row], self._columns[row]] * shares
+            at = slice((row - top) * stride, (row - top) * stride + square)
+            _add(total[at], laid)
+            _add(weight[at], shares)
+        above = begin + top * stride
+        inside = slice(wanted.start - above, wanted.stop - above), slice(-begin, width - begin)
+        guide: Array = total.reshape(tall, -1, 3)[inside]
+        guide /= weight.reshape(tall, -1, 1)[inside]
+        return guide
+
+
+def _add(total: Array, squares: Array) -> None:
+    """Adds ``squares`` [places, s, s, C] side by side, a stride apart, to [s, w, stride, C]."""
+    places, square, _, _ = squares.shape
+    stride = total.shape[2]
+    for number in range(square // stride):
+        columns = slice(number * stride, (number + 1) * stride)
+        total[:, number : number + places] += squares[:, :, columns].transpose(1, 0, 2, 3)

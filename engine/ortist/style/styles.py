@@ -6,9 +6,10 @@ masks there is one region, everywhere, in which the styles are blended by their 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from PIL import Image
@@ -168,6 +169,16 @@ class Styles:
         wanted = {self.wanted(side, smallest) for side in sides}
         return [note for image in self._extracted if (note := image.note(wanted)) is not None]
 
+    @property
+    def unmatched(self) -> list[str]:
+        """Sentences on style files whose places cannot be matched."""
+        return [
+            f"{image.name} holds no paintings whose patches could be matched, so the picture is "
+            "made as by --quality paper; extract the style again."
+            for image in self._extracted
+            if not image.patches
+        ]
+
     def size(self, index: int, side: int, smallest: int) -> tuple[int, int]:
         """(width, height) of style ``index`` where the picture's shorter side is ``side``.
 
@@ -217,43 +228,56 @@ class Styles:
         return self._blended(by_style)
 
     def pixels(self, side: int, smallest: int, like: Array | None = None) -> list[Array]:
-        """Each style, [H, W, 3] in [0, 1]; ``side`` and ``like`` are as ``statistics`` has them.
+        """The pictures to take patches from, each [H, W, 3] in [0, 1].
 
-        Raises OptionError for a style file, which holds no pixels.
+        They are the styles, and the paintings in style files. ``side`` and ``like`` are as
+        ``statistics`` has them. Raises OptionError for a style file that holds no paintings.
         """
-        if self._extracted:
-            raise OptionError(
-                f"{self._extracted[0].name} holds no patches to match; give the painting itself, "
-                "or leave --matching and --quality out."
-            )
-        sides = [self.side(index, side, smallest) for index in range(len(self.images))]
+        wanted = self.wanted(side, smallest)
         return [
-            _pixels(cast(Raster, image), own, like)[0]
-            for image, own in zip(self.images, sides, strict=True)
+            _pixels(part.picture, min(wanted, *part.picture.size), like)[0]
+            for part in self._patches
         ]
 
     def shares(self, sizes: Sequence[tuple[int, int]]) -> list[list[Array]]:
-        """How much each place of each style is wanted, [height, width] by region and style.
+        """How much each place of each picture is wanted, [height, width] by region and picture.
 
-        ``sizes`` (width, height) are of the styles' grids of places. Without masks there is one
+        The pictures are those of ``pixels``; ``sizes`` (width, height) are of their grids of
+        places. Without masks there is one
         region, in which styles have their weights, however many places they have. What is clear of
         a style does not count.
         """
-        shown = [
-            _alpha_over(cast(Raster, image), size)
-            for image, size in zip(self.images, sizes, strict=True)
-        ]
+        parts = self._patches
+        shown = [_alpha_over(part.picture, size) for part, size in zip(parts, sizes, strict=True)]
         if not self.regions:
-            weighted = zip(self._weights, shown, strict=True)
-            return [[np.float32(w) * alpha / max(alpha.sum(), 1e-6) for w, alpha in weighted]]
+            weighted = zip(parts, shown, strict=True)
+            return [[np.float32(p.weight) * a / max(a.sum(), 1e-6) for p, a in weighted]]
         shares = []
         for region in self.regions:
             own = [np.zeros((height, width), np.float32) for width, height in sizes]
-            size = sizes[region.style]
-            part = 1.0 if region.part is None else mask_values(region.part, size)
-            own[region.style][...] = part * shown[region.style]
+            for index, (part, size) in enumerate(zip(parts, sizes, strict=True)):
+                if part.style == region.style:
+                    mask = 1.0 if region.part is None else mask_values(region.part, size)
+                    own[index][...] = mask * shown[index]
             shares.append(own)
         return shares
+
+    @functools.cached_property
+    def _patches(self) -> list[_Part]:
+        """Where patches come from; raises OptionError for a style file without any."""
+        parts = []
+        for index, (image, weight) in enumerate(zip(self.images, self._weights, strict=True)):
+            if isinstance(image, Raster):
+                parts.append(_Part(index, weight, image))
+                continue
+            if not image.patches:
+                raise OptionError(
+                    f"{image.name} holds no patches to match; extract it again, give the painting "
+                    "itself, or leave --matching and --quality out."
+                )
+            total = sum(own for own, _ in image.patches) or 1.0
+            parts += [_Part(index, weight * own / total, p) for own, p in image.patches]
+        return parts
 
     def _blended(self, by_style: Sequence[Statistics | None]) -> Statistics:
         """The styles' statistics blended by their weights; None only where the weight is 0."""
@@ -305,6 +329,14 @@ class Styles:
             tap: [rounded(moments.statistics()) for moments in regions] * repeated
             for tap, regions in by_tap.items()
         }
+
+
+class _Part(NamedTuple):
+    """A ``picture`` to take patches from, of the style of that index, with its weight."""
+
+    style: int
+    weight: float
+    picture: Raster
 
 
 def _alpha_over(image: Raster, size: tuple[int, int]) -> Array:

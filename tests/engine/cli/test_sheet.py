@@ -14,7 +14,9 @@ from tests.conftest import small_pictures
 def test_everything_is_on_the_sheet() -> None:
     content, style = small_pictures()
     # With little style, so that the curves of the style and of the total lie apart.
-    options = Options(size=48, smallest_size=None, iterations=6, snapshots=(0, 3, 6), strength=0.25)
+    options = Options(
+        size=48, smallest_size="none", iterations=6, snapshots=(0, 3, 6), strength=0.25
+    )
     result = ortist.transfer(content, style, options=options)
     inputs = {"content": Image.fromarray(content), "style": Image.fromarray(style)}
     sheet = contact_sheet(result, inputs)

@@ -64,12 +64,14 @@ def test_show_says_what_is_inside(ortist: Ortist, style: str) -> None:
     assert done.stdout == (
         "painting  style.jpg, 640 x 480\n"
         "sizes     34, 48 pixels\n"
+        "patches   can be matched\n"
         "layers    1 conv1, 2 pool1, 3 fire2, 4 fire3, 5 pool3, 6 fire4, 7 fire5\n"
         "model     squeezenet1_1-procedural; usable with squeezenet1_1-procedural\n"
     )
     found = json.loads(ortist("style", "show", style, "--json").stdout)
     assert (found["sizes"], found["whole"]) == ([34, 48], False)
-    assert found["bytes"] == os.path.getsize(style) < 10**6
+    assert found["bytes"] == os.path.getsize(style) < 2 * 10**6
+    assert found["patches"] is True
     assert re.fullmatch("[0-9a-f]{64}", found["paintings"][0]["sha256"])
     done = ortist("style", "extract", "style.jpg", "photo.jpg", "-o", "b.ostyle", "--size", 999)
     assert (done.returncode, done.stderr) == (0, "")

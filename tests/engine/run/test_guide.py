@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,21 @@ import pytest
 from numpy.typing import NDArray
 from ortist.errors import OptionError
 from ortist.options.fields import Options
-from ortist.options.presets import QUALITIES
+from ortist.options.presets import PAPERS, QUALITIES
 from PIL import Image
 
 from tests.conftest import Ortist, small_pictures
 
 CONTENT, STYLE = small_pictures(96)
 DRAFT: dict[str, Any] = {"quality": "draft", "size": 96, "provider": "cpu"}
+TUNED: dict[str, Any] = {
+    **{"smallest_size": 64, "style_loss": "gram", "style_layers": "1", "content_layers": "3"},
+    **{"normalize_gradients": True, "content_weight": 1.0, "tv_weight": 1.0, "jitter": 2},
+    **{"tv_loss": "nine-point", "optimizer": "lbfgs", "learning_rate": 0.1, "beta2": 0.9},
+    **{"averaging": 0.5, "final_iterations": 1, "final_learning_rate": 0.1, "bounds": "cs231n"},
+    **{"free_iterations": 1, "init": "noise", "init_noise": 0.1, "seamless": True},
+}
+"""One value of each option that stands for the paper's recipe."""
 LEFT = np.zeros(CONTENT.shape[:2], np.uint8)
 LEFT[:, :64] = 255
 RED, BLUE = (np.zeros((80, 80, 3), np.uint8) for _ in range(2))
@@ -134,7 +143,8 @@ def test_odd_pictures_make_a_picture(content: Any, style: Any) -> None:
 
 
 def test_what_has_no_patches_is_refused(tmp_path: Path) -> None:
-    ortist.extract_style(STYLE, size=96).save(tmp_path / "s.ostyle")
+    style = dataclasses.replace(ortist.extract_style(STYLE, size=96), patches=())
+    style.save(tmp_path / "s.ostyle")
     with pytest.raises(OptionError, match="holds no patches"):
         ortist.transfer(CONTENT, tmp_path / "s.ostyle", **DRAFT)
     with pytest.raises(OptionError, match="matching needs a content image and a style"):
@@ -157,13 +167,56 @@ def test_pictures_in_tiles_have_a_guide_like_the_whole_ones(tmp_path: Path) -> N
 
 def test_a_quality_is_its_options_and_those_given_go_first() -> None:
     for name, meant in QUALITIES.items():
-        options = Options.of(quality=name)
-        assert {key: getattr(options, key) for key in meant} == dict(meant)
-    assert Options.of(quality="best", iterations=7).iterations == 7
+        for matched in (True, False):
+            options = Options.of(quality=name).settled(matched)
+            assert {key: getattr(options, key) for key in meant} == dict(meant)
+            assert options.settled(not matched) == options
+    best = Options.of(quality="best", iterations=7, matching=0.5).settled(True)
+    assert (best.iterations, best.matching, best.averaging) == (7, 0.5, 0.9)
     preset = Options.of(quality="draft", preset="cs231n-starry-night")
     assert preset.iterations == 200
     with pytest.raises(OptionError, match="there is no quality 'good'"):
         Options.of(quality="good")
+
+
+@pytest.mark.parametrize(
+    ("given_options", "matched", "quality"),
+    [
+        ({}, True, "standard"),
+        ({}, False, "paper"),
+        ({"iterations": 5, "size": 64, "seed": 3, "colors": "style-matched"}, True, "standard"),
+        ({"matching": 0}, True, "paper"),
+        ({"matching": 0.5}, True, "standard"),
+        ({"preset": "cs231n-the-scream"}, True, "paper"),
+        ({"preset": "cs231n-the-scream", "quality": "draft"}, True, "draft"),
+        *(({name: value}, True, "paper") for name, value in TUNED.items()),
+        *(({name: v, "quality": "standard"}, True, "standard") for name, v in TUNED.items()),
+    ],
+)
+def test_which_quality_it_is(given_options: dict[str, Any], matched: bool, quality: str) -> None:
+    assert Options.of(**given_options).settled(matched).quality == quality
+
+
+def test_all_options_of_the_papers_recipe_were_tried() -> None:
+    assert TUNED.keys() == {*PAPERS}
+
+
+def test_matching_0_is_the_papers_way_to_the_byte() -> None:
+    small: dict[str, Any] = {"size": 48, "iterations": 3}
+    paper = ortist.transfer(CONTENT, STYLE, **small, quality="paper")
+    none = ortist.transfer(CONTENT, STYLE, **small, matching=0)
+    by_hand = ortist.transfer(
+        CONTENT, STYLE, **small, smallest_size=128, style_loss="gram", matching=0.0
+    )
+    np.testing.assert_array_equal(none.pixels, paper.pixels)
+    np.testing.assert_array_equal(by_hand.pixels, paper.pixels)
+    assert paper.options == none.options == by_hand.options
+
+
+def test_a_draft_weighs_nothing() -> None:
+    result = ortist.transfer(CONTENT, STYLE, **DRAFT)
+    assert (result.final.total, result.iterations, len(result.history)) == (0.0, 0, 1)
+    assert result.final.style_by_layer == result.weights.style == {}
 
 
 def test_the_command_paints_a_draft(ortist: Ortist, tmp_path: Path) -> None:

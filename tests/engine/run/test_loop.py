@@ -116,7 +116,7 @@ def test_a_snapshot_that_was_not_kept_is_named(tmp_path: Path) -> None:
 
 
 def test_another_thread_cancels_within_a_step() -> None:
-    run = ortist.iterate(CONTENT, STYLE, size=32, smallest_size=None, iterations=1_000_000)
+    run = ortist.iterate(CONTENT, STYLE, size=32, smallest_size="none", iterations=1_000_000)
     next(run)
     painter = threading.Thread(target=lambda: [None for _ in run])
     painter.start()
@@ -177,7 +177,7 @@ def test_zero_iterations_evaluate_at_full_size() -> None:
 
 
 def test_snapshots_are_the_pictures_on_the_way() -> None:
-    whole = ortist.transfer(CONTENT, STYLE, snapshots=(0, 3, 6), smallest_size=None, **QUICK)
+    whole = ortist.transfer(CONTENT, STYLE, snapshots=(0, 3, 6), smallest_size="none", **QUICK)
     assert list(whole.snapshots) == [0, 3, 6]
     np.testing.assert_array_equal(whole.snapshots[0].pixels, CONTENT)
     np.testing.assert_array_equal(whole.snapshots[6].pixels, whole.pixels)
@@ -279,7 +279,7 @@ def test_scales_share_the_iterations() -> None:
     assert [scale.side for scale in scales] == [128, 181, 256, 362, 512]
     assert [scale.iterations for scale in scales] == [100, 50, 50, 50, 50]
     assert plan_scales(Options(size=100)) == [Scale(100, 300)]
-    assert plan_scales(Options(size=512, smallest_size=None)) == [Scale(512, 300)]
+    assert plan_scales(Options(size=512, smallest_size="none")) == [Scale(512, 300)]
     assert plan_scales(Options(iterations=0)) == [Scale(512, 0)]
     for iterations in range(1, 20):
         scales = plan_scales(Options(iterations=iterations))
@@ -354,7 +354,7 @@ def test_an_interruption_between_scales_leaves_a_whole_picture(
 def test_losses_before_and_after_are_of_one_scale() -> None:
     """The start and the end of a pyramid, evaluated with the weights that the result names."""
     result = ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, iterations=12)
-    alone = ortist.transfer(CONTENT, STYLE, size=48, smallest_size=None, iterations=0)
+    alone = ortist.transfer(CONTENT, STYLE, size=48, smallest_size="none", iterations=0)
     assert result.initial == alone.initial
     assert result.weights == alone.weights
 
@@ -513,7 +513,7 @@ def test_a_black_picture_and_a_white_style() -> None:
 def test_cancelling_does_not_wait_for_a_step(options: dict[str, Any]) -> None:
     """Nor does the result look at the picture again; the state is that of the last whole step."""
     big = np.random.default_rng(0).integers(0, 256, (768, 768, 3), np.uint8)
-    run = ortist.iterate(big, STYLE, size=768, smallest_size=None, threads=1, **options)
+    run = ortist.iterate(big, STYLE, size=768, smallest_size="none", threads=1, **options)
     next(run)
     next(run)
     before = run.state

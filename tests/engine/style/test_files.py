@@ -116,7 +116,11 @@ def test_a_size_between_two_is_a_mixture_and_beyond_them_the_nearest() -> None:
 def test_damaged_files_are_refused_and_left_alone(tmp_path: Path) -> None:
     path, data = tmp_path / "x.ostyle", whole()
     other = b"ortist style 12\n" + data[len(MAGIC) :]
-    refused(path, other, "has format 12, and this Ortist reads format 1; extract the style again.")
+    refused(
+        path,
+        other,
+        "has format 12, and this Ortist reads formats 1 and 2; extract the style again.",
+    )
     for start in (b"", b"ortist sty", b"ortist style \n", b"\x89PNG\r\n\x1a\n" + data, b"\n\n"):
         refused(path, start, "is not a style file; ortist style extract writes such.")
     for cut in (data[: len(MAGIC)], data[:-1], data[: len(data) // 2], data + b"\0"):
@@ -220,10 +224,10 @@ def test_any_json_is_a_style_or_an_error(
 
 def test_numbers_that_no_picture_has_do_no_harm() -> None:
     """Finite, and too large for the graph's float32: no warning, and a picture or one sentence."""
-    style = ortist.extract_style(STYLE, size=32, smallest_size=None)
+    style = ortist.extract_style(STYLE, size=32, smallest_size="none")
     style = dataclasses.replace(style, values=np.full_like(style.values, 3e38))
     with pytest.raises(ortist.DivergedError, match="the loss became"):
-        ortist.transfer(CONTENT, style, size=32, iterations=2)
+        ortist.transfer(CONTENT, style, size=32, iterations=2, quality="paper")
     for loss in ("meanstd", "w2"):
         with contextlib.suppress(ortist.DivergedError):
             result = ortist.transfer(CONTENT, style, size=32, iterations=2, style_loss=loss)

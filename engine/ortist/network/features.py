@@ -1,0 +1,47 @@
+"""Feature maps of a whole picture, by one graph from the image to the taps.
+
+The program (program.py) gives features too, but it is made for losses and their gradient: cut into
+bands and segments, with sessions by thread. Where a picture's features are wanted once and nothing
+else, this is ten times as fast (docs/design.md).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ortist_models import FEATURES
+
+from ..arrays import Array
+from .bundle import Model
+from .sessions import open_session, private_arena
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["FeatureMaps"]
+
+
+class FeatureMaps:
+    """The features of a ``model`` that has such a graph, on the CPU with so many ``threads``.
+
+    What its runs take is kept for the next ones, and given back with the object.
+    """
+
+    def __init__(self, model: Model, threads: int) -> None:
+        self._model, self._threads = model, threads
+
+    def of(self, pixels: Array, taps: Sequence[int]) -> dict[int, Array]:
+        """The maps [1, C, h, w] of these taps, over normalised ``pixels`` [1, 3, H, W].
+
+        Raises ModelError for a graph that ONNX Runtime cannot load.
+        """
+        maps = self._session.run([f"tap_{tap}" for tap in taps], {"image": pixels})
+        return dict(zip(taps, maps, strict=True))
+
+    @functools.cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        """A session with memory of its own, which goes when the session goes."""
+        with private_arena():
+            return open_session(self._model.read(FEATURES), "cpu", self._threads, spinning=False)
