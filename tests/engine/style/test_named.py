@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ortist
 import pytest
+from numpy.typing import NDArray
 from ortist.errors import PictureError
 from ortist.options.fields import Options
 from ortist.pictures.raster import Raster
@@ -19,7 +21,7 @@ from PIL import Image
 
 from tests.conftest import SAMPLES
 
-QUICK = {"size": 48, "smallest_size": 32, "iterations": 4}
+QUICK: dict[str, Any] = {"size": 48, "smallest_size": 32, "iterations": 4}
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +29,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def pixels(path: Path) -> np.ndarray:
+def pixels(path: Path) -> NDArray[np.float32]:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"), np.float32)
 
