@@ -277,7 +277,8 @@ class Styles:
                 )
             total = sum(own for own, _ in image.patches) or 1.0
             parts += [_Part(index, weight * own / total, p) for own, p in image.patches]
-        return parts
+        # What may not be taken anyway does not decide by what the rest is described.
+        return [part for part in parts if part.weight or self.regions]
 
     def _blended(self, by_style: Sequence[Statistics | None]) -> Statistics:
         """The styles' statistics blended by their weights; None only where the weight is 0."""
