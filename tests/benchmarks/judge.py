@@ -215,6 +215,7 @@ def measure(
                 strength=strength,
                 size=side,
                 iterations=iterations,
+                quality="paper",  # whose pictures are the model's alone
                 provider="cpu",
             )
             return eyes.figures(result.pixels, strength)

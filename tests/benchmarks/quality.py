@@ -30,7 +30,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "draft": {"quality": "draft"},
     "standard": {"quality": "standard"},
     "best": {"quality": "best"},
-    "paper": {},
+    "paper": {"quality": "paper"},
 }
 _TAPS = (1, 3, 4, 6, 7)
 

@@ -36,7 +36,7 @@ _TRIALS = (30, 90)
 costs to enter a scale."""
 
 RECIPES: dict[str, dict[str, Any]] = {
-    "default": {},
+    "paper": {"quality": "paper"},
     "lbfgs": {"optimizer": "lbfgs"},
     "cs231n": {"preset": "cs231n-starry-night"},
     "cs231n, balanced": {
