@@ -108,7 +108,11 @@ class Stepper:
         optimizer: AdamState | LbfgsState
         if isinstance(state.optimizer, LbfgsState):
             evaluate = functools.partial(self.evaluate, view)
-            point, optimizer = lbfgs_step(state.point, state.optimizer, evaluate, within)
+            try:
+                point, optimizer = lbfgs_step(state.point, state.optimizer, evaluate, within)
+            except ArithmeticError as error:
+                what = "the L-BFGS direction left float32"
+                raise diverged(what, done + 1, self._tuning.learning_rate) from error
             converged = point is state.point and not state.optimizer.pairs
             average = state.average.including(point.values)
         else:
