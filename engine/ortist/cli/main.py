@@ -96,6 +96,8 @@ def _run() -> int:
         _drop_stdout()
         if isinstance(error, BrokenPipeError):
             return 0
+        if error.filename is not None:
+            return _fail(f"cannot use {error.filename!r} ({error.strerror}).", 2)
         return _fail(f"cannot write to standard output ({error.strerror}).", 2)
     except Exception as error:
         # click's usage errors, whose home differs between the versions of typer.
