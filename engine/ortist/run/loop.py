@@ -66,9 +66,18 @@ class Run(Iterator[Progress]):
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on what is used in another way than was asked for: sizes of style files."""
+        """Sentences on what is not as it may be thought: sizes of style files, small contents."""
         sides = [scale.side for scale in self._schedule.scales]
-        return self._scene.styles.notes(sides, self.model.smallest_side)
+        notes = self._scene.styles.notes(sides, self.model.smallest_side)
+        content = self.inputs.get("content")
+        if content is not None and isinstance(content, Raster):
+            (width, height), (wide, high) = content.size, self.canvas
+            if wide > 2 * width:
+                notes.append(
+                    f"the content has {width} x {height} pixels, the picture {wide} x {high}: it "
+                    "is enlarged, and a smaller --size would show as much."
+                )
+        return notes
 
     @property
     def iteration(self) -> int:
