@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from .._version import __version__
-from ..errors import OrtistError
+from ..errors import OrtistError, ResourceError
 from . import batch, paint, serve, style, system, video
 from .arguments import HeadedCommand
 from .workshop import open_workshop
@@ -87,6 +87,12 @@ def _run() -> int:
         return _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted.", 130)
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        from ..network.sessions import no_more_threads
+
+        return _fail(str(no_more_threads()), ResourceError.exit_code)
     except MemoryError:
         return _fail("there is not enough memory; give a smaller --size.", 4)
     except SystemExit as error:  # typer's own way out when the reader of stdout is gone
@@ -96,6 +102,8 @@ def _run() -> int:
         _drop_stdout()
         if isinstance(error, BrokenPipeError):
             return 0
+        if error.filename is not None:
+            return _fail(f"cannot use {error.filename!r} ({error.strerror}).", 2)
         return _fail(f"cannot write to standard output ({error.strerror}).", 2)
     except Exception as error:
         # click's usage errors, whose home differs between the versions of typer.

@@ -32,7 +32,7 @@ from ..style.files import SUFFIX, ExtractedStyle, load_style
 from ..style.styles import Styles
 from .finding import find_pictures
 from .ledger import LEDGER, Ledger, file_sha256
-from .painting import Outcome, Outcomes, Task, outcomes_of, processes
+from .painting import Outcome, Outcomes, Task, check_may_start, outcomes_of, processes
 
 __all__ = ["Batch", "batch", "plan_batch"]
 
@@ -68,6 +68,7 @@ class Batch:
         elif jobs != 1:
             raise OptionError("give jobs or an executor, but not both.")
         if jobs > 1:  # they share it
+            check_may_start()
             memory = (memory or int(0.9 * available_memory())) // jobs or None
         folders = {os.path.dirname(task.output) for task in self.tasks}
         with Ledger(self.folder, folders) as ledger, contextlib.ExitStack() as stack:

@@ -222,6 +222,11 @@ def installed_models() -> Iterator[tuple[str, Path]]:
 
 def find_model(name: str | None = None) -> Model:
     """The model called ``name``, or in the folder ``name``, or the default; raises ModelError."""
+    if not SHIPPED.is_dir():
+        raise ModelError(
+            f"Ortist was started from an archive, {str(SHIPPED.parent)!r}, and its models must be "
+            "in files; unpack the archive, or install it with pip."
+        )
     installed = dict(installed_models())
     if name is None:
         name = default_model_name()

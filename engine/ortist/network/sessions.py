@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ModelError, OptionError, ProviderError
+from ..errors import ModelError, OptionError, ProviderError, ResourceError
 from ..forks import check_not_forked, fresh_after_fork
 from ..options.fields import Provider
 
@@ -30,6 +30,7 @@ __all__ = [
     "count_threads",
     "has_gpu",
     "load_onnxruntime",
+    "no_more_threads",
     "open_session",
     "pinned_cpu",
     "private_arena",
@@ -101,13 +102,25 @@ def available_cpus() -> int:
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    for folder in control_groups():
-        try:
-            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
-            count = min(count, max(1, -(-int(quota) // int(period))))
-        except (OSError, ValueError):  # no such file, or "max": no quota
-            continue
+    for quota, period in _quotas():
+        with contextlib.suppress(ValueError, ZeroDivisionError):  # "max": no quota
+            if int(quota) > 0:  # in the older groups -1 is none
+                count = min(count, max(1, -(-int(quota) // int(period))))
     return count
+
+
+def _quotas() -> Iterator[tuple[str, str]]:
+    """Microseconds of CPU time in a period, and the period, of the groups around this process."""
+    for folder in control_groups():
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+            yield quota, period
+    for folder in control_groups("cpu"):
+        with contextlib.suppress(OSError):
+            yield (
+                (folder / "cpu.cfs_quota_us").read_text(encoding="ascii"),
+                (folder / "cpu.cfs_period_us").read_text(encoding="ascii"),
+            )
 
 
 def count_threads(asked: int | None) -> int:
@@ -118,14 +131,22 @@ def count_threads(asked: int | None) -> int:
     return asked or cpus
 
 
-def control_groups() -> list[Path]:
-    """The folders of this process's control group (v2) and of those around it."""
-    root = Path("/sys/fs/cgroup")
+def control_groups(controller: str = "") -> list[Path]:
+    """The folders of this process's control group and of those around it.
+
+    Those of version 2, which has one tree, or, by its name, the tree of a ``controller`` of version
+    1. In a container the path may be the host's: then only the last folder, the root, is there.
+    """
+    root = Path("/sys/fs/cgroup") / controller
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return [root]
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    own = ""
+    for line in lines:
+        _, names, path = (line + "::").split(":", 3)[:3]
+        if controller in names.split(","):
+            own = path.lstrip("/")
     folder = root / own
     return [folder, *(parent for parent in folder.parents if root in (parent, *parent.parents))]
 
@@ -211,6 +232,8 @@ def open_session(
                 )
         except Exception as error:  # its exceptions share no base class
             reason = str(error).strip().splitlines()[0]
+            if "pthread_create" in reason or "Resource temporarily unavailable" in reason:
+                raise no_more_threads() from error
             if name == _PROVIDERS["cpu"]:
                 raise ModelError(f"ONNX Runtime cannot load the model: {reason}") from error
             continue
@@ -218,6 +241,14 @@ def open_session(
             return session
         reason = "ONNX Runtime found no usable GPU or CUDA library"
     raise ProviderError(f"CUDA cannot be used here ({reason}); --provider cpu works everywhere.")
+
+
+def no_more_threads() -> ResourceError:
+    """What to say where the system starts no more threads."""
+    return ResourceError(
+        "this process may start no more threads (a limit of processes is reached); give fewer "
+        "--threads, or raise the limit (ulimit -u, or the container's)."
+    )
 
 
 def has_gpu() -> bool:

@@ -145,9 +145,9 @@ class Options:
         "Adam's decay of the squared gradient."
     )
     jitter: int | None = option(None, RECIPE, WHOLE.within(1, 16), "auto")(
-        "Each step sees the picture through a window shifted by 0 to N - 1 pixels, which hides the "
-        "grid of the network's stride; 1 for none. Without it, the model's own with adam, 1 with "
-        "lbfgs."
+        "Each step sees the picture through a window moved to one of N places each way, a pixel "
+        "apart, which hides the grid of the network's stride; 1 for none. Without it, the model's "
+        "own with adam, 1 with lbfgs."
     )
     averaging: float | None = option(None, RECIPE, NUMBER.within(0, 0.9999), "auto")(
         "Decay of the running average that is the picture; 0 for the last iterate. Without it, "

@@ -329,8 +329,8 @@ def test_few_iterations_end_at_full_size(iterations: int) -> None:
 def test_small_styles_at_small_scales_stay_large_enough() -> None:
     result = ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, style_size=16, iterations=6)
     assert result.iterations == 6
-    with pytest.raises(OptionError, match="or less --jitter"):
-        ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, jitter=12, iterations=6)
+    with pytest.raises(OptionError, match="needs 15 each way"):
+        ortist.transfer(CONTENT, STYLE, size=48, smallest_size=12, jitter=12, iterations=8)
 
 
 def test_an_interruption_between_scales_leaves_a_whole_picture(
