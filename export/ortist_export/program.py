@@ -30,6 +30,7 @@ from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
 from ortist_models.program import Exchange, Part
 
+from .describing import describe
 from .differentiate import Seed, append_gradients
 from .geometry import Geometry
 from .graph import GraphBuilder
@@ -175,10 +176,12 @@ class _Builder:
         for segment in segments:
             onnx.checker.check_model(segment, full_check=True)  # which knows files alone
             _open_switches(segment)
+        parts = {tap: term.parts for tap, term in self._terms.items()}
+        describe(segments, parts)
         return Program(
             segments,
             [exchange for i, e in enumerate(self._extended) for exchange in _exchanges(i, e)],
-            {tap: term.parts for tap, term in self._terms.items()},
+            parts,
             self._unit,
             self._reach,
         )
