@@ -3,8 +3,8 @@ const part = (id) => document.getElementById(id);
 let worker, pictures = {};
 
 function scaled(picture, side) {
-  const scale = side / Math.min(picture.width, picture.height);
-  const size = [picture.width, picture.height].map((length) => Math.floor(length * scale));
+  const { width, height } = picture, scale = side / Math.min(width, height);
+  const size = [width, height].map((length) => Math.floor(length * scale));
   const pen = new OffscreenCanvas(...size).getContext("2d");
   pen.drawImage(picture, 0, 0, ...size);
   return pen.getImageData(0, 0, ...size);
@@ -15,7 +15,7 @@ function show(name, pixels) {
 }
 function take(name, picture) {
   show(name, scaled((pictures[name] = picture), 128));
-  part("paint").disabled = !(pictures.content && pictures.style);
+  part("paint").disabled = Object.keys(pictures).length < 2;
 }
 function turn(busy, said) {
   if (!busy) worker?.terminate();
@@ -32,7 +32,7 @@ part("camera").onclick = async () => {
   stream?.getTracks().forEach((track) => track.stop());
   const camera = () => navigator.mediaDevices.getUserMedia({ video: true }).catch(() => null);
   video.srcObject = stream ? null : await camera();
-  part("camera").textContent = video.srcObject ? "Take the photo" : "Camera";
+  part("camera").textContent = (video.hidden = !video.srcObject) ? "Camera" : "Take the photo";
 };
 part("paint").onclick = () => {
   const [side, steps] = ["side", "steps"].map((id) => Number(part(id).value));

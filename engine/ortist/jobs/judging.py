@@ -42,7 +42,7 @@ _TRIES = 3
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one picture, painted with ``strength``; see the module's docstring."""
+    """Figures of one picture, painted with ``strength``; see the module's docstring."""
 
     strength: float
     style_removed: float
@@ -69,7 +69,7 @@ class Judge:
         self._grid = (grid_strength(shown) + grid_strength(aim)) / 2
 
     def figures(self, pixels: NDArray[np.uint8], strength: float) -> Figures:
-        """Those of ``pixels``, uint8 [H, W, 3], of the content's size at the side given."""
+        """The figures of ``pixels``, uint8 [H, W, 3], of the content's size at the side given."""
         features = self._features(pixels)
         ratios = self._apart(self._statistics(features)) / self._start
         return Figures(

@@ -5,6 +5,7 @@ A bundle that is not exactly what its manifest says is refused before ONNX Runti
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -16,7 +17,8 @@ from typing import Any
 
 from ortist_models import FORMAT, LARGEST_FILE, MANIFEST, SHIPPED, SHIPPED_MODEL, model_home
 
-from ..errors import ModelError, OptionError
+from ..errors import ModelError, OptionError, OutputError
+from ..files import atomic_writer
 from ..options.parsing import Layer
 from ..options.presets import CS231N_MODEL
 from .graphs import check_graph
@@ -30,6 +32,7 @@ __all__ = [
     "find_model",
     "installed_models",
     "load_model",
+    "write_recipe",
 ]
 
 _MANIFEST_LIMIT = 2**20
@@ -239,6 +242,22 @@ def load_model(folder: Path) -> Model:
         raise ModelError(
             f"{path} is not the manifest of an Ortist model ({reason}); export the model again."
         ) from error
+
+
+def write_recipe(model: Model, recipe: Recipe) -> None:
+    """Writes ``recipe`` into the model's manifest; raises ModelError where that cannot be."""
+    path = model.folder / MANIFEST
+    raw = json.loads(_read(path, _MANIFEST_LIMIT))
+    raw["recipe"] = {
+        **dataclasses.asdict(recipe),
+        "content_layers": list(recipe.content_layers),
+        "style_shares": {str(tap): share for tap, share in recipe.style_shares.items()},
+    }
+    try:
+        with atomic_writer(path) as stream:
+            stream.write((json.dumps(raw, indent=2) + "\n").encode())
+    except OutputError as error:
+        raise ModelError(f"the recipe cannot be written: {error}") from error
 
 
 def _parse(folder: Path, raw: Any) -> Model:
