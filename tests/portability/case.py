@@ -81,7 +81,7 @@ def asked() -> dict[str, Any]:
     model = load_model(FOLDER)
     found: dict[str, Any] = {"steps": STEPS}
     for name, pixels in _pictures().items():
-        values = normalize(pixels / np.float32(255), model)
+        values = normalize(pixels.astype(np.float32) / np.float32(255), model)
         found[name] = {"data": values.ravel().tolist(), "dims": list(values.shape)}
     return found
 
@@ -100,7 +100,7 @@ def _expected() -> dict[str, Any]:
     gradient = np.asarray(run.state.point.gradient)
     painting = ortist.iterate(pictures["content"], pictures["style"], iterations=STEPS, **options)
     losses = [progress.losses.total for progress in painting]
-    image = normalize(pictures["image"] / np.float32(255), model)
+    image = normalize(pictures["image"].astype(np.float32) / np.float32(255), model)
     maps = Sweeper(model, "cpu", 1).maps(image, [tap.index for tap in model.taps])
     return {
         "features": maps,

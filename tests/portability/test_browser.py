@@ -69,7 +69,7 @@ def window(site: tuple[str, list[str]]) -> Iterator[Any]:
         opened.set_default_timeout(120_000)
         complaints: list[str] = []
         opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.on("console", lambda m: m.type == "error" and complaints.append(m.text))
+        opened.on("console", lambda m: complaints.extend([m.text] if m.type == "error" else []))
         opened.goto(site[0] + PAGE)
         yield opened
         chromium.close()
