@@ -37,10 +37,9 @@ def in_float64(model: onnx.ModelProto, on: Collection[str] | None = None) -> onn
         if tensor.data_location == TensorProto.EXTERNAL and on is not None:
             tensor.CopyFrom(numpy_helper.from_array(np.array(tensor.name in on), tensor.name))
         _double(tensor)
-    for value in (*copy.graph.input, *copy.graph.output):
+    for value in (*copy.graph.input, *copy.graph.output, *copy.graph.value_info):
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             value.type.tensor_type.elem_type = TensorProto.DOUBLE
-    del copy.graph.value_info[:]
     _double_within(copy.graph)
     return copy
 
@@ -263,7 +262,7 @@ class LRN(OpRun):
 
 
 class Pad(OpRun):
-    """Constant padding where a negative number cuts, as in ONNX, or padding by the border."""
+    """Constant padding where a negative number cuts, as in ONNX, or by the border or a mirror."""
 
     op_domain = ""
 
@@ -282,8 +281,8 @@ class Pad(OpRun):
             x = x[tuple(cut if a == axis else slice(None) for a in range(x.ndim))]
             widths = [(0, 0)] * x.ndim
             widths[axis] = (max(0, before), max(0, after))
-            if mode == "edge":
-                x = np.pad(x, widths, mode="edge")
+            if mode in ("edge", "reflect"):
+                x = np.pad(x, widths, mode=mode)
             else:
                 x = np.pad(x, widths, constant_values=0.0 if value is None else value)
         return (x,)

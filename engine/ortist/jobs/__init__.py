@@ -1,4 +1,4 @@
-"""Many pictures: batches and videos.
+"""Many pictures: batches, videos, and the tuning of a model by a judge's measures.
 
-For use elsewhere: ``batch``, ``video``.
+For use elsewhere: ``batch``, ``video``, ``tuning``, ``scenes``.
 """

@@ -23,7 +23,8 @@ from ..errors import OptionError, OutputError
 from ..files import check_apart
 from ..network.bundle import find_model
 from ..network.machine import available_memory
-from ..network.sessions import available_cpus, usable_providers
+from ..network.providers import check_provider
+from ..network.sessions import available_cpus
 from ..options.choice import choose_options
 from ..options.fields import Options
 from ..pictures.outputs import picture_format
@@ -126,8 +127,7 @@ def plan_batch(
     photos = find_pictures(contents, folder)
     paintings = find_pictures(styles, folder, also=(SUFFIX,))
     model = find_model(options.model)
-    if options.provider == "cuda":  # said once, and not of every picture
-        usable_providers(options.provider)
+    check_provider(options.provider)  # said once, and not of every picture
     for style in paintings:
         loaded = load_style(style.path, options.max_pixels)
         if isinstance(loaded, ExtractedStyle):

@@ -218,7 +218,8 @@ class MemoryModel:
         own = [tap for tap in self._taps if tap.index in content]
         self._features = sum(4 * tap.channels / tap.stride**2 for tap in own)  # bytes a pixel
         self._regions = [mask.role for mask in self.masks].count("content mask")
-        self._in_bands = bool(self.model.program.exchanges) and self.options.provider != "cuda"
+        on_cpu = self.options.provider in ("auto", "cpu")
+        self._in_bands = bool(self.model.program.exchanges) and on_cpu
 
     def at_size(self, size: int) -> MemoryModel:
         """The model of the run at another size, without snapshots."""

@@ -18,9 +18,10 @@ from ..options.parsing import shown
 from ..pictures.reading import load_picture
 from ..style.files import SUFFIX, read_style
 
-__all__ = ["Gallery", "NamedStyle"]
+__all__ = ["BUILT_IN", "Gallery", "NamedStyle"]
 
-_BUILT_IN = Path(__file__).parent / "styles"
+BUILT_IN = Path(__file__).parent / "styles"
+"""The folder of the package's own styles."""
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", SUFFIX)
 _SIDE = 240
 """Pixels of a thumbnail's longer side."""
@@ -47,7 +48,7 @@ class Gallery:
     def __init__(self, folder: Path | None, max_pixels: int) -> None:
         self.notes: list[str] = []
         self._styles: dict[str, NamedStyle] = {}
-        for place, built_in in ((folder, False), (_BUILT_IN, True)):
+        for place, built_in in ((folder, False), (BUILT_IN, True)):
             paths = sorted(place.iterdir()) if place else []
             for path in paths:
                 if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):

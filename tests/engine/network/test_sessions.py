@@ -13,6 +13,7 @@ from ortist.errors import OptionError, ResourceError
 from ortist.network import sessions as runtime
 from ortist.network.bundle import Model
 from ortist.network.machine import available_memory
+from ortist.network.providers import CPU
 
 
 def test_cpus_follow_the_affinity_of_the_process() -> None:
@@ -132,7 +133,7 @@ def test_threads_are_bounded_by_the_cpus(procedural: Model) -> None:
     segment = procedural.program.segments[0]
     switches = dict.fromkeys(segment.switches, False)
     data = procedural.read(segment.file)
-    session = runtime.open_session(data, "cpu", cpus, switches=switches)
+    session = runtime.open_session(data, CPU, cpus, switches=switches)
     assert session.get_session_options().intra_op_num_threads == cpus
     with pytest.raises(OptionError, match=f"{cpus + 1} threads are more than the {cpus} CPUs"):
         runtime.count_threads(cpus + 1)
