@@ -132,8 +132,17 @@ class Dispatcher:
             data |= {"place": self.place(job), "eta": rounded(self.seconds_left(job))}
         job.tell("state", data)
 
+    def _tell_places(self) -> None:
+        """Tells all who wait how far they have come, in one pass: there may be many."""
+        left = sum(map(self._left, self.running))
+        for place, job in enumerate(self.waiting, 1):
+            left += self._left(job)
+            eta = rounded(self._pace * left / self.count) if self._pace else None
+            job.tell("state", {"state": job.state, "place": place, "eta": eta})
+
     def _left(self, job: Job) -> float:
-        return max(0.0, job.work.total - job.work.done(job.progress.get("iteration", 0)))
+        done = job.progress.get("iteration", 0)
+        return job.work.total if not done else max(0.0, job.work.total - job.work.done(done))
 
     async def _wake(self) -> None:
         async with self._more:
@@ -182,8 +191,7 @@ class Dispatcher:
         """One job from its handing over to its end; False where the process died of it."""
         job.state, job.started, job.begun = "running", time.monotonic(), 0
         self.tell_state(job)
-        for other in self.waiting:
-            self.tell_state(other)
+        self._tell_places()
         worker.send(
             {
                 "type": "paint",

@@ -6,6 +6,7 @@ Lives in the server's event loop; nothing here may be called from another thread
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -47,7 +48,7 @@ class Work:
             iterations = max(0, iterations - steps)
         return total
 
-    @property
+    @functools.cached_property
     def total(self) -> float:
         """Pixels that all steps go over; setting a run up counts as two steps more."""
         return self.done(sum(steps for _, steps in self.scales)) + 2 * self.size[0] * self.size[1]

@@ -124,7 +124,7 @@ class Reception:
                 f"there is no model {shown(options.model)}; choose one of {', '.join(known)}."
             )
         engine = self._planner
-        if not engine.fits(options):
+        if not (engine.was_made_for(options) or engine.fits(options)):
             engine = Engine(options.model, options.provider, options.threads)
         picture = Path(f"picture.{order.format}")
         asked = Asked(

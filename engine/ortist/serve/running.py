@@ -98,6 +98,7 @@ def _uvicorn_config(app: ASGIApp) -> uvicorn.Config:
         http="h11",
         loop="asyncio",
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=_CLOSING,
         timeout_keep_alive=15,
         backlog=1024,

@@ -44,7 +44,10 @@ def _listener(configuration: Configuration) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, address = found[0][0], found[0][4]
-        listener = socket.create_server(address[:2], family=family, backlog=1024)
+        created = socket.create_server(address[:2], family=family, backlog=1024)
+        # Anew, so that it knows its protocol: asyncio turns Nagle's algorithm off, which holds
+        # small answers back for 40 ms, only for sockets that say that theirs is TCP.
+        listener = socket.socket(fileno=created.detach())
         listener.setblocking(False)
         return listener
     except OSError as error:

@@ -48,6 +48,7 @@ class Service:
         self.dispatcher = Dispatcher(configuration.jobs, self.own, self, first)
         self.jobs: dict[str, Job] = {}
         self.metrics = Metrics(self.dispatcher)
+        self._dropping: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Takes up the jobs that had been accepted, and starts the processes.
@@ -66,6 +67,8 @@ class Service:
         await self.dispatcher.stop(seconds)
         for job in self.jobs.values():
             job.wake()
+        if self._dropping:  # what of theirs is left goes at the next start
+            await asyncio.wait(self._dropping, timeout=1)
         self.store.close()
 
     async def tidy(self) -> None:
@@ -107,8 +110,16 @@ class Service:
         self.dispatcher.tell_state(job)
         return job
 
-    async def drop(self, job: Job) -> None:
-        """Ends a job whose caller waited for it, or is gone, and removes its files."""
+    def drop_soon(self, job: Job) -> None:
+        """Ends a job whose caller waited for it, or is gone; its files go while others are served.
+
+        The caller need not wait for that.
+        """
+        dropping = asyncio.create_task(self._drop(job))
+        self._dropping.add(dropping)
+        dropping.add_done_callback(self._dropping.discard)
+
+    async def _drop(self, job: Job) -> None:
         await self.dispatcher.cancel(job)
         await job.ended_within(5)
         self.jobs.pop(job.id, None)

@@ -46,6 +46,8 @@ _PREVIEW_SECONDS, _PREVIEW_SHARE = 0.4, 0.05
 _PREVIEW_SIDE = 360
 """Pixels of a preview's longer side."""
 _PROGRESS_SECONDS = 0.1
+_GREY = np.full((64, 64, 3), 128, np.uint8)
+"""A picture to try the model on."""
 
 
 def work(pipe: Connection, own: Own) -> None:
@@ -75,6 +77,8 @@ class _Worker:
         except OrtistError as error:
             self._send({"type": "unfit", "detail": str(error), "code": error.exit_code})
             return
+        if self._jobs.empty():
+            self._warm_up()
         while True:
             self._paint(self._jobs.get())
 
@@ -97,10 +101,13 @@ class _Worker:
             self._pipe.send_bytes(json.dumps(message).encode())
 
     def _prove(self) -> None:
-        """One step on a tiny picture: model, provider and sessions are there and work."""
+        """One step on a tiny picture: model, provider and sessions are there and work.
+
+        Of an inversion, whose step goes the whole way through the model and back, and opens half of
+        the sessions that a transfer needs.
+        """
         engine = self._engine_for(Options(threads=self._own.threads))
-        grey = np.full((64, 64, 3), 128, np.uint8)
-        result = engine.transfer(grey, grey, size=64, iterations=1)
+        result = engine.invert(_GREY, size=64, iterations=1)
         model = result.model
         self._send(
             {
@@ -110,10 +117,17 @@ class _Worker:
             }
         )
 
+    def _warm_up(self) -> None:
+        """Opens what a transfer needs besides, while no job has come yet."""
+        with contextlib.suppress(OrtistError):  # a job will be told of it
+            self._engine_for(Options(threads=self._own.threads)).transfer(
+                _GREY, _GREY, size=64, iterations=1
+            )
+
     def _engine_for(self, options: Options) -> Engine:
         """The engine of the last job where it fits these options, else another."""
         engine = self._engine
-        if engine is None or not engine.fits(options):
+        if engine is None or not (engine.was_made_for(options) or engine.fits(options)):
             if engine is not None:
                 engine.close()
             self._engine = engine = Engine(options.model, options.provider, options.threads)
@@ -151,7 +165,7 @@ class _Worker:
             run.save_checkpoint(folder.checkpoint)
         if self._asked:
             return {"type": "stopped"}
-        return _finished(run, order, folder)
+        return _finished(run, order, folder, watched)
 
 
 def _set_up(engine: Engine, order: Order, folder: JobFolder, options: Options) -> Run:
@@ -230,8 +244,8 @@ def _losses(losses: Losses) -> dict[str, float]:
     }
 
 
-def _finished(run: Run, order: Order, folder: JobFolder) -> dict[str, Any]:
-    """Writes picture and report; what there is to say of them."""
+def _finished(run: Run, order: Order, folder: JobFolder, watched: bool) -> dict[str, Any]:
+    """Writes the picture, and the report of a job that is followed; what there is to say of it."""
     result = _as_sent(run.result(), order, folder)
     path = folder.picture(order.format)
     result.save(path)
@@ -246,13 +260,19 @@ def _finished(run: Run, order: Order, folder: JobFolder) -> dict[str, Any]:
         "final": _losses(result.final),
         "notes": list(run.notes),
     }
+    if watched:
+        _write_report(result, facts, folder)
+    return {"type": "done", **facts, "bytes": path.stat().st_size}
+
+
+def _write_report(result: Result, facts: dict[str, Any], folder: JobFolder) -> None:
+    """Writes what may be asked of a job later: settings and the losses of every step."""
     steps = [
         {"iteration": step.iteration, "scale": step.scale, "losses": _losses(step.losses)}
         for step in result.steps
     ]
     settings = json.loads(result.settings_json())
     folder.report.write_text(json.dumps({**facts, "settings": settings, "steps": steps}))
-    return {"type": "done", **facts, "bytes": path.stat().st_size}
 
 
 def _as_sent(result: Result, order: Order, folder: JobFolder) -> Result:
