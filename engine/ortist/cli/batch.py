@@ -15,6 +15,7 @@ from ..options.declaring import Heading
 from ..options.fields import Options
 from ..signals import end_in_order
 from .arguments import PRESET, asked, flag, takes_options
+from .cluster import SCHEDULER, connected
 from .telling import losses_as_json, note, progress_bar
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def batch(
     jobs: int = asked(
         1, "Processes, among which --threads are divided.", Heading.MEMORY, "N", min=1
     ),
+    scheduler: str | None = SCHEDULER,
     preset: str | None = PRESET,
     as_json: bool = flag("Print one JSON object a picture on stdout.", "--json"),
     *,
@@ -63,7 +65,10 @@ def batch(
     interrupted = False
     end_in_order()
     try:
-        with progress_bar(len(plan.tasks)) as show, contextlib.closing(plan.run(jobs=jobs)) as run:
+        with contextlib.ExitStack() as stack:
+            elsewhere = stack.enter_context(connected(scheduler)).paint if scheduler else None
+            show = stack.enter_context(progress_bar(len(plan.tasks)))
+            run = stack.enter_context(contextlib.closing(plan.run(None, jobs, elsewhere)))
             for outcome in run:
                 outcomes.append(outcome)
                 failures += outcome.status == "failed"
