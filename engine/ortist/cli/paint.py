@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ from ..options.fields import Options
 from ..options.presets import CS231N_MODEL
 from ..signals import end_in_order
 from .arguments import HeadedCommand, asked, takes_options
+from .cluster import connected
 from .request import Named, Places, Request, recorded_settings
 from .telling import losses_as_json, note, progress_bar
 
@@ -100,6 +102,14 @@ def texture(style: _Styles = None, *, request: Request, given: dict[str, Any]) -
 
 
 def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
+    with contextlib.ExitStack() as stack:
+        _painted(named, request, given, stack)
+
+
+def _painted(
+    named: Named, request: Request, given: dict[str, Any], stack: contextlib.ExitStack
+) -> None:
+    """Paints, with a connection to a cluster, if one is asked for, that ``stack`` closes."""
     settings = recorded_settings(named.command, request, given)
     # The options that were given, over those of a preset, a file, or the picture of --from.
     recorded = dict(settings.options) if settings else {}
@@ -135,7 +145,10 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
                 "--sheet and --report hold pictures in memory, where this one has no room; leave "
                 "them out, or give more by --max-memory."
             )
-        run = engine.set_up(asked, options, plan=plan)
+        executor = None
+        if request.scheduler:
+            executor = stack.enter_context(connected(request.scheduler)).executor()
+        run = engine.set_up(asked, options, executor, plan)
     roles = [role for role in run.inputs if role != "init" and "mask" not in role]
     inputs = {role: run.inputs[role].image for role in roles if shown}
     end = None
