@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import OptionError
 from ..options.declaring import Heading
 from ..options.fields import Options
 from ..signals import end_in_order
@@ -57,6 +58,8 @@ def batch(
     from the same files with the same options are kept. What cannot be painted is listed at the end.
     """
     options = Options.of(preset, **given)
+    if scheduler and jobs != 1:
+        raise OptionError("give --jobs or --scheduler, but not both.")
     from ..jobs.batch import plan_batch
 
     plan = plan_batch(contents, style, output, options, suffix)

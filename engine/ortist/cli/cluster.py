@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .._version import __version__
 from ..errors import ResourceError
 from ..options.declaring import Heading
 from .arguments import asked, flag
@@ -28,15 +30,27 @@ SCHEDULER = asked(
 
 def connected(address: str) -> Cluster:
     """The cluster at that address, with workers; raises OptionError or ResourceError."""
-    from ..jobs.cluster import Cluster
-
-    cluster = Cluster(address)
+    cluster = _quietly_opened(address)
     try:
         cluster.wait_for_workers()
     except BaseException:
         cluster.close()
         raise
     return cluster
+
+
+def _quietly_opened(address: str) -> Cluster:
+    """The cluster at that address; Dask's log does not come between the command's own lines."""
+    import logging
+
+    from ..jobs.cluster import Cluster
+
+    with contextlib.suppress(ImportError):  # which Cluster says
+        import distributed  # noqa: F401 - it adds its handlers
+
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).handlers = [logging.NullHandler()]
+    return Cluster(address)
 
 
 def worker_check(
@@ -46,11 +60,8 @@ def worker_check(
     as_json: bool = flag("Print one JSON object a worker on stdout.", "--json"),
 ) -> None:
     """Say what each worker of a Dask cluster has: version, model, providers, CPUs."""
-    from .._version import __version__
-    from ..jobs.cluster import Cluster
-
     unfit = []
-    with Cluster(address) as cluster:
+    with _quietly_opened(address) as cluster:
         cluster.wait_for_workers(check=False)
         workers = cluster.workers()
     for name, facts in sorted(workers.items()):

@@ -128,13 +128,8 @@ def _painted(
     places.check(named, options)
     from ..engine import Engine
 
-    # The pictures on the way are files only where they were asked for, not just for a sheet.
     shown = request.sheet is not None or request.report is not None
-    if shown and not options.snapshots:
-        middle, last = options.iterations // 2, options.iterations
-        options = dataclasses.replace(options, snapshots=(0, middle, last))
-    if request.output and options.scratch is None:
-        options = dataclasses.replace(options, scratch=str(request.output.parent))
+    options = _for_outputs(options, request, shown)
     with Engine(options.model, options.provider, options.threads) as engine:
         asked, plan = _planned(engine, named, places, options)
         if request.plan:
@@ -167,6 +162,17 @@ def _painted(
     if stopped is not None:
         note(f"interrupted after {result.iterations} of {options.iterations} iterations.")
         raise typer.Exit(130)
+
+
+def _for_outputs(options: Options, request: Request, shown: bool) -> Options:
+    """The options with the pictures on the way that a sheet needs, and a place for large arrays."""
+    # They are files only where they were asked for, not just for a sheet.
+    if shown and not options.snapshots:
+        middle, last = options.iterations // 2, options.iterations
+        options = dataclasses.replace(options, snapshots=(0, middle, last))
+    if request.output and options.scratch is None:
+        options = dataclasses.replace(options, scratch=str(request.output.parent))
+    return options
 
 
 def _planned(engine: Engine, named: Named, places: Places, options: Options) -> tuple[Asked, Plan]:

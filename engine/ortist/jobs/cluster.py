@@ -9,12 +9,15 @@ disk that is shared. Needs the extra ``cluster``.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ortist_models import MANIFEST
 
 from .._version import __version__
 from ..errors import OptionError, OrtistError, ResourceError
@@ -53,18 +56,20 @@ class Cluster(contextlib.AbstractContextManager["Cluster"]):
             "rest."
         )
         try:
+            dask_distributed.comm.get_address_host(address)
+        except (ValueError, TypeError) as error:
+            raise OptionError(
+                f"{address!r} is no address of a scheduler ({_line(error)}); give one as in "
+                "tcp://host:8786."
+            ) from error
+        try:
             self.client: distributed.Client = dask_distributed.Client(
                 address, timeout=_PATIENCE, set_as_default=False, name="ortist"
             )
-        except (OSError, ValueError, TypeError) as error:
-            if isinstance(error, (ValueError, TypeError)) and not isinstance(error, OSError):
-                raise OptionError(
-                    f"{address!r} is no address of a scheduler ({_line(error)}); give one as in "
-                    "tcp://host:8786."
-                ) from error
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise ResourceError(
-                f"no scheduler answers at {address!r}; start one with dask scheduler, or leave "
-                "--scheduler out."
+                f"no scheduler answers at {address!r} ({_line(error)}); start one with dask "
+                "scheduler, or leave --scheduler out."
             ) from error
         self._address = address
         self._models: dict[str, distributed.Future] = {}
@@ -159,12 +164,13 @@ class Cluster(contextlib.AbstractContextManager["Cluster"]):
 
     def _sent_model(self, model: Model) -> distributed.Future:
         """The files of a model, which every worker that needs them gets once."""
-        if model.sha256 not in self._models:
+        folder = str(model.folder)
+        if folder not in self._models:
             files = {os.path.basename(path): Path(path).read_bytes() for path in model.paths}
-            key = f"ortist-model-{model.sha256}"
+            key = f"ortist-model-{hashlib.sha256(files[MANIFEST]).hexdigest()}"
             with _large_graphs():
-                self._models[model.sha256] = self.client.submit(kept, files, key=key)
-        return self._models[model.sha256]
+                self._models[folder] = self.client.submit(kept, files, key=key)
+        return self._models[folder]
 
     def _outcome(self, task: Task, future: distributed.Future) -> tuple[Outcome, bytes]:
         """What came of a task; raises ResourceError where no task can be done any more."""

@@ -6,7 +6,9 @@ once for each worker; they go with its own folder when it ends.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 import platform
 import shutil
 import tempfile
@@ -16,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ortist_models import MANIFEST
+
 from .._version import __version__
-from ..errors import OrtistError, ResourceError
+from ..errors import ResourceError
 from ..files import atomic_writer
 from ..forks import fresh_after_fork
-from ..network.bundle import Model, find_model, installed_models, load_model
+from ..network.bundle import Model, find_model, installed_models
 from ..network.machine import available_memory
 from ..network.sessions import available_cpus, load_onnxruntime
 from .painting import Outcome, Task, paint_here
@@ -76,7 +80,7 @@ def paint_parcel(
     _check_version(parcel.version)
     asked, place = parcel.task, _place()
     with tempfile.TemporaryDirectory(dir=place) as name:
-        task = _task_here(asked, Path(name), _unpacked(place, asked.model_sha256, model))
+        task = _task_here(asked, Path(name), _unpacked(place, model))
         Path(task.content).write_bytes(content)
         _write_once(Path(task.style), style)
         if asked.init_sha256:
@@ -117,7 +121,7 @@ def swept(
     """``work(setup, *rest)``, with the model where it is here; for tiles of one picture."""
     _check_version(version)
     model, provider, threads = setup
-    here = dataclasses.replace(model, folder=_unpacked(_place(), model.sha256, files))
+    here = dataclasses.replace(model, folder=_unpacked(_place(), files))
     return work((here, provider, threads), *rest)
 
 
@@ -155,32 +159,35 @@ def _write_once(path: Path, data: bytes) -> None:
             stream.write(data)
 
 
-def _unpacked(place: Path, sha256: str, files: Mapping[str, bytes]) -> Path:
-    """The folder of the model with that hash: one that is installed here, or what was sent."""
+def _unpacked(place: Path, files: Mapping[str, bytes]) -> Path:
+    """The folder of the model that was sent, or of the same one where it is installed here.
+
+    It is known by its manifest, which holds the hashes of the other files.
+    """
+    manifest = files[MANIFEST]
     with _writing:
-        known = _folders.get(sha256)
+        known = _folders.get(manifest)
         if known is None or not known.exists():
-            _folders[sha256] = known = _installed(sha256) or _model_folder(place, sha256, files)
+            known = _installed(manifest) or _model_folder(place, files)
+            _folders[manifest] = known
         return known
 
 
-_folders: dict[str, Path] = {}
-"""By hash, the folders of the models of this process."""
+_folders: dict[bytes, Path] = {}
+"""By their manifests, the folders of the models of this process."""
 
 
-def _installed(sha256: str) -> Path | None:
+def _installed(manifest: bytes) -> Path | None:
     for _, folder in installed_models():
-        try:
-            if load_model(folder).sha256 == sha256:
+        with contextlib.suppress(OSError):
+            if (folder / MANIFEST).read_bytes() == manifest:
                 return folder
-        except OrtistError:
-            continue
     return None
 
 
-def _model_folder(place: Path, sha256: str, files: Mapping[str, bytes]) -> Path:
+def _model_folder(place: Path, files: Mapping[str, bytes]) -> Path:
     """The model's files in a folder of their own, whole or not there."""
-    folder = place / f"model-{sha256}"
+    folder = place / f"model-{hashlib.sha256(files[MANIFEST]).hexdigest()}"
     if not folder.exists():
         begun = Path(tempfile.mkdtemp(dir=place))
         for name, data in files.items():
