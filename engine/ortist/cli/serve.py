@@ -124,6 +124,16 @@ def serve(
             "FOLDER",
         ),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        _told(
+            _MEMORY,
+            "Address of a Dask scheduler, as in tcp://host:8786, whose workers paint: --jobs of "
+            "them at a time, with --threads each, without it 1. Needs the extra cluster.",
+            "--scheduler",
+            "ADDRESS",
+        ),
+    ] = None,
     log: Annotated[
         _Log, _told(_OUTPUT, "Form of the log's lines on stderr.", "--log", None)
     ] = _Log.TEXT,
@@ -159,6 +169,7 @@ def serve(
         token=None if token_file is None else read_token(token_file),
         styles=styles,
         log=log.value,
+        scheduler=scheduler,
     )
     # Here, not above: it takes a third of a second that the checks before need not wait for.
     from ..serve.server import serve as run

@@ -38,6 +38,10 @@ _AHEAD = 2
 """Pictures that are sent for each thread of the workers before the first is done."""
 
 
+class WorkError(ResourceError):
+    """A task that failed, where others may be done."""
+
+
 class Cluster(contextlib.AbstractContextManager["Cluster"]):
     """A connection to the Dask scheduler at ``address``, as in tcp://host:8786; a context manager.
 
@@ -95,7 +99,7 @@ class Cluster(contextlib.AbstractContextManager["Cluster"]):
 
     def workers(self) -> dict[str, dict[str, Any]]:
         """What each worker says of itself, by its address; ``error`` where it cannot say it."""
-        with self._explained():
+        with self.explained():
             said = self.client.run(facts_here, on_error="return")
         return {
             address: {"error": _line(facts)} if isinstance(facts, BaseException) else facts
@@ -115,7 +119,7 @@ class Cluster(contextlib.AbstractContextManager["Cluster"]):
         """
         from distributed import as_completed
 
-        model = self._sent_model(find_model(tasks[0].options.model)) if tasks else None
+        model = self.sent_model(find_model(tasks[0].options.model)) if tasks else None
         waiting = iter(tasks)
         under_way: dict[distributed.Future, Task] = {}
         done = as_completed(loop=self.client.loop)
@@ -132,7 +136,7 @@ class Cluster(contextlib.AbstractContextManager["Cluster"]):
                 done.add(future)
 
         try:
-            with self._explained():
+            with self.explained():
                 yield from send(_AHEAD * max(1, self.threads))
                 for future in done:
                     task = under_way.pop(future)
@@ -153,8 +157,7 @@ class Cluster(contextlib.AbstractContextManager["Cluster"]):
         parcel = Parcel(task, __version__)
         files = [self._sent_file(task.style, task.style_sha256)]
         files += [self._sent_file(init, task.init_sha256)] if init else []
-        with _large_graphs():
-            return self.client.submit(paint_parcel, parcel, model, data, *files, pure=False)
+        return self.submit(paint_parcel, parcel, model, data, *files)
 
     def _sent_file(self, path: str, sha256: str) -> distributed.Future:
         """The bytes of a file, which every worker that needs them gets once."""
@@ -162,7 +165,7 @@ class Cluster(contextlib.AbstractContextManager["Cluster"]):
         with _large_graphs():
             return self.client.submit(kept, Path(path).read_bytes(), key=key)
 
-    def _sent_model(self, model: Model) -> distributed.Future:
+    def sent_model(self, model: Model) -> distributed.Future:
         """The files of a model, which every worker that needs them gets once."""
         folder = str(model.folder)
         if folder not in self._models:
@@ -172,20 +175,30 @@ class Cluster(contextlib.AbstractContextManager["Cluster"]):
                 self._models[folder] = self.client.submit(kept, files, key=key)
         return self._models[folder]
 
-    def _outcome(self, task: Task, future: distributed.Future) -> tuple[Outcome, bytes]:
-        """What came of a task; raises ResourceError where no task can be done any more."""
+    def submit(self, work: Callable[..., Any], *args: Any, **more: Any) -> distributed.Future:
+        """A task that nobody else has; ``args`` may be futures of others."""
+        with _large_graphs():
+            return self.client.submit(work, *args, pure=False, **more)
+
+    def result(self, future: distributed.Future) -> Any:
+        """What came of a task; raises OrtistError, ResourceError where the scheduler is gone."""
         if future.status == "cancelled":
             raise ResourceError(self._gone)
         error = future.exception()
-        if error is None:
-            found: tuple[Outcome, bytes] = future.result()
-            return found
-        if isinstance(error, (ResourceError, ImportError, AttributeError)):  # of all tasks
-            raise _explained(error, self._gone)
-        return task.failed(_explained(error, self._gone)), b""
+        if error is not None:
+            raise explained(error, self._gone)
+        return future.result()
+
+    def _outcome(self, task: Task, future: distributed.Future) -> tuple[Outcome, bytes]:
+        """What came of a picture; raises ResourceError where none can be painted any more."""
+        try:
+            found: tuple[Outcome, bytes] = self.result(future)
+        except WorkError as error:  # of this picture alone
+            return task.failed(error), b""
+        return found
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
         """Raises ResourceError for what Dask says where the scheduler is gone."""
         try:
             yield
@@ -206,14 +219,14 @@ class _Tiles(Executor):
         """``args`` begin with a Setup, whose model is sent along."""
         setup: Setup = args[0]
         model, provider, threads = setup
-        sent = self._cluster._sent_model(model)
+        sent = self._cluster.sent_model(model)
         outer: Future[Any] = Future()
         with _large_graphs():
             inner = self._inner.submit(
                 swept, __version__, sent, work, (model, provider, threads or 1), *args[1:], **more
             )
-        outer.set_running_or_notify_cancel()
         inner.add_done_callback(lambda done: _hand_on(done, outer, self._cluster._gone))
+        outer.add_done_callback(lambda done: inner.cancel() if done.cancelled() else None)
         return outer
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -221,12 +234,14 @@ class _Tiles(Executor):
 
 
 def _hand_on(inner: Future[Any], outer: Future[Any], gone: str) -> None:
+    if not outer.set_running_or_notify_cancel():
+        return
     if inner.cancelled():
         outer.set_exception(ResourceError(gone))
         return
     error = inner.exception()
     if error is not None:
-        outer.set_exception(_explained(error, gone))
+        outer.set_exception(explained(error, gone))
     else:
         outer.set_result(inner.result())
 
@@ -246,13 +261,13 @@ def _written(task: Task, done: tuple[Outcome, bytes]) -> Outcome:
     return outcome
 
 
-def _explained(error: BaseException, gone: str) -> OrtistError:
+def explained(error: BaseException, gone: str) -> OrtistError:
     """What Dask raised in a task's place, as one of ours."""
     name = type(error).__name__
     if isinstance(error, OrtistError):
         return error
     if name == "KilledWorker":
-        return ResourceError(
+        return WorkError(
             "several workers ended while they worked on it, perhaps for want of memory; give a "
             "smaller --size, or workers with more."
         )
@@ -263,7 +278,7 @@ def _explained(error: BaseException, gone: str) -> OrtistError:
         )
     if isinstance(error, (OSError, CancelledError)):
         return ResourceError(gone)
-    return ResourceError(f"a worker failed ({name}: {_line(error)}); its log says more.")
+    return WorkError(f"a worker failed ({name}: {_line(error)}); its log says more.")
 
 
 def _check_facts(address: str, facts: Mapping[str, Any]) -> None:

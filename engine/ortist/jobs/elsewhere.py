@@ -29,7 +29,16 @@ from ..network.machine import available_memory
 from ..network.sessions import available_cpus, load_onnxruntime
 from .painting import Outcome, Task, paint_here
 
-__all__ = ["Parcel", "facts_here", "kept", "paint_parcel", "swept"]
+__all__ = [
+    "Parcel",
+    "check_version",
+    "facts_here",
+    "kept",
+    "paint_parcel",
+    "place_here",
+    "swept",
+    "unpacked",
+]
 
 Sent = TypeVar("Sent")
 _writing = fresh_after_fork(__name__, "_writing", threading.Lock)
@@ -77,10 +86,10 @@ def paint_parcel(
 
     Raises ResourceError where this Ortist is another version than the sender's.
     """
-    _check_version(parcel.version)
-    asked, place = parcel.task, _place()
+    check_version(parcel.version)
+    asked, place = parcel.task, place_here()
     with tempfile.TemporaryDirectory(dir=place) as name:
-        task = _task_here(asked, Path(name), _unpacked(place, model))
+        task = _task_here(asked, Path(name), unpacked(place, model))
         Path(task.content).write_bytes(content)
         _write_once(Path(task.style), style)
         if asked.init_sha256:
@@ -119,9 +128,9 @@ def swept(
     version: str, files: Mapping[str, bytes], work: Any, setup: tuple[Model, Any, int], *rest: Any
 ) -> Any:
     """``work(setup, *rest)``, with the model where it is here; for tiles of one picture."""
-    _check_version(version)
+    check_version(version)
     model, provider, threads = setup
-    here = dataclasses.replace(model, folder=_unpacked(_place(), files))
+    here = dataclasses.replace(model, folder=unpacked(place_here(), files))
     return work((here, provider, threads), *rest)
 
 
@@ -134,7 +143,7 @@ def _in_words_of(asked: Task, task: Task, outcome: Outcome) -> Outcome:
     return dataclasses.replace(outcome, error=said)
 
 
-def _place() -> Path:
+def place_here() -> Path:
     """This worker's folder, which Dask removes at its end; after a kill, at the next start."""
     from distributed import get_worker
 
@@ -159,7 +168,7 @@ def _write_once(path: Path, data: bytes) -> None:
             stream.write(data)
 
 
-def _unpacked(place: Path, files: Mapping[str, bytes]) -> Path:
+def unpacked(place: Path, files: Mapping[str, bytes]) -> Path:
     """The folder of the model that was sent, or of the same one where it is installed here.
 
     It is known by its manifest, which holds the hashes of the other files.
@@ -199,7 +208,7 @@ def _model_folder(place: Path, files: Mapping[str, bytes]) -> Path:
     return folder
 
 
-def _check_version(version: str) -> None:
+def check_version(version: str) -> None:
     """Raises ResourceError where the sender's Ortist is another version."""
     if version != __version__:
         raise ResourceError(

@@ -24,7 +24,8 @@ class Configuration:
     bytes, ``keep`` is in seconds. ``max_pixels`` bounds what pictures that are sent may have,
     ``max_size`` the shorter side of what is painted. ``max_disk`` bounds the files under ``state``:
     beyond it the oldest results go before their time. ``token`` is what a caller must show, None
-    where anybody may call.
+    where anybody may call. ``scheduler`` is the address of a Dask scheduler whose workers paint in
+    the place of processes here.
     """
 
     state: Path
@@ -41,6 +42,7 @@ class Configuration:
     token: str | None = None
     styles: Path | None = None
     log: Literal["text", "json"] = "text"
+    scheduler: str | None = None
 
     def __post_init__(self) -> None:
         if self.styles is not None and not self.styles.is_dir():

@@ -19,10 +19,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from .configuration import Configuration
+from .dispatcher import Worker
 from .guard import Guard, problem_of
 from .information import information_routes
 from .problems import Problem
-from .process import WorkerProcess
 from .routes import job_routes
 from .service import Service
 
@@ -48,9 +48,9 @@ def application(service: Service) -> ASGIApp:
 
 
 async def run_server(
-    configuration: Configuration, listener: socket.socket, first: WorkerProcess, open_page: bool
+    configuration: Configuration, listener: socket.socket, first: Worker, open_page: bool
 ) -> None:
-    """Runs until it is told to end; ``first`` is a process that paints, started already.
+    """Runs until it is told to end; ``first`` is what paints, started already.
 
     Raises OptionError, ModelError, ProviderError or ResourceError as ``serve`` does.
     """

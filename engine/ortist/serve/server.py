@@ -17,8 +17,7 @@ from typing import Any
 
 from ..errors import OptionError
 from .configuration import Configuration
-from .own import share_of
-from .process import WorkerProcess
+from .starting import starter_of
 
 __all__ = ["serve"]
 
@@ -32,7 +31,7 @@ def serve(configuration: Configuration, open_page: bool = False) -> None:
     _set_up_log(configuration.log)
     with contextlib.closing(_listener(configuration)) as listener:
         configuration.prepare_state()
-        with contextlib.closing(WorkerProcess(share_of(configuration))) as first:
+        with contextlib.closing(starter_of(configuration)()) as first:
             from .running import run_server
 
             asyncio.run(run_server(configuration, listener, first, open_page))

@@ -11,7 +11,7 @@ from typing import Any
 from .._version import __version__
 from ..errors import OutputError
 from .configuration import Configuration
-from .dispatcher import Dispatcher
+from .dispatcher import Dispatcher, Worker
 from .folders import JOB_ID, Folders, lock_state
 from .gallery import Gallery
 from .job import Job, Work
@@ -19,7 +19,7 @@ from .metrics import Metrics
 from .order import Order
 from .own import share_of
 from .problems import Problem
-from .process import WorkerProcess
+from .starting import starter_of
 from .store import ENDED, Row, Store
 
 __all__ = ["Service", "facts_of"]
@@ -32,12 +32,12 @@ _log = logging.getLogger("ortist.serve")
 class Service:
     """One service on one state folder; made in the event loop that it lives in.
 
-    ``first`` is a process that has been started already.
+    ``first`` is a worker that has been started already.
 
     Raises OptionError where the folder cannot be used, or another service has it.
     """
 
-    def __init__(self, configuration: Configuration, first: WorkerProcess | None = None) -> None:
+    def __init__(self, configuration: Configuration, first: Worker | None = None) -> None:
         self.configuration = configuration
         state = configuration.state
         self._lock = lock_state(state)
@@ -45,7 +45,7 @@ class Service:
         self.folders = Folders(state)
         self.gallery = Gallery(configuration.styles, configuration.max_pixels)
         self.own = share_of(configuration)
-        self.dispatcher = Dispatcher(configuration.jobs, self.own, self, first)
+        self.dispatcher = Dispatcher(configuration.jobs, starter_of(configuration), self, first)
         self.jobs: dict[str, Job] = {}
         self.metrics = Metrics(self.dispatcher)
         self._dropping: set[asyncio.Task[None]] = set()

@@ -61,13 +61,13 @@ class Nodes:
         """What all of them wrote."""
         return "".join(path.read_text() for path in sorted(self._folder.glob("*.log")))
 
-    def painting(self, seconds: float = 60) -> subprocess.Popen[bytes]:
-        """A worker that is at work on a picture now."""
+    def at_work(self, file: str = "content*", seconds: float = 60) -> subprocess.Popen[bytes]:
+        """A worker that is at work on a picture now: it has such a file."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for number, process in enumerate(self._processes):
                 place = self._folder / f"worker-{number}"
-                if process.poll() is None and any(place.glob("**/ortist/*/content*")):
+                if process.poll() is None and any(place.glob(f"**/ortist/*/{file}")):
                     return process
             time.sleep(0.02)
         raise AssertionError(self.logs)

@@ -120,7 +120,7 @@ def test_workers_that_are_killed_lose_nothing(ortist: Ortist, tmp_path: Path, ph
             [*command, "--scheduler", nodes.address], stderr=subprocess.PIPE, text=True
         ) as batch:
             for _ in range(2):
-                kill(nodes.painting())
+                kill(nodes.at_work())
                 nodes.add_worker()
                 time.sleep(0.5)
             _, said = batch.communicate(timeout=200)
@@ -139,7 +139,7 @@ def test_a_scheduler_that_goes_ends_the_batch_and_the_rest_can_be_had(
     with Nodes(folder, 1) as nodes:
         command = [sys.executable, "-m", "ortist", *words, "--scheduler", nodes.address]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as batch:
-            nodes.painting()
+            nodes.at_work()
             while not list(Path("painted").glob("*.png")):
                 assert batch.poll() is None
                 time.sleep(0.05)
