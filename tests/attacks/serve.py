@@ -53,6 +53,7 @@ with httpx.Client(base_url=sys.argv[1], timeout=60) as client:
 print(json.dumps(took))
 """
 """A program that asks /healthz until a line comes, and prints the seconds that it took."""
+_CROWDS = 3
 _HEADERS = [
     "Accept",
     "Content-Type",
@@ -153,7 +154,8 @@ def crowd(server: Server, clients: int, seed: int) -> tuple[Counter[int], list[f
     )
     body, kind = request.read(), request.headers["content-type"]
     host, port = server.base.removeprefix("http://").split(":")
-    head = f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {kind}\r\n"
+    lines = ("POST /v1/jobs HTTP/1.1", "Host: localhost", "Connection: close")
+    head = "\r\n".join((*lines, f"Content-Type: {kind}", ""))
     whole = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
     found: Counter[int] = Counter()
 
@@ -188,9 +190,14 @@ def main(
     """Prints what was answered, and how fast the server said that it lives."""
     with tempfile.TemporaryDirectory() as name, Server(Path(name) / "state") as server:
         print(json.dumps({"malformed": dict(sorted(fuzz(server, requests, seed).items()))}))
-        found, took = crowd(server, clients, seed)
-        slow = statistics.quantiles(took, n=100)[98]
-        print(json.dumps({"crowd": dict(sorted(found.items())), "healthz_p99_ms": 1000 * slow}))
+        found, took = Counter[int](), list[float]()
+        for number in range(_CROWDS):
+            answered, seconds = crowd(server, clients, seed + number)
+            found, took = found + answered, took + seconds
+        slow = statistics.quantiles(took, n=100, method="inclusive")[98]
+        print(
+            json.dumps({"crowd": dict(sorted(found.items())), "healthz_p99_ms": round(1000 * slow)})
+        )
         for line in server.client.get("/metrics").text.splitlines():
             if "resident" in line and not line.startswith("#"):
                 print(line)

@@ -94,6 +94,16 @@ def serve(
     max_queue: Annotated[
         int, _told(_MEMORY, "Jobs that may wait; more are refused.", "--max-queue", "N", min=1)
     ] = 64,
+    max_each: Annotated[
+        int | None,
+        _told(
+            _MEMORY,
+            "Of these, jobs that one address may have. Without it, all.",
+            "--max-each",
+            "N",
+            min=1,
+        ),
+    ] = None,
     max_disk: Annotated[
         str,
         _told(
@@ -113,6 +123,16 @@ def serve(
             "File whose first line every caller must show as a bearer token.",
             "--token-file",
             "FILE",
+        ),
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        _told(
+            _FIRST,
+            "A host name that callers without a token may use, besides addresses, localhost and "
+            "this machine's name; repeatable.",
+            "--name",
+            "HOST",
         ),
     ] = None,
     styles: Annotated[
@@ -170,6 +190,8 @@ def serve(
         styles=styles,
         log=log.value,
         scheduler=scheduler,
+        names=tuple(name or ()),
+        max_each=max_each,
     )
     # Here, not above: it takes a third of a second that the checks before need not wait for.
     from ..serve.server import serve as run

@@ -70,8 +70,8 @@ class Job:
 
     ``deaths`` counts the processes that died painting it since it last got further than
     ``furthest``, a step; ``kept`` is the step of its checkpoint. Since ``started`` (of
-    time.monotonic) it went on from step ``begun``. ``outcome`` is what is known at the end: the
-    error with its HTTP status, or the picture's facts.
+    time.monotonic) it went on from step ``begun``. ``caller`` is an address, "" after a restart.
+    ``outcome`` is what is known at the end: the error with its HTTP status, or the picture's facts.
     """
 
     id: str
@@ -80,6 +80,7 @@ class Job:
     work: Work
     created: float
     direct: bool = False
+    caller: str = ""
     state: Literal["queued", "running", "done", "failed", "cancelled"] = "queued"
     deaths: int = 0
     furthest: int = -1

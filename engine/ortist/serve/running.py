@@ -44,7 +44,9 @@ def application(service: Service) -> ASGIApp:
         exception_handlers={Problem: answer, HTTPException: answer, Exception: answer},
     )
     inner.router.redirect_slashes = False  # it would tell the Host header back
-    return Guard(inner, service.configuration.token, service.metrics)
+    configuration = service.configuration
+    hosts = {"localhost", socket.gethostname(), configuration.host, *configuration.names}
+    return Guard(inner, configuration.token, hosts, service.metrics)
 
 
 async def run_server(

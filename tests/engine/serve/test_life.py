@@ -118,6 +118,19 @@ def test_a_full_queue_says_when_to_come_again(tmp_path: Path) -> None:
             assert int(answer.headers["retry-after"]) >= 1
 
 
+def test_names_may_be_given_and_one_address_has_its_share(tmp_path: Path) -> None:
+    with Server(tmp_path / "state", "--name", "paint.example", "--max-each", "1") as server:
+        named = {"Host": "paint.example"}
+        assert server.client.get("/v1/options", headers=named).status_code == 200
+        job = server.submit(size=96, iterations=100_000)
+        form = {"size": "32", "iterations": "1"}
+        answer = server.client.post("/v1/jobs", files=pictures(), data=form)
+        assert answer.status_code == 429
+        assert answer.json()["detail"].startswith("1 jobs of yours")
+        server.client.delete(f"/v1/jobs/{job}")
+        assert server.client.post("/v1/jobs", files=pictures(), data=form).status_code == 202
+
+
 def test_who_has_no_token_learns_nothing(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
