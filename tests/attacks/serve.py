@@ -41,18 +41,25 @@ _ODD = [
     "{}",
 ]
 _PROBE = """
-import httpx, json, sys, threading, time
+import http.client, json, sys, threading, time
 over, took = threading.Event(), []
 threading.Thread(target=lambda: (sys.stdin.readline(), over.set()), daemon=True).start()
-with httpx.Client(base_url=sys.argv[1], timeout=60) as client:
-    while not over.is_set():
-        began = time.perf_counter()
-        assert client.get("/healthz").status_code == 200
-        took.append(time.perf_counter() - began)
-        time.sleep(0.02)
-print(json.dumps(took))
+while not over.is_set():
+    began = time.perf_counter()
+    connection = http.client.HTTPConnection(sys.argv[1], timeout=60)
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().status == 200
+    connection.close()
+    took.append(time.perf_counter() - began)
+    if len(took) == 1:
+        print("begun", flush=True)
+    time.sleep(0.02)
+print(json.dumps(took[1:]))
 """
-"""A program that asks /healthz until a line comes, and prints the seconds that it took."""
+"""A program that asks /healthz until a line comes, and prints the seconds that it took.
+
+Each time it connects anew, as probes do. It says when it has begun.
+"""
 _CROWDS = 3
 _HEADERS = [
     "Accept",
@@ -174,8 +181,10 @@ def crowd(server: Server, clients: int, seed: int) -> tuple[Counter[int], list[f
                 found[0] += 1
 
     # The probe is a process of its own: the clients' threads would hold it up.
-    words = [sys.executable, "-c", _PROBE, server.base]
+    words = [sys.executable, "-c", _PROBE, f"{host}:{port}"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as probe:
+        assert probe.stdout is not None
+        assert probe.stdout.readline() == "begun\n"
         with ThreadPoolExecutor(clients) as pool:
             for done in [pool.submit(client, number) for number in range(clients)]:
                 done.result()
