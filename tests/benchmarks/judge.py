@@ -115,9 +115,8 @@ def measure(
     pictures = []
     with bundle(judge) as judge_folder, bundle(model) as candidate:
         for pair in chosen:
-            eyes = Judge(
-                find_model(str(judge_folder)), *(load_picture(p, 10**9) for p in pair), side
-            )
+            content, style = (load_picture(path, 10**9) for path in pair)
+            eyes = Judge(find_model(str(judge_folder)), content, style, side)
             own = paint(judge_folder, pair, eyes)(1.0)
             found, tried = at_equal_content(paint(candidate, pair, eyes), own.content_distance)
             rows.append(

@@ -14,7 +14,7 @@ import typer
 
 from .._version import __version__
 from ..errors import OrtistError, ResourceError
-from . import batch, paint, serve, style, system, video
+from . import batch, cluster, paint, serve, style, system, video
 from .arguments import HeadedCommand
 from .workshop import open_workshop
 
@@ -33,6 +33,7 @@ app.command("texture", cls=HeadedCommand)(paint.texture)
 app.command("batch", cls=HeadedCommand)(batch.batch)
 app.command("video", cls=HeadedCommand)(video.video)
 app.command("serve", cls=HeadedCommand)(serve.serve)
+app.command("worker-check")(cluster.worker_check)
 app.add_typer(style.app, name="style")
 app.add_typer(system.models, name="models")
 app.command("doctor")(system.doctor)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -49,25 +50,31 @@ class Batch:
     folder: str
     tasks: tuple[Task, ...]
 
-    def run(self, executor: Executor | None = None, jobs: int = 1) -> Outcomes:
+    def run(
+        self,
+        executor: Executor | None = None,
+        jobs: int = 1,
+        elsewhere: Callable[[Sequence[Task]], Outcomes] | None = None,
+    ) -> Outcomes:
         """The outcomes, kept ones first, the others as they come.
 
         Runs in this process, or in ``jobs`` new ones among which the threads (all that this process
         may use, or the option) are divided, or wherever ``executor`` runs things; it must see the
-        same files. A closed iterator stops the workers at once. Raises OptionError for more jobs
-        than threads and while another batch has the folder, OutputError where nothing can be
-        written, and ResourceError where a worker was killed.
+        same files. Or else it is painted ``elsewhere``, as by a cluster (cluster.py), which is
+        given what is missing and writes it. A closed iterator stops the workers at once. Raises
+        OptionError for more jobs than threads and while another batch has the folder, OutputError
+        where nothing can be written, and ResourceError where a worker was killed.
         """
         threads, memory = self.tasks[0].options.threads, self.tasks[0].options.max_memory
         total = threads or available_cpus()
-        if executor is None:
+        if executor is None and elsewhere is None:
             if not 1 <= jobs <= total:
                 raise OptionError(
                     f"{jobs} jobs cannot share {total} threads; give --jobs from 1 to {total}."
                 )
             threads = total // jobs
         elif jobs != 1:
-            raise OptionError("give jobs or an executor, but not both.")
+            raise OptionError("give jobs, or an executor or a cluster, but not both.")
         if jobs > 1:  # they share it
             check_may_start()
             memory = (memory or int(0.9 * available_memory())) // jobs or None
@@ -85,7 +92,8 @@ class Batch:
                 missing[task.output] = dataclasses.replace(task, options=options)
             if executor is None and jobs > 1 and missing:
                 executor = stack.enter_context(processes(min(jobs, len(missing))))
-            outcomes = outcomes_of(list(missing.values()), executor)
+            paint = elsewhere or functools.partial(outcomes_of, executor=executor)
+            outcomes = paint(list(missing.values()))
             for outcome in stack.enter_context(contextlib.closing(outcomes)):
                 task = missing.pop(outcome.output)
                 if outcome.status == "painted":

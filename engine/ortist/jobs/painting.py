@@ -33,7 +33,16 @@ from ..run.setup import Asked
 from ..signals import ENDING
 from .ledger import file_sha256
 
-__all__ = ["Outcome", "Outcomes", "Task", "Worker", "check_may_start", "outcomes_of", "processes"]
+__all__ = [
+    "Outcome",
+    "Outcomes",
+    "Task",
+    "Worker",
+    "check_may_start",
+    "outcomes_of",
+    "paint_here",
+    "processes",
+]
 
 _NO_SETTINGS = ("threads", "max_pixels", "max_memory", "scratch")
 """Options that do not make another picture (beyond rounding), so that it need not be made again."""
@@ -114,15 +123,19 @@ class Worker:
     def __init__(self) -> None:
         self._engine: Engine | None = None
 
-    def paint(self, task: Task) -> Outcome:
-        """The picture, written. What goes wrong with it is in the outcome, not raised."""
+    def paint(self, task: Task, asked: Task | None = None) -> Outcome:
+        """The picture, written. What goes wrong with it is in the outcome, not raised.
+
+        ``asked`` is the task of whoever gets the outcome, where paths and model are others here.
+        """
+        asked = asked or task
         content_sha256 = file_sha256(task.content)
         try:
             result, notes = self._painted(task)
-            _as_given(result, task).save(task.output)
+            _as_given(result, asked).save(task.output)
         except Exception as error:
-            return task.failed(error)
-        return task.outcome(
+            return asked.failed(error)
+        return asked.outcome(
             "painted",
             seconds=round(result.seconds, 3),
             iterations=result.iterations,
@@ -166,10 +179,10 @@ class Worker:
 
 
 def _as_given(result: Result, task: Task) -> Result:
-    """Without what is the worker's own: its paths of the inputs, its share of the threads."""
+    """Without what is the worker's own: its paths, its share of the threads, where its model is."""
     named = zip(result.inputs.items(), task.names, strict=True)
     inputs = {role: source and Source(name, source.sha256) for (role, source), name in named}
-    options = dataclasses.replace(result.options, threads=None)
+    options = dataclasses.replace(result.options, threads=None, model=task.options.model)
     return dataclasses.replace(result, inputs=inputs, options=options)
 
 
@@ -177,10 +190,10 @@ _own = threading.local()
 """The worker of each thread: threads of an executor paint side by side."""
 
 
-def _paint(task: Task) -> Outcome:
-    """One picture, by the worker of the thread in which this runs; raises nothing."""
+def paint_here(task: Task, asked: Task | None = None) -> Outcome:
+    """One picture, by the worker of the thread in which this runs; as ``Worker.paint``."""
     worker: Worker = _own.__dict__.setdefault("worker", Worker())
-    return worker.paint(task)
+    return worker.paint(task, asked)
 
 
 def outcomes_of(tasks: Sequence[Task], executor: Executor | None) -> Outcomes:
@@ -196,7 +209,7 @@ def outcomes_of(tasks: Sequence[Task], executor: Executor | None) -> Outcomes:
     try:
         with _interrupts_wait():
             for task in tasks:
-                futures[executor.submit(_paint, task)] = task
+                futures[executor.submit(paint_here, task)] = task
         for future in as_completed(futures):
             try:
                 yield future.result()

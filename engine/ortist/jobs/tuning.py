@@ -78,7 +78,8 @@ class Tuner:
         report: Callable[[Trial], object],
     ) -> None:
         self._model, self._pairs, self._report = model, pairs, report
-        self._options = Options(size=side, iterations=iterations, provider="cpu")
+        # By the paper's way alone: a guide would hide what the recipe does.
+        self._options = Options(size=side, iterations=iterations, quality="paper", provider="cpu")
         self._judges = [Judge(judge, *pair, side) for pair in pairs]
         self._distances = [
             self._figures(judge, number, 1.0).content_distance for number in range(len(pairs))
