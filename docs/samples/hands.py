@@ -92,7 +92,7 @@ def dry(strokes: Image.Image, angle: Array, rng: Generator, least: float) -> Arr
 def ridge(k: int, rng: Generator) -> tuple[Array, Array]:
     """Return a range of mountains, the k-th from the back: its line (width,) and its slopes."""
     bumps = sum(
-        high * np.exp(-np.abs((X[0] - rng.uniform(0, WIDTH)) / wide) ** 1.5)
+        high * np.exp(-(np.abs((X[0] - rng.uniform(0, WIDTH)) / wide) ** 1.5))
         for high, wide in ((210, 150), (260, 110), (150, 260), (130, 90))
     )
     line = 420 + 120 * k - (1 - 0.17 * k) * bumps + 16 * fractal(rng, 4, WIDTH, 1.3)[0]
@@ -119,7 +119,9 @@ def ink() -> Array:
             )
             path[:, 0] += 5 * np.sin(np.linspace(0, rng.uniform(2, 7), 36))
             swell = np.linspace(1, 0.1, 36) ** 0.7 * rng.uniform(5, 19)
-            brush(draw, path, swell, int((70 + 55 * k) * rng.uniform(0.5, 1.3) * np.exp(-down / 240)))
+            brush(
+                draw, path, swell, int((70 + 55 * k) * rng.uniform(0.5, 1.3) * np.exp(-down / 240))
+            )
         black += dry(strokes, np.full_like(X, 1.2), rng, -0.3) * 0.9
         for x in range(0, WIDTH, 3):  # the contour, pressed and lifted
             press = 1 + np.sin(x / 47 + 2 * k) + 0.6 * np.sin(x / 13)
@@ -129,7 +131,9 @@ def ink() -> Array:
         black = np.maximum(black, wet(strokes, rng, 1.0) * step(14, 4, np.abs(deep)))
     black = np.maximum(black, bamboo(rng))
     black *= 1 + 0.1 * fractal(rng, HEIGHT, WIDTH, 1.2)
-    sheet = mix(paper(rng, (0.95, 0.925, 0.86), 0.03), (0.06, 0.065, 0.08), step(0, 1, black)[..., None])
+    sheet = mix(
+        paper(rng, (0.95, 0.925, 0.86), 0.03), (0.06, 0.065, 0.08), step(0, 1, black)[..., None]
+    )
     seal = (np.abs(X - 1190) < 36) & (np.abs(Y - 110) < 46)
     carved = (np.sin(X / 5.5) * np.sin(Y / 6.5 + np.sin(X / 9)) < 0.25) * seal
     return mix(sheet, np.array((0.72, 0.1, 0.08)), 0.9 * blur(carved * 1.0, 1)[..., None])
@@ -328,7 +332,10 @@ def blueprint() -> Array:
     )  # fmt: skip
     for k, (x, y, r, teeth) in enumerate(wheels):
         kind, _ = gear(x, y, r, teeth)
-        label, slant = np.where(kind > 0, kind + 5 * k, label), np.where(kind > 0, 0.8 + 0.8 * k, slant)
+        label, slant = (
+            np.where(kind > 0, kind + 5 * k, label),
+            np.where(kind > 0, 0.8 + 0.8 * k, slant),
+        )
         for ring in (0.86, 1.18):
             box = (x - ring * r, y - ring * r, x + ring * r, y + ring * r)
             sheet.ellipse(box, outline=120, width=2)

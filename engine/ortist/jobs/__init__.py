@@ -1,4 +1,5 @@
-"""Many pictures: batches, videos, and the tuning of a model by a judge's measures.
+"""Many pictures: batches and videos, here or on a cluster; a model's tuning by a judge's measures.
 
-For use elsewhere: ``batch``, ``video``, ``tuning``, ``scenes``.
+For use elsewhere: ``batch``, ``video``, ``tuning``, ``scenes``; ``Cluster``, which needs the extra
+``cluster``.
 """

@@ -66,6 +66,8 @@ class Cluster(contextlib.AbstractContextManager["Cluster"]):
                 f"{address!r} is no address of a scheduler ({_line(error)}); give one as in "
                 "tcp://host:8786."
             ) from error
+        if address.startswith("tls://"):
+            _check_certificates(address, dask_distributed)
         try:
             self.client: distributed.Client = dask_distributed.Client(
                 address, timeout=_PATIENCE, set_as_default=False, name="ortist"
@@ -292,6 +294,16 @@ def _check_facts(address: str, facts: Mapping[str, Any]) -> None:
         raise ResourceError(
             f"the worker {address} has Ortist {facts['ortist']} and this is {__version__}; install "
             "one version everywhere."
+        )
+
+
+def _check_certificates(address: str, dask_distributed: Any) -> None:
+    """Raises ResourceError where Dask's configuration has none: it would fail late, and loudly."""
+    arguments = dask_distributed.Security().get_connection_args("client")
+    if arguments.get("ssl_context") is None:
+        raise ResourceError(
+            f"{address!r} asks for certificates, and Dask's configuration names none; set "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, and …__CLIENT__CERT and …__CLIENT__KEY."
         )
 
 

@@ -184,3 +184,34 @@ def test_another_version_is_refused(
     assert done.returncode == 4
     assert done.stderr.startswith("ortist: the worker ")
     assert "install one version everywhere" in done.stderr
+
+
+def test_certificates_are_those_of_dasks_configuration(
+    ortist: Ortist, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    words += ["-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    if not shutil.which("openssl") or subprocess.run(words, capture_output=True).returncode:
+        pytest.skip("there is no openssl to make a certificate")
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TLS__CA_FILE", str(certificate))
+    for role in ("CLIENT", "SCHEDULER", "WORKER"):
+        monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT", str(certificate))
+        monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY", str(key))
+    folder = tmp_path / "nodes"
+    folder.mkdir()
+    with Nodes(folder, 1, "--protocol", "tls") as nodes:
+        assert nodes.address.startswith("tls://")
+        command = (
+            "batch",
+            photos / "a.jpg",
+            "--style",
+            SAMPLES / "swirls.jpg",
+            *SMALL,
+            "-o",
+            "out",
+        )
+        done = ortist(*command, "--scheduler", nodes.address)
+        assert (done.returncode, done.stderr) == (0, ""), nodes.logs
+        monkeypatch.delenv("DASK_DISTRIBUTED__COMM__TLS__CA_FILE")
+        refused(ortist, 4, "asks for certificates", *command, "--scheduler", nodes.address)
