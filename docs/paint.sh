@@ -8,15 +8,15 @@ trap 'rm -r "$empty"' EXIT
 export ORTIST_HOME="$empty"
 mkdir -p pictures "$empty/parts"
 
-paint() {  # NAME OPTIONS...: the harbour, for a sheet
+paint() {  # NAME OPTIONS...: the harbour, for a sheet of what the options of the recipe do
     local name=$1
     shift
-    ortist transfer samples/harbour.jpg "$@" --size 256 -o "$empty/parts/$name.png"
+    ortist transfer samples/harbour.jpg "$@" --size 256 --quality paper -o "$empty/parts/$name.png"
 }
 part() { echo "$1=$empty/parts/$2.png"; }  # CAPTION NAME
 
 for style in swirls shards pencil; do
-    ortist transfer samples/harbour.jpg "samples/$style.jpg" --size 360 --quality standard \
+    ortist transfer samples/harbour.jpg "samples/$style.jpg" --size 360 \
         -o "pictures/harbour-$style.jpg"
 done
 ortist transfer samples/harbour.jpg samples/swirls.jpg samples/pencil.jpg --size 360 \

@@ -17,6 +17,8 @@ from tests.conftest import ROOT, SAMPLES
 WORKSHOP = ("torch", "onnx", "onnxscript")
 SERVE = ("anyio", "prometheus_client", "starlette", "uvicorn")
 """What the extra ``serve`` brings, and the service imports."""
+CLUSTER = ("dask", "distributed")
+"""What the extra ``cluster`` brings."""
 
 
 def imports(folder: str) -> Iterator[tuple[Path, str]]:
@@ -34,7 +36,8 @@ def test_the_engine_imports_no_framework_and_no_unpickler() -> None:
     found = {package for _, package in imports("engine")}
     assert not found & {*WORKSHOP, "ortist_export", "tests", "pickle", "dill", "shelve"}
     third_party = found - set(sys.stdlib_module_names)
-    assert third_party == {"numpy", "PIL", "onnxruntime", "typer", "ortist_models", *SERVE}
+    core = {"numpy", "PIL", "onnxruntime", "typer", "ortist_models"}
+    assert third_party == {*core, *SERVE, *CLUSTER}
     text = "".join(path.read_text() for path in (ROOT / "engine").rglob("*.py"))
     for phrase in ("allow_pickle", "eval(", "exec(", "__import__"):
         assert phrase not in text
@@ -48,6 +51,11 @@ def test_typer_is_only_in_the_command() -> None:
 def test_what_the_service_needs_is_only_in_the_service() -> None:
     for path, package in imports("engine"):
         assert package not in SERVE or path.parent.name == "serve", path
+
+
+def test_the_cluster_is_in_three_files() -> None:
+    files = {path.name for path, package in imports("engine") if package in CLUSTER}
+    assert files == {"cluster.py", "elsewhere.py"}  # one of cli/, two of jobs/
 
 
 def test_the_workshop_and_the_models_do_not_import_the_engine() -> None:

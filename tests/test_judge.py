@@ -10,13 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ortist.pictures.raster import to_levels
-from ortist.pictures.reading import load_picture
-from ortist.pictures.values import shorter_side_to
-from ortist_models import SHIPPED
-from PIL import Image
-
-from tests.benchmarks.distances import (
+from ortist.jobs.distances import (
     Statistics,
     content_distance,
     gram_distance,
@@ -24,7 +18,13 @@ from tests.benchmarks.distances import (
     statistics_of,
     wasserstein_distance,
 )
-from tests.benchmarks.judge import Figures, at_equal_content
+from ortist.jobs.judging import Figures, at_equal_content
+from ortist.pictures.raster import to_levels
+from ortist.pictures.reading import load_picture
+from ortist.pictures.values import shorter_side_to
+from ortist_models import SHIPPED
+from PIL import Image
+
 from tests.conftest import ROOT, SAMPLES
 
 PROCEDURAL = SHIPPED / "squeezenet1_1-procedural"

@@ -40,7 +40,6 @@ __all__ = [
     "Rows",
     "Stored",
     "chunks",
-    "crop",
     "pixel_row_slices",
     "resample",
     "row_slices",
@@ -70,8 +69,7 @@ class Stored:
     def __init__(self, folder: Path, shape: tuple[int, ...], dtype: Any = np.float32) -> None:
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
         self._folder = folder
-        self._whole = self.shape[-2:]
-        self._at = (0, 0, 0)  # plane, row and column of the file where this array begins
+        self._first = 0  # plane of the file where this array begins
         try:
             self._file = _File(folder, self.nbytes)
         except OSError as error:
@@ -104,30 +102,19 @@ class Stored:
         except OSError as error:
             raise _full(self._folder, error) from error
 
-    def crop(self, rows: slice, columns: slice) -> Stored:
-        """A part of this array, [..., h, w], in the same file."""
-        down, across = _ranges((..., rows, columns), self.shape)
-        plane, top, left = self._at
-        at = plane, top + down.start, left + across.start
-        return self._part((*self.shape[:-2], len(down), len(across)), at)
-
     def plane(self, index: int) -> Stored:
         """One of its planes, [H, W], in the same file."""
-        return self._part(self.shape[-2:], (self._at[0] + index, *self._at[1:]))
-
-    def _part(self, shape: tuple[int, ...], at: tuple[int, int, int]) -> Stored:
         part = object.__new__(Stored)
-        part.__dict__.update(self.__dict__, shape=shape, _at=at)
+        part.__dict__.update(self.__dict__, shape=self.shape[-2:], _first=self._first + index)
         return part
 
     def _runs(self, block: Block, rows: range, columns: range) -> Iterator[tuple[int, memoryview]]:
         """The parts of ``block`` that lie in one piece in the file, each with its first byte's."""
-        height, width = self._whole
-        first, top, left = self._at
-        for plane, lines in enumerate(block.reshape(-1, len(rows), len(columns)), first):
+        height, width = self.shape[-2:]
+        for plane, lines in enumerate(block.reshape(-1, len(rows), len(columns)), self._first):
             parts = [lines] if len(columns) == width else lines
-            for row, part in enumerate(parts, top + rows.start):
-                place = (plane * height + row) * width + left + columns.start
+            for row, part in enumerate(parts, rows.start):
+                place = (plane * height + row) * width + columns.start
                 yield place * self.dtype.itemsize, part.data.cast("B")
 
 
@@ -149,11 +136,6 @@ class Derived:
     def __getitem__(self, key: Key) -> Block:
         return self._function(*(source[key] for source in self._sources))
 
-    def crop(self, rows: slice, columns: slice) -> Derived:
-        """A part of this array, [..., h, w], not computed yet."""
-        parts = (crop(source, rows, columns) for source in self._sources)
-        return Derived(self._function, *parts, dtype=self.dtype)
-
 
 Field = NDArray[Any] | Stored | Derived
 """An array [..., H, W], wherever it is."""
@@ -170,13 +152,6 @@ class Rows:
     def __getitem__(self, rows: slice) -> Block:
         planes = self.planes[(..., rows, slice(None))]
         return np.ascontiguousarray(planes.reshape(planes.shape[-3:]).transpose(1, 2, 0))
-
-
-def crop(array: Field, rows: slice, columns: slice) -> Any:
-    """The part [..., h, w] of an array, of the array's own kind, without a copy."""
-    if isinstance(array, np.ndarray):
-        return array[..., rows, columns]
-    return array.crop(rows, columns)
 
 
 def whole(array: Field) -> Array:

@@ -236,6 +236,10 @@ class Engine(Calls):
         """How such a run will fit into the memory (run/plan.py), from its pictures' headers."""
         return plan_pictures(self.model, asked, self._own(options), by_rows, files)
 
+    def was_made_for(self, options: Options) -> bool:
+        """Whether it was made with these model, provider and threads; reads nothing."""
+        return all(getattr(options, name) == own for name, own in self._fixed.items())
+
     def fits(self, options: Options) -> bool:
         """Whether an engine made with these options would be as this one is."""
         fixed = {name: getattr(options, name) for name in _FIXED}

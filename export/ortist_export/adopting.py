@@ -8,7 +8,8 @@ Ensures   a model in our version of ONNX, from ``image`` [1, 3, height, width] t
           3. convolutions with explicit padding, and no Dropout or Identity;
           4. scales and shifts of channels (BatchNormalization, Mul, Add …) in the convolution
              before them, where nobody else sees it, and otherwise as one BatchNormalization;
-          5. ops that the gradient table has a row for (forms.py).
+          5. ops that the gradient table has a row for (forms.py);
+          6. maps of one size wherever maps meet (meeting.py).
 Raises ExportError with the name of the node for anything else.
 """
 
@@ -24,8 +25,9 @@ from onnx import numpy_helper
 from .draft import Draft
 from .errors import ExportError
 from .folding import fold
-from .forms import FORMS, shuffle
+from .forms import FORMS, shuffle, split
 from .layers import forward_of
+from .meeting import fit_meeting_maps
 from .survey import Survey, label_of
 
 __all__ = ["Adopted", "adopt"]
@@ -78,6 +80,7 @@ def _adopted(found: Survey, taps: Sequence[int], swapped: bool) -> Adopted:
         elif draft.alias(node.output[0]) == node.output[0]:
             _adopt(draft, node)
     draft.store()
+    fit_meeting_maps(draft.builder, draft.channels)
     outputs = {}
     for tap in taps:
         name = draft.names[found.values[tap]]
@@ -107,6 +110,10 @@ def _swap(draft: Draft) -> None:
 
 def _adopt(draft: Draft, node: onnx.NodeProto) -> None:
     """Appends what stands for a node, and notes the name of its output."""
+    if node.op_type == "Split":
+        for index, output in enumerate(node.output):
+            draft.names[output] = split(draft, node, index)
+        return
     form = shuffle if node.output[0] in draft.found.shuffles else FORMS.get(node.op_type)
     if form is None:
         raise draft.refuse(node, "its op is unknown here")

@@ -37,10 +37,9 @@ def in_float64(model: onnx.ModelProto, on: Collection[str] | None = None) -> onn
         if tensor.data_location == TensorProto.EXTERNAL and on is not None:
             tensor.CopyFrom(numpy_helper.from_array(np.array(tensor.name in on), tensor.name))
         _double(tensor)
-    for value in (*copy.graph.input, *copy.graph.output):
+    for value in (*copy.graph.input, *copy.graph.output, *copy.graph.value_info):
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             value.type.tensor_type.elem_type = TensorProto.DOUBLE
-    del copy.graph.value_info[:]
     _double_within(copy.graph)
     return copy
 
@@ -165,13 +164,18 @@ def _extended(
     pads: Sequence[int],
     ceil: bool,
     value: float,
+    rim: float | None = None,
 ) -> Values:
-    """The padded map, longer where ceil_mode lets a window end beyond it, cut where it may not."""
+    """The padded map, longer where ceil_mode lets a window end beyond it, cut where it may not.
+
+    Filled with ``value``, the padding with ``rim`` where that is another one.
+    """
     ends = list(pads[2:])
     for axis in (0, 1):
         length = x.shape[2 + axis] + pads[axis]
         room = length + pads[2 + axis] - dilations[axis] * (kernel[axis] - 1) - 1
         count = (-(-room // strides[axis]) if ceil else room // strides[axis]) + 1
+        # A window that would begin in the padding behind the map is none.
         if ceil and (count - 1) * strides[axis] >= length:
             count -= 1
         needed = (count - 1) * strides[axis] + dilations[axis] * (kernel[axis] - 1) + 1
@@ -179,7 +183,11 @@ def _extended(
         if needed < length:
             cut = needed - pads[axis]
             x = x[:, :, :cut] if axis == 0 else x[:, :, :, :cut]
-    return _padded(x, [*pads[:2], *ends], value)
+    if rim is None:
+        return _padded(x, [*pads[:2], *ends], value)
+    inner = [min(end, pad) for end, pad in zip(ends, pads[2:], strict=True)]
+    beyond = [end - pad for end, pad in zip(ends, inner, strict=True)]
+    return _padded(_padded(x, [*pads[:2], *inner], rim), [0, 0, *beyond], value)
 
 
 class MaxPool(OpRun):
@@ -233,13 +241,9 @@ class AveragePool(OpRun):
         assert auto_pad in (None, "NOTSET")
         form = (kernel_shape, strides or [1, 1], dilations or [1, 1])
         pads, ceil, counted = pads or [0] * 4, bool(ceil_mode), np.ones_like(x[:, :1])
-        inner = pads
-        if count_include_pad:
-            x, counted = _padded(x, pads, 0.0), _padded(counted, pads, 1.0)
-            inner = [0] * 4
-        sums, counts = (
-            sum(_views(_extended(v, *form, inner, ceil, 0.0), *form)[0]) for v in (x, counted)
-        )
+        rim = 1.0 if count_include_pad else 0.0
+        sums = sum(_views(_extended(x, *form, pads, ceil, 0.0), *form)[0])
+        counts = sum(_views(_extended(counted, *form, pads, ceil, 0.0, rim), *form)[0])
         return (np.asarray(sums / counts),)
 
 
@@ -258,7 +262,7 @@ class LRN(OpRun):
 
 
 class Pad(OpRun):
-    """Constant padding where a negative number cuts, as in ONNX, or padding by the border."""
+    """Constant padding where a negative number cuts, as in ONNX, or by the border or a mirror."""
 
     op_domain = ""
 
@@ -277,8 +281,8 @@ class Pad(OpRun):
             x = x[tuple(cut if a == axis else slice(None) for a in range(x.ndim))]
             widths = [(0, 0)] * x.ndim
             widths[axis] = (max(0, before), max(0, after))
-            if mode == "edge":
-                x = np.pad(x, widths, mode="edge")
+            if mode in ("edge", "reflect"):
+                x = np.pad(x, widths, mode=mode)
             else:
                 x = np.pad(x, widths, constant_values=0.0 if value is None else value)
         return (x,)

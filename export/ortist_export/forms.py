@@ -16,7 +16,7 @@ import onnx
 from .draft import Draft, Numbers
 from .folding import integers_of
 
-__all__ = ["FORMS", "shuffle"]
+__all__ = ["FORMS", "shuffle", "split"]
 
 
 # Convolution and normalisation
@@ -58,10 +58,10 @@ def _window(
     if auto == "VALID":
         pads = [0] * 4
     elif auto.startswith("SAME"):
-        if strides != [1, 1]:
-            raise draft.refuse(node, f"with auto_pad {auto} its pads differ from size to size")
-        dilations = given.get("dilations", [1, 1])
-        whole = [d * (size - 1) for d, size in zip(dilations, kernel, strict=True)]
+        # With strides, its pads differ from size to size: those of whole numbers of strides count,
+        # which the sizes are that such networks are trained with.
+        extents = zip(given.get("dilations", [1, 1]), kernel, strides, strict=True)
+        whole = [max(0, d * (size - 1) + 1 - stride) for d, size, stride in extents]
         less, more = [w // 2 for w in whole], [w - w // 2 for w in whole]
         pads = [*less, *more] if auto == "SAME_UPPER" else [*more, *less]
     return {"kernel_shape": [int(k) for k in kernel], "strides": strides, "pads": pads}
@@ -79,6 +79,28 @@ def _normalize(draft: Draft, node: onnx.NodeProto) -> str:
     factor = scale / np.sqrt(variance + given.get("epsilon", 1e-5))
     (value,) = draft.live(node)
     return draft.affine(node, value, factor, shift - mean * factor)
+
+
+def _normalize_over_places(draft: Draft, node: onnx.NodeProto) -> str:
+    """(x - mean) / sqrt(variance + epsilon), both over all places, then a scale and a shift."""
+    epsilon = draft.attributes(node, "epsilon").get("epsilon", 1e-5)
+    scale, shift = (
+        draft.constant(node, i, what).astype(np.float64).flatten()
+        for i, what in ((1, "scale"), (2, "shift"))
+    )
+    (value,) = draft.live(node)
+    given = {"channels": draft.channels[value]}
+    mean = draft.op(node, "GlobalAveragePool", value, **given)
+    against = draft.op(node, "Mul", mean, draft.builder.constant(-1.0), **given)
+    centred = draft.op(node, "Add", value, against, **given)
+    square = draft.op(node, "Mul", centred, centred, **given)
+    variance = draft.op(node, "GlobalAveragePool", square, **given)
+    kept = draft.op(node, "Add", variance, draft.builder.constant(epsilon), **given)
+    factor = draft.op(node, "Pow", kept, draft.builder.constant(-0.5), **given)
+    normal = draft.op(node, "Mul", centred, factor, **given)
+    made = draft.op(node, "BatchNormalization", normal, epsilon=0.0, **given)
+    draft.kernels[made] = [np.broadcast_to(n, draft.channels[value]) for n in (scale, shift)]
+    return made
 
 
 # Sums and products
@@ -209,6 +231,24 @@ def _concat(draft: Draft, node: onnx.NodeProto) -> str:
     return draft.op(node, "Concat", *live, channels=channels, axis=1)
 
 
+def split(draft: Draft, node: onnx.NodeProto, index: int) -> str:
+    """The channels that the output of that number gets of a Split."""
+    given = draft.attributes(node, "axis", "split", "num_outputs")
+    (value,) = draft.live(node)
+    channels, count = draft.channels[value], len(node.output)
+    lengths = list(given.get("split", []))
+    if len(node.input) > 1 and node.input[1]:
+        lengths = integers_of(draft.constant(node, 1, "lengths"))
+    if not lengths:  # alike, but for the last one
+        each = -(-channels // count)
+        lengths = [min(each, channels - each * i) for i in range(count)]
+    if len(lengths) != count or sum(lengths) != channels or min(lengths) < 1:
+        raise draft.refuse(node, f"{channels} channels are not {lengths}")
+    start = sum(lengths[:index])
+    bounds = [draft.builder.integers([n]) for n in (start, start + lengths[index], 1)]
+    return draft.op(node, "Slice", value, *bounds, channels=lengths[index])
+
+
 def _lrn(draft: Draft, node: onnx.NodeProto) -> str:
     given = draft.attributes(node, "alpha", "beta", "bias", "size")
     (value,) = draft.live(node)
@@ -229,8 +269,9 @@ def shuffle(draft: Draft, node: onnx.NodeProto) -> str:
 
 def _pad(draft: Draft, node: onnx.NodeProto) -> str:
     given = draft.attributes(node, "mode", "pads", "paddings", "value")
-    if given.get("mode", b"constant") != b"constant":
-        raise draft.refuse(node, f"it pads by {given['mode'].decode()}")
+    mode = given.get("mode", b"constant").decode()
+    if mode not in ("constant", "reflect", "edge"):
+        raise draft.refuse(node, f"it pads by {mode}")
     pads = given.get("pads") or given.get("paddings")
     number = given.get("value", 0.0)
     if pads is None:
@@ -246,8 +287,10 @@ def _pad(draft: Draft, node: onnx.NodeProto) -> str:
     if len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)) or min(pads) < 0:
         raise draft.refuse(node, "it pads or cuts other axes than height and width")
     (value,) = draft.live(node)
-    names = draft.builder.integers(pads, name="pads"), draft.builder.constant(number)
-    return draft.op(node, "Pad", value, *names, channels=draft.channels[value])
+    channels, sides = draft.channels[value], draft.builder.integers(pads, name="pads")
+    if mode != "constant":
+        return draft.op(node, "Pad", value, sides, channels=channels, mode=mode)
+    return draft.op(node, "Pad", value, sides, draft.builder.constant(number), channels=channels)
 
 
 def _resize(draft: Draft, node: onnx.NodeProto) -> str:
@@ -287,6 +330,7 @@ def _resize(draft: Draft, node: onnx.NodeProto) -> str:
 FORMS: dict[str, Callable[[Draft, onnx.NodeProto], str]] = {
     "Conv": _conv,
     "BatchNormalization": _normalize,
+    "InstanceNormalization": _normalize_over_places,
     "Add": _sum,
     "Sum": _sum,
     "Sub": _difference,

@@ -17,6 +17,8 @@ Path = tuple[int, int, int, bool] | tuple[int, int, int, bool, int]
 
 EVERYTHING = 2**20
 """The pixels that a feature sees which sees the whole picture: more than any picture has."""
+_PLENTY = 512
+"""Pixels of a picture in which every network sees something, a multiple of the strides."""
 _LARGEST_SIDE = 1024
 """The largest smallest side that a model may have."""
 
@@ -34,7 +36,8 @@ class Step:
     """A layer along one axis: windows of ``kernel`` features, every ``stride`` features.
 
     ``before`` and ``after`` are the padding; with ``ceil`` the last window may end past the border.
-    Before all that every feature is repeated ``repeats`` times.
+    Before all that every feature is repeated ``repeats`` times. With fewer features than ``least``
+    there is none.
     """
 
     kernel: int = 1
@@ -43,9 +46,12 @@ class Step:
     after: int = 0
     ceil: bool = False
     repeats: int = 1
+    least: int = 1
 
     def length(self, features: int) -> int:
         """The number of windows over so many features; less than 1 where there is none."""
+        if features < self.least:
+            return 0
         features *= self.repeats
         room = features + self.before + self.after - self.kernel
         count = (-(-room // self.stride) if self.ceil else room // self.stride) + 1
@@ -117,15 +123,37 @@ class Geometry:
         self._maker: dict[str, _Layer] = {}
         self._gates: set[str] = set()
         depends = {self._source}
+        self._fitted: dict[str, str] = {}
+        """Maps that are cut to the size of another one (meeting.py), and that one."""
+        shapes = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "Shape"}
         for node in graph.node:
             inputs = [name for name in node.input if name in depends]
-            if inputs:
+            if inputs and node.op_type != "Shape":
+                if node.op_type == "Slice" and node.input[2] in shapes:
+                    self._fitted[node.output[0]] = shapes[node.input[2]]
                 layer = _Layer(node, inputs, *_steps(constants, node))
                 depends.update(node.output)
                 self._layers.append(layer)
                 self._maker |= dict.fromkeys(node.output, layer)
                 if node.op_type == "GlobalAveragePool" or self._gates.issuperset(inputs):
                     self._gates.update(node.output)
+
+    def is_map(self, value: str) -> bool:
+        """Whether a value has a feature for each place."""
+        return value == self._source or (value in self._maker and value not in self._gates)
+
+    def sample(self, values: Sequence[str]) -> dict[str, list[int]]:
+        """The heights of some maps over pictures of all sorts of heights.
+
+        Raises GeometryError where values of different heights meet.
+        """
+        period = max(window.stride for window in self.windows().values())
+        found: dict[str, list[int]] = {value: [] for value in values}
+        for pixels in range(_PLENTY, _PLENTY + 2 * period):
+            lengths = self.lengths(pixels)
+            for value in values:
+                found[value].append(lengths[value])
+        return found
 
     def windows(self) -> dict[str, Window]:
         """The window of every value, by name.
@@ -150,14 +178,16 @@ class Geometry:
     def path_to(self, value: str) -> list[Path]:
         """The layers with windows between the picture and ``value``, in their order.
 
-        Where several ways lead to a value they have features of one size, and the first is taken.
+        Where several ways lead to a value they have features of one size, and the first is taken
+        on which no map is cut to another's size.
         """
         path: list[Path] = []
         while value != self._source:
             layer = self._maker[value]
             if layer.down != Step():
                 path.insert(0, layer.down.as_path)
-            value = next(name for name in layer.inputs if name not in self._gates)
+            maps = [name for name in layer.inputs if name not in self._gates]
+            value = next((name for name in maps if name not in self._fitted), maps[0])
         return path
 
     def lengths(self, pixels: int) -> dict[str, int]:
@@ -177,6 +207,9 @@ class Geometry:
                     f"{pixels}",
                 )
             length = layer.down.length(min(known)) if min(known) >= 1 else 0
+            other = self._fitted.get(layer.node.output[0])
+            if other is not None:
+                length = min(length, by_value[other])
             by_value.update(dict.fromkeys(layer.node.output, max(0, length)))
         return by_value
 
@@ -268,7 +301,12 @@ def _padded(constants: Constants, node: onnx.NodeProto) -> tuple[Step, Step]:
     sides = {axis: (int(pads[i]), int(pads[i + count])) for i, axis in enumerate(along)}
     if any(any(sides.get(axis, ())) for axis in (0, 1)):
         raise GeometryError(node.name, "it pads channels")
-    down, across = (Step(before=b, after=a) for b, a in (sides.get(i, (0, 0)) for i in (2, 3)))
+    # A mirror shows no more than there is.
+    mirrored = any(a.name == "mode" and a.s == b"reflect" for a in node.attribute)
+    down, across = (
+        Step(before=b, after=a, least=1 + max(b, a) if mirrored else 1)
+        for b, a in (sides.get(axis, (0, 0)) for axis in (2, 3))
+    )
     return down, across
 
 

@@ -58,6 +58,11 @@ class GraphBuilder:
         return builder
 
     @property
+    def told(self) -> dict[str, int]:
+        """The numbers of channels that are known without ONNX, or told, by value."""
+        return dict(self._channels)
+
+    @property
     def initializers(self) -> list[onnx.TensorProto]:
         """The constants of the graph."""
         return list(self._initializers.values())

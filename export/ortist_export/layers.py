@@ -67,6 +67,11 @@ def forward_of(builder: GraphBuilder, outputs: Mapping[str, int]) -> onnx.ModelP
             for name, channels in outputs.items()
         ],
         initializer=builder.initializers,
+        # What ONNX would not infer of maps that are cut to the size of others.
+        value_info=[
+            value_info(name, [1, channels, f"{name}_height", f"{name}_width"])
+            for name, channels in builder.told.items()
+        ],
     )
     model = model_of(graph)
     onnx.checker.check_model(model, full_check=True)

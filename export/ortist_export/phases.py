@@ -198,7 +198,6 @@ def _pool(
     the border.
     """
     ee, eo, oe, oo = phases
-    none, one = builder.integers([0]), builder.integers([1])
 
     def window(even: str, odd: str, axis: int, name: str) -> str:
         windows, positions = (
@@ -208,12 +207,15 @@ def _pool(
         # How many more windows than even rows or columns there are: none, or one less.
         own = builder.op("Sub", windows, positions, name="extra")
         views = []
-        for start in (none, one):  # the first position of each window, and the third
-            before = builder.op("Neg", start, name="before")
-            after = builder.op("Add", own, start, name="after")
-            pads = builder.op("Concat", before, after, axis=0, name="pads")
-            axes, least = builder.integers([axis]), builder.constant(_LEAST)
-            views.append(builder.op("Pad", even, pads, least, axes, name="view"))
+        for start in (0, 1):  # the first position of each window, and the third
+            # Pads of all axes, since not every runtime knows those of some.
+            before = [0] * (4 + axis)
+            before[axis] = -start
+            after = builder.op("Add", own, builder.integers([start]), name="after")
+            sides = [builder.integers(before), after]
+            sides += [builder.integers([0] * (3 - axis))] if axis < 3 else []
+            pads = builder.op("Concat", *sides, axis=0, name="pads")
+            views.append(builder.op("Pad", even, pads, builder.constant(_LEAST), name="view"))
         return builder.op("Max", views[0], odd, views[1], name=name)
 
     even_rows, odd_rows = window(ee, eo, 3, "even_rows"), window(oe, oo, 3, "odd_rows")

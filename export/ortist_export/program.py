@@ -30,6 +30,7 @@ from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
 from ortist_models.program import Exchange, Part
 
+from .describing import describe
 from .differentiate import Seed, append_gradients
 from .geometry import Geometry
 from .graph import GraphBuilder
@@ -38,6 +39,13 @@ from .segments import cut
 from .terms import PixelTerm, TapTerm, value_info
 
 __all__ = ["NoBandsError", "Program", "build_program", "switches"]
+
+
+_LOCAL = {
+    *("Add", "BatchNormalization", "Clip", "Concat", "HardSigmoid", "LRN", "LeakyRelu", "MaxPool"),
+    *("AveragePool", "Mul", "PRelu", "Relu", "Sigmoid", "Sum"),
+}
+"""Ops that look at one row at a time, and poolings."""
 
 
 class NoBandsError(ValueError):
@@ -124,7 +132,8 @@ class _Builder:
             raise NoBandsError("several layers look at the picture")
         first = seen[readers[0].output[0]]
         self._unit = max(window.stride for window in seen.values())
-        self._reach = first.size - first.stride if in_bands else 0
+        # Without padding, the first layer sees rows of the picture that are the next band's.
+        self._reach = first.size - first.stride if in_bands and first.start == 0 else 0
         self._inputs, self._outputs = [copy.input[0]], [value_info("gradient", [])]
         self._outputs[0].type.CopyFrom(copy.input[0].type)
         self._extended: list[_Extended] = []
@@ -134,8 +143,9 @@ class _Builder:
             split = split_pooled_convolutions(
                 self._builder, extend=lambda value: self._extend(value, above=False, below=True)
             )
-            if any(node.op_type == "MaxPool" for node in self._builder.nodes):
-                raise NoBandsError("a pooling does not follow convolutions")
+            left = [node for node in self._builder.nodes if node.op_type == "MaxPool"]
+            if not all(_is_tiling(pool) for pool in left):
+                raise NoBandsError("a pooling with windows that overlap follows no convolutions")
         else:
             split = split_pooled_convolutions(self._builder, "image")
         channels = {value.name: self._builder.channels(value.name) for value in copy.output}
@@ -175,10 +185,12 @@ class _Builder:
         for segment in segments:
             onnx.checker.check_model(segment, full_check=True)  # which knows files alone
             _open_switches(segment)
+        parts = {tap: term.parts for tap, term in self._terms.items()}
+        describe(segments, parts)
         return Program(
             segments,
             [exchange for i, e in enumerate(self._extended) for exchange in _exchanges(i, e)],
-            {tap: term.parts for tap, term in self._terms.items()},
+            parts,
             self._unit,
             self._reach,
         )
@@ -196,11 +208,11 @@ class _Builder:
                         extended[source] = self._extend(source, above=True, below=True)
                     node.input[0] = extended[source]
                     _set(node, pads=[0, 1, 0, 1])
-            elif node.op_type == "AveragePool":
+            elif node.op_type == "AveragePool" and not _is_tiling(node):
                 _check_average(node)
                 node.input[0] = self._extend(source, above=False, below=True)
                 builder.tell_channels(node.input[0], builder.channels(source) or 0)
-            elif node.op_type not in ("Relu", "MaxPool", "Concat", "Mul"):
+            elif node.op_type not in _LOCAL:
                 raise NoBandsError(f"{node.name}: {node.op_type}")
             builder.nodes.append(node)
 
@@ -213,9 +225,8 @@ class _Builder:
         kernel, pads = list(weight.shape[2:]), list(given.get("pads", [0] * 4))
         if set(given.get("dilations", [1])) != {1}:
             raise NoBandsError(f"{conv.name}: a dilated convolution")
-        if conv.input[0] == "image" and any(pads):
-            raise NoBandsError(f"{conv.name}: a padded convolution of the picture")
-        if conv.input[0] != "image" and set(given.get("strides", [1])) != {1}:
+        strided = set(given.get("strides", [1])) != {1}
+        if strided and (conv.input[0] != "image" or any(pads)):
             raise NoBandsError(f"{conv.name}: a strided convolution")
         if kernel == [3, 3] and pads == [1, 1, 1, 1]:
             return True
@@ -226,7 +237,7 @@ class _Builder:
     def _extend(self, value: str, above: bool, below: bool) -> str:
         """``value`` between the neighbours' rows."""
         builder, index = self._builder, len(self._extended)
-        channels = builder.channels(value)
+        channels = 3 if value == "image" else builder.channels(value)
         if channels is None:
             raise NoBandsError(f"the channels of {value} are not known")
         extended = _Extended(value, channels, above, below)
@@ -236,7 +247,9 @@ class _Builder:
             # A convolution's padding is zeros; beyond its last row a pooling finds nothing.
             height: int | str = 1 if above else f"{name}_height"
             self._inputs.append(value_info(name, [1, channels, height, f"halo{index}_width"]))
-            self._after[name] = [value]
+            # The picture's rows are made by nothing but what hands them out.
+            edge = f"edge{index}.{'last' if side == 'above' else 'first'}"
+            self._after[name] = [edge if value == "image" else value]
         halos = {side: f"halo{index}.{side}" for side in extended.sides}
         parts = [halos.get("above"), value, halos.get("below")]
         return builder.op("Concat", *filter(None, parts), axis=2, name=f"extended{index}")
@@ -306,6 +319,16 @@ def _open_switches(segment: onnx.ModelProto) -> None:
             tensor.raw_data = b"\1"
             set_external_data(tensor, location=tensor.name, offset=0, length=1)
             tensor.ClearField("raw_data")
+
+
+def _is_tiling(pool: onnx.NodeProto) -> bool:
+    """Whether the windows of a pooling lie side by side from the first row on.
+
+    So do bands, which begin at a multiple of all strides: none of its windows is in two of them.
+    """
+    given = {a.name: helper.get_attribute_value(a) for a in pool.attribute}
+    plain = not any(given.get("pads", [0])) and set(given.get("dilations", [1])) == {1}
+    return plain and list(given["kernel_shape"]) == list(given.get("strides", [1, 1]))
 
 
 def _check_average(pool: onnx.NodeProto) -> None:

@@ -22,7 +22,7 @@ __all__ = ["Shuffle", "Survey", "label_of", "read_integers", "survey"]
 _MAPS = {
     *("Conv", "Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish"),
     *("Add", "Sum", "Sub", "Mul", "Div", "Concat", "MaxPool", "AveragePool", "LRN", "Pad"),
-    *("Resize", "Upsample", "BatchNormalization"),
+    *("Resize", "Upsample", "BatchNormalization", "InstanceNormalization", "Split"),
 }
 """Ops that make a map of maps, and a gate of gates."""
 _SILENT = {"Identity", "Dropout"}
@@ -136,7 +136,9 @@ def _look_at(found: Survey, node: onnx.NodeProto) -> None:
         return
     live = [name for name in inputs if name not in found.constants]
     value = node.output[0]
-    found.barred |= dict.fromkeys(node.output[1:], f"{label_of(node)} has more than one output")
+    parts = list(node.output) if _is_split(node) else [value]
+    others = [name for name in node.output if name not in parts]
+    found.barred |= dict.fromkeys(others, f"{label_of(node)} has more than one output")
     if not live and node.op_type not in ("If", "Loop", "Scan"):
         found.constants.update(node.output)
         return
@@ -149,7 +151,7 @@ def _look_at(found: Survey, node: onnx.NodeProto) -> None:
         found.barred[value] = "it is on the way of a channel shuffle"
         return
     if barred:
-        found.barred[value] = barred[0]
+        found.barred |= dict.fromkeys(parts, barred[0])
         return
     if node.op_type in _SILENT:
         found.aliases[value] = found.aliases.get(live[0], live[0])
@@ -159,13 +161,26 @@ def _look_at(found: Survey, node: onnx.NodeProto) -> None:
     gated = all(name in found.gates for name in known)
     if _is_mean(found.model.graph, node) and maps:
         found.gates.add(value)
-    elif node.op_type in _MAPS and node.domain in ("", "ai.onnx") and (maps or gated):
-        if maps:
-            _add(found, node, value)
-        else:
-            found.gates.add(value)
+    elif _makes_maps(node) and (maps or gated):
+        for part in parts:
+            if maps:
+                _add(found, node, part)
+            else:
+                found.gates.add(part)
     else:
-        found.barred[value] = f"it lies behind {label_of(node)}, {_why(node)}"
+        reason = f"it lies behind {label_of(node)}, {_why(node)}"
+        found.barred |= dict.fromkeys(parts, reason)
+
+
+def _makes_maps(node: onnx.NodeProto) -> bool:
+    known = node.op_type in _MAPS and node.domain in ("", "ai.onnx")
+    return known and (node.op_type != "Split" or _is_split(node))
+
+
+def _is_split(node: onnx.NodeProto) -> bool:
+    """Whether it gives every output some of the channels."""
+    axis = [attribute.i for attribute in node.attribute if attribute.name == "axis"]
+    return node.op_type == "Split" and axis in ([1], [-3])
 
 
 def _add(found: Survey, node: onnx.NodeProto, value: str) -> None:
@@ -192,7 +207,7 @@ def _why(node: onnx.NodeProto) -> str:
         "Flatten": "behind which there are no places",
         "Reshape": "behind which there are no places",
         "Softmax": "which is of a classifier",
-        "InstanceNormalization": "which sees the whole picture, of which a tile shows a part",
+        "Split": "which cuts other axes than the channels",
         **dict.fromkeys(("If", "Loop", "Scan"), "and networks with control flow have no rule"),
     }
     return reasons.get(node.op_type, "which has no gradient rule")

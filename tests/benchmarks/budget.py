@@ -26,12 +26,12 @@ MODES: dict[str, list[str]] = {
 }
 
 
-def peak_of(folder: Path, side: int, words: list[str]) -> dict[str, Any]:
+def peak_of(folder: Path, side: int, words: list[str], quality: str) -> dict[str, Any]:
     """Predicted and measured bytes, and seconds, of one run."""
     pictures = [str(SAMPLES / "harbour.jpg"), str(SAMPLES / "swirls.jpg")]
     command = [sys.executable, "-m", "ortist", "transfer", *pictures]
     command += ["-o", str(folder / "out.tif"), "--size", str(side), "--max-pixels", str(10**9)]
-    command += ["--smallest-size", "none", "--json", *words]
+    command += ["--smallest-size", "none", "--quality", quality, "--json", *words]
     plan = json.loads(subprocess.check_output([*command, "--plan"]))
     with open(os.devnull, "w") as nowhere:
         process = subprocess.Popen(command, stdout=nowhere)
@@ -56,6 +56,7 @@ def main(
     sizes: Annotated[str, typer.Option(help="Shorter sides in pixels.")] = "512,768,1024,1536,2048",
     modes: Annotated[str, typer.Option(help="Of whole, tiles and files.")] = "whole,tiles,files",
     iterations: Annotated[int, typer.Option(help="Steps of each.", min=0)] = 3,
+    quality: Annotated[str, typer.Option(help="As --quality of a run.")] = "standard",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Compare predictions with measured peaks."""
@@ -65,8 +66,8 @@ def main(
             for side in map(int, sizes.split(",")):
                 words = ["--iterations", str(iterations), *MODES[mode]]
                 if mode == "files":
-                    words += ["--max-memory", str(_tight(Path(name), side, words))]
-                case = {"mode": mode, **peak_of(Path(name), side, words)}
+                    words += ["--max-memory", str(_tight(Path(name), side, words, quality))]
+                case = {"mode": mode, **peak_of(Path(name), side, words, quality)}
                 found.append(case)
                 if not as_json:
                     width, height = case["size"]
@@ -80,14 +81,21 @@ def main(
     print(json.dumps({"cases": found, "worst": worst}) if as_json else f"worst {worst:.0%}")
 
 
-def _tight(folder: Path, side: int, words: list[str]) -> int:
+def _tight(folder: Path, side: int, words: list[str], quality: str) -> int:
     """The least budget that is not refused: the state then lies in files."""
     from ortist.network.bundle import find_model
     from ortist.options.fields import Options
     from ortist.pictures.reading import read_header
     from ortist.run.plan import MemoryModel
 
-    options = Options(size=side, smallest_size="none", tile=int(words[-1]), scratch=str(folder))
+    options = Options.of(
+        size=side,
+        smallest_size="none",
+        tile=int(words[-1]),
+        scratch=str(folder),
+        quality=quality,
+        iterations=int(words[1]),
+    ).settled(True)
     content = read_header(str(SAMPLES / "harbour.jpg"), 10**9)
     style = read_header(str(SAMPLES / "swirls.jpg"), 10**9)
     return MemoryModel(find_model(), options, content, [style]).least()

@@ -3,12 +3,7 @@
 The judge is SqueezeNet 1.1 with ImageNet's weights (``--judge``), which paints the same pairs with
 its own best recipe. For each pair the candidate paints at several strengths, until its pictures'
 content distance brackets that of the judge's own picture; its figures are interpolated there, so
-that both are compared at equal content distance. With X the picture, C the content and S the style
-image, all at one size, and D the Gram or the W2 distance in the judge's features:
-
-    style removed     1 - D(X, S) / D(C, S), averaged over both distances and all taps
-    content distance  ||F(X) - F(C)|| / ||F(C)||, averaged over fire2 .. fire5
-    grid              grid_strength(X) over the mean of grid_strength(C) and grid_strength(S)
+that both are compared at equal content distance. What is measured stands in ortist/jobs/judging.py.
 
 ``style_removed`` and ``grid`` of the report are the candidate's averages over the pairs, divided by
 the judge's. The judge measures; nothing is trained against it.
@@ -17,135 +12,29 @@ the judge's. The judge measures; nothing is trained against it.
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from ortist.jobs.judging import Figures, Judge, at_equal_content
+from ortist.network.bundle import find_model
+from ortist.pictures.reading import load_picture
 from PIL import Image, ImageDraw, ImageFont
 
 from .command import run
-from .distances import (
-    Statistics,
-    content_distance,
-    gram_distance,
-    grid_strength,
-    statistics_of,
-    wasserstein_distance,
-)
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "docs" / "samples"
 SHARED = ROOT.parent / "shared"
 
-__all__ = ["Figures", "Judge", "at_equal_content", "main"]
-
-_CONTENT_TAPS = (3, 4, 6, 7)
-_FACTOR = 4.0
-"""Between the strengths that are tried one after another."""
-_TRIES = 3
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Of one picture, painted with ``strength``; see the module's docstring."""
-
-    strength: float
-    style_removed: float
-    content_distance: float
-    grid: float
-    pixels: NDArray[np.uint8] = field(repr=False)
-
-    def numbers(self) -> dict[str, float]:
-        return {k: v for k, v in asdict(self).items() if k != "pixels"}
-
-
-class Judge:
-    """The judge's eyes on one pair of pictures."""
-
-    def __init__(self, folder: Path, content: Path, style: Path, side: int) -> None:
-        from ortist.network.bundle import load_model
-        from ortist.objective.sweeper import Sweeper
-        from ortist.pictures.raster import to_levels
-        from ortist.pictures.reading import load_picture
-        from ortist.pictures.values import shorter_side_to
-
-        self.model = load_model(folder)
-        self._sweeper = Sweeper(self.model, "cpu")
-        self._content, self._style = (
-            to_levels(shorter_side_to(load_picture(path, 10**9), side), 8)
-            for path in (content, style)
-        )
-        features = self._features(self._content)
-        self._content_features = {tap: features[tap] for tap in _CONTENT_TAPS}
-        self._targets = self._statistics(self._features(self._style))
-        self._start = self._apart(self._statistics(features))
-        self._grid = (grid_strength(self._content) + grid_strength(self._style)) / 2
-
-    def figures(self, pixels: NDArray[np.uint8], strength: float) -> Figures:
-        """``pixels`` is a picture of the content's size at the side given, uint8 [H, W, 3]."""
-        features = self._features(pixels)
-        ratios = self._apart(self._statistics(features)) / self._start
-        return Figures(
-            strength,
-            float(1 - ratios.mean()),
-            content_distance(features, self._content_features),
-            grid_strength(pixels) / self._grid,
-            pixels,
-        )
-
-    def _features(self, pixels: NDArray[np.uint8]) -> dict[int, NDArray[np.float32]]:
-        from ortist.pictures.values import normalize
-
-        image = normalize(pixels.astype(np.float32) / np.float32(255), self.model)
-        return self._sweeper.maps(image, [tap.index for tap in self.model.taps])
-
-    def _statistics(self, features: dict[int, NDArray[np.float32]]) -> list[Statistics]:
-        return [statistics_of(found) for found in features.values()]
-
-    def _apart(self, statistics: list[Statistics]) -> NDArray[np.float64]:
-        """[2, taps]: the Gram and the W2 distance to the style."""
-        pairs = list(zip(statistics, self._targets, strict=True))
-        distances = (gram_distance, wasserstein_distance)
-        return np.array([[distance(a, b) for a, b in pairs] for distance in distances])
-
-
-def at_equal_content(
-    paint: Callable[[float], Figures], distance: float
-) -> tuple[Figures, list[Figures]]:
-    """Figures interpolated at that content distance, and all that were painted for them.
-
-    Strengths 4^k are tried from 1 up or down until two bracket the distance; between those the
-    figures are taken to be linear in it. Where three tries do not reach it, the nearest picture
-    counts as it is. The picture of the interpolated figures is the nearest one.
-    """
-    tried = [paint(1.0)]
-    below = tried[0].content_distance < distance
-    while len(tried) < _TRIES:
-        tried.append(paint(tried[-1].strength * (_FACTOR if below else 1 / _FACTOR)))
-        if (tried[-1].content_distance < distance) != below:
-            break
-    near = min(tried, key=lambda figures: abs(figures.content_distance - distance))
-    a, b = tried[-2:]
-    if (a.content_distance < distance) == (b.content_distance < distance):
-        return near, tried
-    t = (distance - a.content_distance) / (b.content_distance - a.content_distance)
-    found = Figures(
-        math.exp((1 - t) * math.log(a.strength) + t * math.log(b.strength)),
-        (1 - t) * a.style_removed + t * b.style_removed,
-        distance,
-        (1 - t) * a.grid + t * b.grid,
-        near.pixels,
-    )
-    return found, tried
+__all__ = ["bundle", "main", "pairs", "sheet"]
 
 
 def pairs(contents: list[Path], styles: list[Path]) -> list[tuple[Path, Path]]:
@@ -215,6 +104,7 @@ def measure(
                 strength=strength,
                 size=side,
                 iterations=iterations,
+                quality="paper",  # whose pictures are the model's alone
                 provider="cpu",
             )
             return eyes.figures(result.pixels, strength)
@@ -225,7 +115,8 @@ def measure(
     pictures = []
     with bundle(judge) as judge_folder, bundle(model) as candidate:
         for pair in chosen:
-            eyes = Judge(Path(judge_folder), *pair, side)
+            content, style = (load_picture(path, 10**9) for path in pair)
+            eyes = Judge(find_model(str(judge_folder)), content, style, side)
             own = paint(judge_folder, pair, eyes)(1.0)
             found, tried = at_equal_content(paint(candidate, pair, eyes), own.content_distance)
             rows.append(

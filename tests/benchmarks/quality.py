@@ -17,9 +17,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from ortist.jobs.distances import gram_distance, grid_strength, statistics_of
 
 from .command import run
-from .distances import gram_distance, grid_strength, statistics_of
 from .judge import SAMPLES, SHARED, bundle, sheet
 from .likeness import Likeness, best_cosines, colour_distance, edge_map, places
 
@@ -30,7 +30,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "draft": {"quality": "draft"},
     "standard": {"quality": "standard"},
     "best": {"quality": "best"},
-    "paper": {},
+    "paper": {"quality": "paper"},
 }
 _TAPS = (1, 3, 4, 6, 7)
 

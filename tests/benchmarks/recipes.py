@@ -22,13 +22,13 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from ortist.files import check_writable
+from ortist.jobs.distances import grid_strength
 from ortist.network.bundle import find_model
 from ortist.options.fields import Options
 from ortist.pictures.outputs import picture_format
 
 from .command import run
 from .contestants import SAMPLES
-from .distances import grid_strength
 from .judge import pairs, sheet
 
 _TRIALS = (30, 90)
@@ -36,7 +36,7 @@ _TRIALS = (30, 90)
 costs to enter a scale."""
 
 RECIPES: dict[str, dict[str, Any]] = {
-    "default": {},
+    "paper": {"quality": "paper"},
     "lbfgs": {"optimizer": "lbfgs"},
     "cs231n": {"preset": "cs231n-starry-night"},
     "cs231n, balanced": {

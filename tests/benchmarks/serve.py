@@ -1,12 +1,16 @@
 """The HTTP service against the library: python -m tests.benchmarks.serve --rounds 15
 
-Start to ready, what ``POST /v1/transfer`` adds to ``Engine.transfer``, how long a cancel takes, and
-jobs through the queue in processes against threads.
+Start to ready, what ``POST /v1/transfer`` adds to ``Engine.transfer``, how long a cancel takes,
+jobs through the queue against ``ortist batch`` and threads, and the memory after many jobs.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -73,7 +77,7 @@ def _by_threads(jobs: int, count: int) -> float:
     def paint(seed: int) -> None:
         if not hasattr(own, "engine"):
             own.engine = ortist.Engine(threads=1)
-        own.engine.transfer(_CONTENT, _STYLE, size=128, iterations=20, seed=seed)
+        own.engine.transfer(_CONTENT, _STYLE, size=256, iterations=20, seed=seed)
 
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(paint, range(count)))
@@ -84,8 +88,8 @@ def _by_threads(jobs: int, count: int) -> float:
 
 def _by_processes(folder: Path, jobs: int, count: int) -> float:
     """Seconds of so many jobs through the queue of a service with two processes."""
-    words = ["--jobs", str(count), "--threads", str(count), "--max-queue", str(jobs)]
-    form = {"size": "128", "iterations": "20", "style": "swirls"}
+    words = ["--jobs", str(count), "--threads", str(count), "--max-queue", "256"]
+    form = {"size": "256", "iterations": "20", "style": "swirls"}
     with Server(folder / "queue", *words) as server:
         files = {"content": ("content.jpg", Path(_CONTENT).read_bytes())}
 
@@ -101,10 +105,40 @@ def _by_processes(folder: Path, jobs: int, count: int) -> float:
         return time.perf_counter() - began
 
 
+def _by_batch(folder: Path, jobs: int, count: int) -> float:
+    """Seconds of so many pictures by ``ortist batch --jobs``, its start among them."""
+    photos = folder / "photos"
+    photos.mkdir()
+    for number in range(jobs):
+        shutil.copy(_CONTENT, photos / f"{number}.jpg")
+    command = [sys.executable, "-m", "ortist", "batch", str(photos), "--style", _STYLE]
+    command += ["--size", "256", "--iterations", "20", "--output", str(folder / "batch")]
+    command += ["--jobs", str(count), "--threads", str(count)]
+    began = time.perf_counter()
+    subprocess.run(command, check=True)
+    return time.perf_counter() - began
+
+
+def _growth(folder: Path, jobs: int) -> dict[str, list[int]]:
+    """Megabytes in memory after a twelfth of the jobs, and at the end, by process; of 12 sizes."""
+    found: dict[str, list[int]] = {"server": [], "process": []}
+    sizes = range(48, 48 + 12 * 8, 8)
+    with Server(folder / "growth") as server:
+        for number in range(jobs):
+            job = server.submit(size=sizes[number % 12], iterations=2)
+            assert server.wait(job, seconds=120)["state"] == "done"
+            if number in (jobs // 12, jobs - 1):
+                for name, pid in (("server", server.process.pid), ("process", server.workers()[0])):
+                    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+                    found[name].append(round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6))
+    return found
+
+
 def main(
     rounds: Annotated[int, typer.Option(help="Of each measurement.", min=1)] = 15,
     size: Annotated[int, typer.Option(help="The shorter side of the picture.")] = 256,
     jobs: Annotated[int, typer.Option(help="Jobs through the queue.")] = 24,
+    many: Annotated[int, typer.Option(help="Jobs for the memory's growth.", min=24)] = 120,
 ) -> None:
     """Prints medians in milliseconds, and pictures a second."""
     with tempfile.TemporaryDirectory() as name:
@@ -118,8 +152,13 @@ def main(
             least = min(served) - min(made)
             print(f"added: {1000 * added:.1f} ms by the medians, {1000 * least:.1f} by the least")
             print(f"cancel at {size}: {_shown(_cancelled(server, size, rounds))}")
-        processes, threads = _by_processes(folder, jobs, 2), _by_threads(jobs, 2)
-        print(f"two processes {jobs / processes:.2f}, two threads {jobs / threads:.2f} pictures/s")
+        queue = _by_processes(folder, jobs, 2)
+        batch, threads = _by_batch(folder, jobs, 2), _by_threads(jobs, 2)
+        print(
+            f"{jobs} pictures of 256: two processes {jobs / queue:.2f}, ortist batch --jobs 2 "
+            f"{jobs / batch:.2f}, two threads {jobs / threads:.2f} pictures/s"
+        )
+        print(f"memory in MB, early and after {many} jobs of 12 sizes: {_growth(folder, many)}")
 
 
 def _shown(seconds: list[float]) -> str:

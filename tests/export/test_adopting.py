@@ -111,6 +111,23 @@ def test_light_models_keep_their_values_and_have_a_gradient(name: str) -> None:
     assert gradient_error(adopted, names[1], (64, 96)) < 1e-5
 
 
+def test_inception_is_taken_behind_its_third_pooling() -> None:
+    """There convolutions with strides, which round up, meet poolings that round another way."""
+    found = survey(light_file("inception_v2"), light_model("inception_v2"))
+    (tap,) = found.taps("r504")
+    adopted = adopt(found, (tap,))
+    assert "Slice" in {node.op_type for node in adopted.model.graph.node}
+    geometry = Geometry(adopted.model.graph)
+    least, path = geometry.smallest_side(), tuple(geometry.path_to(f"tap_{tap}"))
+    for size in ((least, least + 1), (75, 98), (109, 131)):
+        image = np.random.default_rng(0).standard_normal((1, 3, *size)).astype(np.float32)
+        (got,) = run(adopted.model, {"image": image}, f"tap_{tap}")
+        lengths = [Tap(tap, "", 1, 1, 1, 0, path).length(side) for side in size]
+        assert list(got.shape[2:]) == lengths
+        assert geometry.lengths(size[0])[f"tap_{tap}"] == lengths[0]
+    assert gradient_error(adopted, f"tap_{tap}", (75, 98)) < 1e-5
+
+
 @pytest.mark.parametrize("name", LIGHT)
 def test_light_models_become_bundles(name: str, tmp_path: Path) -> None:
     """By the first map of every stride up to 8, as the engine reads them."""
@@ -156,6 +173,57 @@ FORMS: dict[str, tuple[onnx.ModelProto, set[str]]] = {
             W | POINTS,
         ),
         {"Conv", "BatchNormalization", "Add"},
+    ),
+    "a normalisation over places": (
+        model_of([CONV, node("InstanceNormalization", "c", "s", "t")], W | POINTS),
+        {"Conv", "GlobalAveragePool", "Mul", "Add", "Pow", "BatchNormalization"},
+    ),
+    "a reflection": (
+        model_of(
+            [node("Pad", "x", "p", mode="reflect", to="q"), node("Conv", "q", "w", "b")],
+            W | {"p": np.array([0, 0, 2, 1, 0, 0, 1, 2])},
+        ),
+        {"Pad", "Conv"},
+    ),
+    "the border again": (
+        model_of(
+            [node("Pad", "x", "p", mode="edge", to="q"), node("Conv", "q", "w", "b")],
+            W | {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
+        ),
+        {"Pad", "Conv"},
+    ),
+    "channels apart": (
+        model_of(
+            [
+                CONV,
+                helper.make_node("Split", ["c", "l"], ["l1", "l2"], "split", axis=1),
+                node("Relu", "l1", to="r"),
+                node("Concat", "r", "l2", axis=1),
+            ],
+            W | {"l": np.array([3, 5])},
+        ),
+        {"Conv", "Slice", "Relu", "Concat"},
+    ),
+    "the same size, over strides": (
+        model_of(
+            [
+                node("Conv", "x", "w", "b", auto_pad="SAME_UPPER", strides=[2, 2], to="c"),
+                node("MaxPool", "c", kernel_shape=[3, 3], auto_pad="SAME_LOWER", strides=[2, 2]),
+            ],
+            W,
+        ),
+        {"Conv", "MaxPool"},
+    ),
+    "branches that round up and down": (
+        model_of(
+            [
+                node("Conv", "x", "w", "b", strides=[2, 2], pads=[1] * 4, to="c"),
+                node("AveragePool", "x", kernel_shape=[2, 2], strides=[2, 2], to="p"),
+                node("Concat", "c", "p", axis=1),
+            ],
+            W,
+        ),
+        {"Conv", "AveragePool", "Shape", "Slice", "Concat"},
     ),
     "a normalisation of the picture": (
         model_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,19 @@ def test_average_pool(
     form = {"kernel_shape": kernel, "strides": strides, "pads": pads, "ceil_mode": int(ceil)}
     form["count_include_pad"] = int(include)
     compare(helper.make_node("AveragePool", ["x"], ["y"], "pool", **form), normal(1, 2, *size))
+
+
+@pytest.mark.parametrize("include", [False, True])
+@pytest.mark.parametrize("op", ["AveragePool", "MaxPool"])
+def test_no_window_begins_behind_the_map(op: str, include: bool) -> None:
+    """Every small form of a pooling that rounds up: random ones meet that rule too rarely."""
+    for kernel, stride, size in itertools.product((2, 3), (1, 2, 3), (4, 5, 6, 7)):
+        for pad in range(kernel):
+            form: dict[str, Any] = {"kernel_shape": [kernel, 2], "strides": [stride, 2]}
+            form |= {"pads": [pad, 1, pad, 1], "ceil_mode": 1}
+            if op == "AveragePool":
+                form["count_include_pad"] = int(include)
+            compare(helper.make_node(op, ["x"], ["y"], "pool", **form), normal(1, 2, size, 7))
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])  # ONNX Runtime takes odd ones only

@@ -62,11 +62,6 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str, str]] = {
         "y",
         "lies behind Tanh 'Tanh_t', which has no gradient rule",
     ),
-    "a normalisation over places": (
-        model_of([CONV, node("InstanceNormalization", "c", "s", "t")], W | POINTS),
-        "y",
-        "InstanceNormalization 'InstanceNormalization_y', which sees the whole picture",
-    ),
     "a mean of everything": (
         model_of([CONV, node("GlobalAveragePool", "c")], W),
         "y",
@@ -77,15 +72,17 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str, str]] = {
         "y",
         "Conv 'Conv_y' has no gradient rule: its kernel must be a constant",
     ),
-    "pads that differ from size to size": (
-        model_of([node("Conv", "x", "w", auto_pad="SAME_UPPER", strides=[2, 2])], W),
+    "a picture that goes round": (
+        model_of([node("Pad", "x", "p", mode="wrap")], {"p": np.array([0, 0, 1, 1] * 2)}, 19),
         "y",
-        "with auto_pad SAME_UPPER its pads differ",
+        "Pad 'Pad_y' has no gradient rule: it pads by wrap",
     ),
-    "a reflection": (
-        model_of([node("Pad", "x", "p", mode="reflect")], {"p": np.array([0, 0, 1, 1] * 2)}),
+    "a split of rows": (
+        model_of(
+            [CONV, helper.make_node("Split", ["c"], ["u", "v"], "s", axis=2), node("Relu", "u")], W
+        ),
         "y",
-        "Pad 'Pad_y' has no gradient rule: it pads by reflect",
+        "it lies behind Split 's', which cuts other axes than the channels",
     ),
     "a resize that interpolates": (
         model_of([node("Resize", "x", "", "scales", mode="linear")], SCALES),
@@ -107,17 +104,18 @@ REFUSED: dict[str, tuple[onnx.ModelProto, str, str]] = {
         "y",
         "Add 'Add_y' cannot be taken: no gradient rule where it reads one value twice",
     ),
-    "sizes that meet for some pictures only": (
+    "sizes that never meet": (
         model_of(
             [
-                node("Conv", "x", "w", strides=[2, 2], pads=[1] * 4, to="a"),
-                node("AveragePool", "x", kernel_shape=[2, 2], strides=[2, 2], to="p"),
+                node("Conv", "x", "w", to="a"),
+                node("Relu", "x", to="p"),
                 node("Concat", "a", "p", axis=1),
             ],
             W,
+            shape=(1, 3, "h", "w"),
         ),
         "y",
-        r"Concat 'Concat_y' cannot be taken: maps of \d+ and \d+ rows meet there",
+        "Concat 'Concat_y' cannot be taken: no picture of up to 1024 pixels has features there",
     ),
     "height and width apart": (
         model_of([node("MaxPool", "x", kernel_shape=[1, 2], strides=[1, 2])]),

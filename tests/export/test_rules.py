@@ -88,6 +88,22 @@ def node(op: str, *inputs: str, **attributes: Any) -> onnx.NodeProto:
     return helper.make_node(op, list(inputs), ["y"], op.lower(), **attributes)
 
 
+@pytest.mark.parametrize("mode", ["reflect", "edge"])
+@pytest.mark.parametrize("pads", [(1, 1, 1, 1), (2, 0, 0, 3), (0, 3, 1, 0), (0, 0, 0, 0)])
+def test_padding_by_copies(mode: str, pads: tuple[int, ...]) -> None:
+    sides = np.array([0, 0, *pads[:2], 0, 0, *pads[2:]])
+    x = np.random.default_rng(0).standard_normal((1, 2, 4, 6))
+    check([node("Pad", "x", "p", mode=mode)], {"p": sides}, x)
+
+
+def test_a_power_of_a_number() -> None:
+    x = np.random.default_rng(0).random((1, 2, 3, 4)) + 0.5
+    for exponent in (-0.5, 2.0, 1.5):
+        check([node("Pow", "x", "p")], {"p": np.array(exponent)}, x)
+    with pytest.raises(NoGradientRuleError, match="the exponent must be a constant number"):
+        check([node("Pow", "x", "p")], {"p": np.ones(4)}, x)
+
+
 def test_relu() -> None:
     check([node("Relu", "x")], {}, distinct(np.random.default_rng(0), (1, 3, 5, 7)))
 
@@ -354,7 +370,7 @@ def test_a_dilated_max_pool() -> None:
 def test_every_row_of_the_table_is_tested_here() -> None:
     windows = {"Conv", "MaxPool", "AveragePool"}
     here = {name.split()[0].rstrip(",") for name in CASES}
-    assert set(RULES) == windows | here | {"Relu", "Concat", "Max", "Slice", "Pad", "Sum"}
+    assert set(RULES) == windows | here | {"Relu", "Concat", "Max", "Slice", "Pad", "Pow", "Sum"}
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import OptionError
 from ..options.declaring import Heading
 from ..options.fields import Options
 from ..signals import end_in_order
 from .arguments import PRESET, asked, flag, takes_options
+from .cluster import SCHEDULER, connected
 from .telling import losses_as_json, note, progress_bar
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def batch(
     jobs: int = asked(
         1, "Processes, among which --threads are divided.", Heading.MEMORY, "N", min=1
     ),
+    scheduler: str | None = SCHEDULER,
     preset: str | None = PRESET,
     as_json: bool = flag("Print one JSON object a picture on stdout.", "--json"),
     *,
@@ -58,6 +61,8 @@ def batch(
     from the same files with the same options are kept. What cannot be painted is listed at the end.
     """
     options = Options.of(preset, **given)
+    if scheduler and jobs != 1:
+        raise OptionError("give --jobs or --scheduler, but not both.")
     from ..jobs.batch import plan_batch
 
     plan = plan_batch(contents, style, output, options, suffix)
@@ -66,7 +71,10 @@ def batch(
     interrupted = False
     end_in_order()
     try:
-        with progress_bar(len(plan.tasks)) as show, contextlib.closing(plan.run(jobs=jobs)) as run:
+        with contextlib.ExitStack() as stack:
+            elsewhere = stack.enter_context(connected(scheduler)).paint if scheduler else None
+            show = stack.enter_context(progress_bar(len(plan.tasks)))
+            run = stack.enter_context(contextlib.closing(plan.run(None, jobs, elsewhere)))
             for outcome in run:
                 outcomes.append(outcome)
                 failures += outcome.status == "failed"

@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from .._version import __version__
-from ..errors import OrtistError
-from . import batch, paint, serve, style, system, video
+from ..errors import OrtistError, ResourceError
+from . import batch, cluster, paint, serve, style, system, video
 from .arguments import HeadedCommand
 from .workshop import open_workshop
 
@@ -33,6 +33,7 @@ app.command("texture", cls=HeadedCommand)(paint.texture)
 app.command("batch", cls=HeadedCommand)(batch.batch)
 app.command("video", cls=HeadedCommand)(video.video)
 app.command("serve", cls=HeadedCommand)(serve.serve)
+app.command("worker-check")(cluster.worker_check)
 app.add_typer(style.app, name="style")
 app.add_typer(system.models, name="models")
 app.command("doctor")(system.doctor)
@@ -87,6 +88,12 @@ def _run() -> int:
         return _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted.", 130)
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        from ..network.sessions import no_more_threads
+
+        return _fail(str(no_more_threads()), ResourceError.exit_code)
     except MemoryError:
         return _fail("there is not enough memory; give a smaller --size.", 4)
     except SystemExit as error:  # typer's own way out when the reader of stdout is gone
@@ -96,6 +103,8 @@ def _run() -> int:
         _drop_stdout()
         if isinstance(error, BrokenPipeError):
             return 0
+        if error.filename is not None:
+            return _fail(f"cannot use {error.filename!r} ({error.strerror}).", 2)
         return _fail(f"cannot write to standard output ({error.strerror}).", 2)
     except Exception as error:
         # click's usage errors, whose home differs between the versions of typer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ from ..options.fields import Options
 from ..options.presets import CS231N_MODEL
 from ..signals import end_in_order
 from .arguments import HeadedCommand, asked, takes_options
+from .cluster import connected
 from .request import Named, Places, Request, recorded_settings
 from .telling import losses_as_json, note, progress_bar
 
@@ -103,6 +105,14 @@ def texture(style: _Styles = None, *, request: Request, given: dict[str, Any]) -
 
 
 def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
+    with contextlib.ExitStack() as stack:
+        _painted(named, request, given, stack)
+
+
+def _painted(
+    named: Named, request: Request, given: dict[str, Any], stack: contextlib.ExitStack
+) -> None:
+    """Paints, with a connection to a cluster, if one is asked for, that ``stack`` closes."""
     settings = recorded_settings(named.command, request, given)
     # The options that were given, over those of a preset, a file, or the picture of --from.
     recorded = dict(settings.options) if settings else {}
@@ -124,13 +134,8 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     places.check(named, options)
     from ..engine import Engine
 
-    # The pictures on the way are files only where they were asked for, not just for a sheet.
     shown = request.sheet is not None or request.report is not None
-    if shown and not options.snapshots:
-        middle, last = options.steps // 2, options.steps
-        options = dataclasses.replace(options, snapshots=(0, middle, last))
-    if request.output and options.scratch is None:
-        options = dataclasses.replace(options, scratch=str(request.output.parent))
+    options = _for_outputs(options, request, shown)
     with Engine(options.model, options.provider, options.threads) as engine:
         asked, plan = _planned(engine, named, places, options)
         if request.plan:
@@ -141,7 +146,10 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
                 "--sheet and --report hold pictures in memory, where this one has no room; leave "
                 "them out, or give more by --max-memory."
             )
-        run = engine.set_up(asked, options, plan=plan)
+        executor = None
+        if request.scheduler:
+            executor = stack.enter_context(connected(request.scheduler)).executor()
+        run = engine.set_up(asked, options, executor, plan)
     roles = [role for role in run.inputs if role != "init" and "mask" not in role]
     inputs = {role: run.inputs[role].image for role in roles if shown}
     end = None
@@ -160,6 +168,17 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     if stopped is not None:
         note(f"interrupted after {result.iterations} of {options.steps} iterations.")
         raise typer.Exit(130)
+
+
+def _for_outputs(options: Options, request: Request, shown: bool) -> Options:
+    """The options with the pictures on the way that a sheet needs, and a place for large arrays."""
+    # They are files only where they were asked for, not just for a sheet.
+    if shown and not options.snapshots:
+        middle, last = options.steps // 2, options.steps
+        options = dataclasses.replace(options, snapshots=(0, middle, last))
+    if request.output and options.scratch is None:
+        options = dataclasses.replace(options, scratch=str(request.output.parent))
+    return options
 
 
 def _planned(engine: Engine, named: Named, places: Places, options: Options) -> tuple[Asked, Plan]:

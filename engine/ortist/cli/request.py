@@ -15,6 +15,7 @@ from ..errors import OptionError
 from ..options.declaring import Heading
 from ..options.fields import STARTS, Options
 from .arguments import PRESET, asked, file, flag
+from .cluster import SCHEDULER
 from .telling import note
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Request:
         "--plan",
         Heading.MEMORY,
     )
+    scheduler: str | None = SCHEDULER
     sheet: Path | None = file(
         "Write one picture that shows inputs, snapshots, result and loss curves."
     )

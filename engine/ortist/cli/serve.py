@@ -94,6 +94,16 @@ def serve(
     max_queue: Annotated[
         int, _told(_MEMORY, "Jobs that may wait; more are refused.", "--max-queue", "N", min=1)
     ] = 64,
+    max_each: Annotated[
+        int | None,
+        _told(
+            _MEMORY,
+            "Of these, jobs that one address may have. Without it, all.",
+            "--max-each",
+            "N",
+            min=1,
+        ),
+    ] = None,
     max_disk: Annotated[
         str,
         _told(
@@ -115,6 +125,16 @@ def serve(
             "FILE",
         ),
     ] = None,
+    name: Annotated[
+        list[str] | None,
+        _told(
+            _FIRST,
+            "A host name that callers without a token may use, besides addresses, localhost and "
+            "this machine's name; repeatable.",
+            "--name",
+            "HOST",
+        ),
+    ] = None,
     styles: Annotated[
         Path | None,
         _told(
@@ -122,6 +142,16 @@ def serve(
             "Folder of paintings and style files that callers may name.",
             "--styles",
             "FOLDER",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        _told(
+            _MEMORY,
+            "Address of a Dask scheduler, as in tcp://host:8786, whose workers paint: --jobs of "
+            "them at a time, with --threads each, without it 1. Needs the extra cluster.",
+            "--scheduler",
+            "ADDRESS",
         ),
     ] = None,
     log: Annotated[
@@ -159,6 +189,9 @@ def serve(
         token=None if token_file is None else read_token(token_file),
         styles=styles,
         log=log.value,
+        scheduler=scheduler,
+        names=tuple(name or ()),
+        max_each=max_each,
     )
     # Here, not above: it takes a third of a second that the checks before need not wait for.
     from ..serve.server import serve as run

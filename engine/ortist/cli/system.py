@@ -18,6 +18,7 @@ import typer
 from .._version import __version__
 from ..errors import ModelError, ResourceError
 from ..network.bundle import default_model_name, find_model, installed_models, load_model
+from .tune import tune
 from .workshop import open_workshop
 
 __all__ = ["doctor", "models"]
@@ -25,6 +26,7 @@ __all__ = ["doctor", "models"]
 models = typer.Typer(
     help="Get, list, find and verify models.", rich_markup_mode=None, no_args_is_help=True
 )
+models.command("tune")(tune)
 _Name = Annotated[str | None, typer.Argument(help="A model's name. Without it, the default one.")]
 
 

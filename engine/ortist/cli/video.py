@@ -88,7 +88,7 @@ def _paint(
     What stopped it after a frame is returned: the file is closed in order and keeps those before.
     """
     from ..files import check_apart
-    from ..jobs.ffmpeg import decoded, encoded
+    from ..jobs.ffmpeg import check_video_name, decoded, encoded, has_alpha
     from ..jobs.video import video
     from ..network.bundle import find_model
 
@@ -101,11 +101,14 @@ def _paint(
             print(text, end="", file=sys.stderr, flush=True)
 
     if output != "-":
+        check_video_name(Path(output))
         started = [] if options.init is None or options.init in STARTS else [options.init]
         read = [style, *started, *find_model(options.model).paths]
         check_apart([output], read if source == "-" else [source, *read])
     end_in_order()
     sound = None if source == "-" else Path(source)
+    if sound is not None and has_alpha(sound):
+        note(f"{source!r} has transparent parts, which are painted in the colours below them.")
     with (
         nullcontext(sys.stdin.buffer) if source == "-" else decoded(Path(source)) as reader,
         nullcontext(sys.stdout.buffer) if output == "-" else encoded(Path(output), sound) as writer,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +24,8 @@ from ..errors import OptionError, OutputError
 from ..files import check_apart
 from ..network.bundle import find_model
 from ..network.machine import available_memory
-from ..network.sessions import available_cpus, usable_providers
+from ..network.providers import check_provider
+from ..network.sessions import available_cpus
 from ..options.choice import choose_options
 from ..options.fields import Options
 from ..pictures.outputs import picture_format
@@ -32,7 +34,7 @@ from ..style.files import ExtractedStyle, load_style
 from ..style.styles import Styles
 from .finding import find_pictures
 from .ledger import LEDGER, Ledger, file_sha256
-from .painting import Outcome, Outcomes, Task, outcomes_of, processes
+from .painting import Outcome, Outcomes, Task, check_may_start, outcomes_of, processes
 
 __all__ = ["Batch", "batch", "plan_batch"]
 
@@ -48,26 +50,33 @@ class Batch:
     folder: str
     tasks: tuple[Task, ...]
 
-    def run(self, executor: Executor | None = None, jobs: int = 1) -> Outcomes:
+    def run(
+        self,
+        executor: Executor | None = None,
+        jobs: int = 1,
+        elsewhere: Callable[[Sequence[Task]], Outcomes] | None = None,
+    ) -> Outcomes:
         """The outcomes, kept ones first, the others as they come.
 
         Runs in this process, or in ``jobs`` new ones among which the threads (all that this process
         may use, or the option) are divided, or wherever ``executor`` runs things; it must see the
-        same files. A closed iterator stops the workers at once. Raises OptionError for more jobs
-        than threads and while another batch has the folder, OutputError where nothing can be
-        written, and ResourceError where a worker was killed.
+        same files. Or else it is painted ``elsewhere``, as by a cluster (cluster.py), which is
+        given what is missing and writes it. A closed iterator stops the workers at once. Raises
+        OptionError for more jobs than threads and while another batch has the folder, OutputError
+        where nothing can be written, and ResourceError where a worker was killed.
         """
         threads, memory = self.tasks[0].options.threads, self.tasks[0].options.max_memory
         total = threads or available_cpus()
-        if executor is None:
+        if executor is None and elsewhere is None:
             if not 1 <= jobs <= total:
                 raise OptionError(
                     f"{jobs} jobs cannot share {total} threads; give --jobs from 1 to {total}."
                 )
             threads = total // jobs
         elif jobs != 1:
-            raise OptionError("give jobs or an executor, but not both.")
+            raise OptionError("give jobs, or an executor or a cluster, but not both.")
         if jobs > 1:  # they share it
+            check_may_start()
             memory = (memory or int(0.9 * available_memory())) // jobs or None
         folders = {os.path.dirname(task.output) for task in self.tasks}
         with Ledger(self.folder, folders) as ledger, contextlib.ExitStack() as stack:
@@ -83,7 +92,8 @@ class Batch:
                 missing[task.output] = dataclasses.replace(task, options=options)
             if executor is None and jobs > 1 and missing:
                 executor = stack.enter_context(processes(min(jobs, len(missing))))
-            outcomes = outcomes_of(list(missing.values()), executor)
+            paint = elsewhere or functools.partial(outcomes_of, executor=executor)
+            outcomes = paint(list(missing.values()))
             for outcome in stack.enter_context(contextlib.closing(outcomes)):
                 task = missing.pop(outcome.output)
                 if outcome.status == "painted":
@@ -126,8 +136,7 @@ def plan_batch(
     photos = find_pictures(contents, folder)
     paintings = find_pictures(styles, folder, styles=True)
     model = find_model(options.model)
-    if options.provider == "cuda":  # said once, and not of every picture
-        usable_providers(options.provider)
+    check_provider(options.provider)  # said once, and not of every picture
     for style in paintings:
         loaded = load_style(style.path, options.max_pixels)
         if isinstance(loaded, ExtractedStyle):

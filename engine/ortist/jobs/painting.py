@@ -34,7 +34,16 @@ from ..signals import ENDING
 from ..style.named import shadow_note
 from .ledger import file_sha256
 
-__all__ = ["Outcome", "Outcomes", "Task", "Worker", "outcomes_of", "processes"]
+__all__ = [
+    "Outcome",
+    "Outcomes",
+    "Task",
+    "Worker",
+    "check_may_start",
+    "outcomes_of",
+    "paint_here",
+    "processes",
+]
 
 _NO_SETTINGS = ("threads", "max_pixels", "max_memory", "scratch")
 """Options that do not make another picture (beyond rounding), so that it need not be made again."""
@@ -115,15 +124,19 @@ class Worker:
     def __init__(self) -> None:
         self._engine: Engine | None = None
 
-    def paint(self, task: Task) -> Outcome:
-        """The picture, written. What goes wrong with it is in the outcome, not raised."""
+    def paint(self, task: Task, asked: Task | None = None) -> Outcome:
+        """The picture, written. What goes wrong with it is in the outcome, not raised.
+
+        ``asked`` is the task of whoever gets the outcome, where paths and model are others here.
+        """
+        asked = asked or task
         content_sha256 = file_sha256(task.content)
         try:
             result, notes = self._painted(task)
-            _as_given(result, task).save(task.output)
+            _as_given(result, asked).save(task.output)
         except Exception as error:
-            return task.failed(error)
-        return task.outcome(
+            return asked.failed(error)
+        return asked.outcome(
             "painted",
             seconds=round(result.seconds, 3),
             iterations=result.iterations,
@@ -168,10 +181,10 @@ class Worker:
 
 
 def _as_given(result: Result, task: Task) -> Result:
-    """Without what is the worker's own: its paths of the inputs, its share of the threads."""
+    """Without what is the worker's own: its paths, its share of the threads, where its model is."""
     named = zip(result.inputs.items(), task.names, strict=True)
     inputs = {role: source and Source(name, source.sha256) for (role, source), name in named}
-    options = dataclasses.replace(result.options, threads=None)
+    options = dataclasses.replace(result.options, threads=None, model=task.options.model)
     return dataclasses.replace(result, inputs=inputs, options=options)
 
 
@@ -179,10 +192,10 @@ _own = threading.local()
 """The worker of each thread: threads of an executor paint side by side."""
 
 
-def _paint(task: Task) -> Outcome:
-    """One picture, by the worker of the thread in which this runs; raises nothing."""
+def paint_here(task: Task, asked: Task | None = None) -> Outcome:
+    """One picture, by the worker of the thread in which this runs; as ``Worker.paint``."""
     worker: Worker = _own.__dict__.setdefault("worker", Worker())
-    return worker.paint(task)
+    return worker.paint(task, asked)
 
 
 def outcomes_of(tasks: Sequence[Task], executor: Executor | None) -> Outcomes:
@@ -198,21 +211,53 @@ def outcomes_of(tasks: Sequence[Task], executor: Executor | None) -> Outcomes:
     try:
         with _interrupts_wait():
             for task in tasks:
-                futures[executor.submit(_paint, task)] = task
+                futures[executor.submit(paint_here, task)] = task
         for future in as_completed(futures):
             try:
                 yield future.result()
             except BrokenExecutor as error:
-                raise ResourceError(
-                    "a process that painted has ended: from outside, perhaps for want of memory, "
-                    "so start again with fewer --jobs or a smaller --size (what is painted is "
-                    'kept); or as the script that started it lacks if __name__ == "__main__":.'
-                ) from error
+                raise _ended(executor) from error
             except Exception as error:  # the executor's own: a task could not be sent, say
                 yield futures[future].failed(error)
     finally:
         for future in futures:
             future.cancel()
+
+
+def _ended(executor: Executor) -> ResourceError:
+    """What to say of workers that are no more."""
+    guard = 'the script that started it lacks if __name__ == "__main__":'
+    if isinstance(executor, _Leashed) and not executor.any_began():
+        return ResourceError(
+            f"the first process that was to paint ended as it started: {guard}, or cannot be "
+            "started twice; mend that, or give jobs=1."
+        )
+    also = "." if isinstance(executor, _Leashed) else f"; or as {guard}."
+    return ResourceError(
+        "a process that painted has ended: from outside, perhaps for want of memory, so start "
+        f"again with fewer --jobs or a smaller --size (what is painted is kept){also}"
+    )
+
+
+class _Leashed(ProcessPoolExecutor):
+    """New processes that end when this one closes the ``leash``, or is no more."""
+
+    def __init__(self, count: int) -> None:
+        context = multiprocessing.get_context(
+            "spawn"
+        )  # a fork would inherit ONNX Runtime's threads
+        self._theirs, self.leash = context.Pipe()
+        super().__init__(count, context, initializer=_leashed, initargs=(self._theirs,))
+
+    def any_began(self) -> bool:
+        """Whether any of them came so far that it could have painted."""
+        return self.leash.poll()
+
+    def let_go(self) -> None:
+        """Waits for them, and closes what is left."""
+        self.shutdown(cancel_futures=True)
+        self.leash.close()
+        self._theirs.close()
 
 
 @contextlib.contextmanager
@@ -223,6 +268,24 @@ def processes(count: int) -> Iterator[Executor]:
     other end closes then. (An executor's processes would otherwise finish their picture, or wait
     for the next one forever.)
     """
+    check_may_start()
+    executor = _Leashed(count)
+    try:
+        yield executor
+    except BaseException:
+        executor.leash.close()
+        raise
+    finally:
+        executor.let_go()
+
+
+def check_may_start() -> None:
+    """Raises OptionError in a process that can start no others, or none that could paint."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise OptionError(
+            "this process is one of those that paint, and began the whole program anew; put what "
+            'the program does under if __name__ == "__main__":.'
+        )
     main = sys.modules["__main__"]
     file = getattr(main, "__file__", None)
     if multiprocessing.current_process().daemon:
@@ -234,23 +297,13 @@ def processes(count: int) -> Iterator[Executor]:
             f"the program comes from {file}, which new processes cannot read; give jobs=1, or put "
             "it into a file."
         )
-    context = multiprocessing.get_context("spawn")  # a fork would inherit ONNX Runtime's threads
-    theirs, ours = context.Pipe(duplex=False)
-    executor = ProcessPoolExecutor(count, context, initializer=_leashed, initargs=(theirs,))
-    try:
-        yield executor
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        executor.shutdown(cancel_futures=True)
-        ours.close()
-        theirs.close()
 
 
 def _leashed(leash: Connection) -> None:
     for number in ENDING:  # Ctrl-C and a closed terminal reach all; the parent decides
         signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        leash.send_bytes(b"began")
 
     def wait() -> None:
         with contextlib.suppress(EOFError, OSError):

@@ -164,7 +164,8 @@ def video(
 ) -> int:
     """Paints the Y4M stream ``source`` into the Y4M stream ``target``; the number of frames.
 
-    One frame is held at a time, and each is written and flushed as soon as it is painted.
+    Each frame is written and flushed as soon as it is painted; one that is the one before to the
+    last bit, as of a film that waits, is not painted again.
     ``chroma`` is that of the output: the input's (444 for mono, as paintings have colours) or 444.
     ``on_frame`` is called after each frame. Raises InputError for what cannot be read and where the
     stream ends in the middle of a frame, after the frames before it were written; else as
@@ -180,6 +181,8 @@ def video(
             f"{options.max_pixels}; raise it with --max-pixels if you trust the source."
         )
     painter = Painter(style, options, frame_iterations, blend)
+    before: NDArray[np.uint8] | None = None
+    frame: Frame | None = None
     width, height = frame_size(header.width, header.height, options)
     space = "444" if chroma == "444" or header.space == "mono" else header.space
     painted = dataclasses.replace(header, width=width, height=height, space=space)
@@ -194,7 +197,11 @@ def video(
             ) from None
         if pixels is None:
             break
-        frame = painter(pixels)
+        if frame is None or before is None or not np.array_equal(pixels, before):
+            frame = painter(pixels)
+        else:  # shown for longer: the painting is, too
+            frame = dataclasses.replace(frame, iterations=0, seconds=0.0, fresh=False)
+        before = pixels
         if count == 0:
             write_header(target, painted)
         write_frame(target, painted, frame.pixels)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ortist_models import ARITHMETIC, ASSIGNMENT, PRODUCT, SHIPPED
 
 from ..arrays import Array
+from .providers import CPU
 from .sessions import open_session
 
 if TYPE_CHECKING:
@@ -69,6 +70,6 @@ class Arithmetic:
     def _sessions(self) -> dict[str, onnxruntime.InferenceSession]:
         folder = SHIPPED / ARITHMETIC
         return {
-            name: open_session((folder / name).read_bytes(), "cpu", self._threads, spinning=False)
+            name: open_session((folder / name).read_bytes(), CPU, self._threads, spinning=False)
             for name in (PRODUCT, ASSIGNMENT)
         }

@@ -5,6 +5,7 @@ A bundle that is not exactly what its manifest says is refused before ONNX Runti
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -24,7 +25,8 @@ from ortist_models import (
     model_home,
 )
 
-from ..errors import ModelError, OptionError
+from ..errors import ModelError, OptionError, OutputError
+from ..files import atomic_writer
 from ..options.parsing import Layer
 from ..options.presets import CS231N_MODEL
 from .graphs import check_graph
@@ -38,6 +40,7 @@ __all__ = [
     "find_model",
     "installed_models",
     "load_model",
+    "write_recipe",
 ]
 
 _MANIFEST_LIMIT = 2**20
@@ -222,6 +225,11 @@ def installed_models() -> Iterator[tuple[str, Path]]:
 
 def find_model(name: str | None = None) -> Model:
     """The model called ``name``, or in the folder ``name``, or the default; raises ModelError."""
+    if not SHIPPED.is_dir():
+        raise ModelError(
+            f"Ortist was started from an archive, {str(SHIPPED.parent)!r}, and its models must be "
+            "in files; unpack the archive, or install it with pip."
+        )
     installed = dict(installed_models())
     if name is None:
         name = default_model_name()
@@ -252,6 +260,22 @@ def load_model(folder: Path) -> Model:
         raise ModelError(
             f"{path} is not the manifest of an Ortist model ({reason}); export the model again."
         ) from error
+
+
+def write_recipe(model: Model, recipe: Recipe) -> None:
+    """Writes ``recipe`` into the model's manifest; raises ModelError where that cannot be."""
+    path = model.folder / MANIFEST
+    raw = json.loads(_read(path, _MANIFEST_LIMIT))
+    raw["recipe"] = {
+        **dataclasses.asdict(recipe),
+        "content_layers": list(recipe.content_layers),
+        "style_shares": {str(tap): share for tap, share in recipe.style_shares.items()},
+    }
+    try:
+        with atomic_writer(path) as stream:
+            stream.write((json.dumps(raw, indent=2) + "\n").encode())
+    except OutputError as error:
+        raise ModelError(f"the recipe cannot be written: {error}") from error
 
 
 def _parse(folder: Path, raw: Any) -> Model:

@@ -15,6 +15,7 @@ from ortist_models import FEATURES
 
 from ..arrays import Array
 from .bundle import Model
+from .providers import CPU
 from .sessions import open_session, private_arena
 
 if TYPE_CHECKING:
@@ -44,4 +45,4 @@ class FeatureMaps:
     def _session(self) -> onnxruntime.InferenceSession:
         """A session with memory of its own, which goes when the session goes."""
         with private_arena():
-            return open_session(self._model.read(FEATURES), "cpu", self._threads, spinning=False)
+            return open_session(self._model.read(FEATURES), CPU, self._threads, spinning=False)

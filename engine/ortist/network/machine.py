@@ -9,21 +9,35 @@ from .sessions import control_groups
 
 __all__ = ["available_memory"]
 
+_FILES = {
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+"""Where control groups of version 2, and the tree of the memory's of version 1, have what counts:
+the limit, what is used, and, of the statistics, what of that is cached."""
+_NO_LIMIT = 2**60
+"""Bytes; version 1 says so many, or more, where there is no limit."""
+
 
 def available_memory() -> int:
     """Bytes that this process may take without others being pushed out; 0 where nothing says."""
     free = _machine_memory()
-    for folder in control_groups():
-        try:
-            limit = int((folder / "memory.max").read_text(encoding="ascii"))
-            used = int((folder / "memory.current").read_text(encoding="ascii"))
-            words = (folder / "memory.stat").read_text(encoding="ascii").split()
-            cached = int(words[words.index("inactive_file") + 1])  # given back when asked for
-        except (OSError, ValueError):  # no such file, or "max": no limit
-            continue
-        left = max(1, limit - used + cached)
-        free = min(free, left) if free else left
+    for controller, names in _FILES.items():
+        for folder in control_groups(controller):
+            try:
+                limit, used = (int(_read(folder / name)) for name in names[:2])
+                words = _read(folder / "memory.stat").split()
+                cached = int(words[words.index(names[2]) + 1])  # given back when asked for
+            except (OSError, ValueError):  # no such file, or "max": no limit
+                continue
+            if limit < _NO_LIMIT:
+                left = max(1, limit - used + cached)
+                free = min(free, left) if free else left
     return free
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="ascii")
 
 
 def _machine_memory() -> int:

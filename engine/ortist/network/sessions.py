@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ModelError, OptionError, ProviderError
+from ..errors import ModelError, OptionError, ProviderError, ResourceError
 from ..forks import check_not_forked, fresh_after_fork
-from ..options.fields import Provider
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -28,23 +27,22 @@ __all__ = [
     "available_cpus",
     "control_groups",
     "count_threads",
-    "has_gpu",
     "load_onnxruntime",
+    "no_more_threads",
     "open_session",
     "pinned_cpu",
     "private_arena",
-    "usable_providers",
 ]
 
-_PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
-"""In the order in which ``auto`` tries them."""
-
+_CPU = "CPUExecutionProvider"
 _SETTINGS: dict[str, dict[str, str]] = {
     # By default cuDNN tries every algorithm for every new size; and the pool doubles when full.
     "CUDAExecutionProvider": {
         "cudnn_conv_algo_search": "HEURISTIC",
         "arena_extend_strategy": "kSameAsRequested",
-    }
+    },
+    # By default it computes in bfloat16 where the processor can.
+    "OpenVINOExecutionProvider": {"precision": "FP32"},
 }
 
 
@@ -101,13 +99,25 @@ def available_cpus() -> int:
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    for folder in control_groups():
-        try:
-            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
-            count = min(count, max(1, -(-int(quota) // int(period))))
-        except (OSError, ValueError):  # no such file, or "max": no quota
-            continue
+    for quota, period in _quotas():
+        with contextlib.suppress(ValueError, ZeroDivisionError):  # "max": no quota
+            if int(quota) > 0:  # in the older groups -1 is none
+                count = min(count, max(1, -(-int(quota) // int(period))))
     return count
+
+
+def _quotas() -> Iterator[tuple[str, str]]:
+    """Microseconds of CPU time in a period, and the period, of the groups around this process."""
+    for folder in control_groups():
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+            yield quota, period
+    for folder in control_groups("cpu"):
+        with contextlib.suppress(OSError):
+            yield (
+                (folder / "cpu.cfs_quota_us").read_text(encoding="ascii"),
+                (folder / "cpu.cfs_period_us").read_text(encoding="ascii"),
+            )
 
 
 def count_threads(asked: int | None) -> int:
@@ -118,14 +128,22 @@ def count_threads(asked: int | None) -> int:
     return asked or cpus
 
 
-def control_groups() -> list[Path]:
-    """The folders of this process's control group (v2) and of those around it."""
-    root = Path("/sys/fs/cgroup")
+def control_groups(controller: str = "") -> list[Path]:
+    """The folders of this process's control group and of those around it.
+
+    Those of version 2, which has one tree, or, by its name, the tree of a ``controller`` of version
+    1. In a container the path may be the host's: then only the last folder, the root, is there.
+    """
+    root = Path("/sys/fs/cgroup") / controller
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return [root]
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    own = ""
+    for line in lines:
+        _, names, path = (line + "::").split(":", 3)[:3]
+        if controller in names.split(","):
+            own = path.lstrip("/")
     folder = root / own
     return [folder, *(parent for parent in folder.parents if root in (parent, *parent.parents))]
 
@@ -150,38 +168,22 @@ def pinned_cpu(number: int, threads: int) -> Iterator[None]:
             os.sched_setaffinity(0, cpus)
 
 
-def usable_providers(provider: Provider) -> list[str]:
-    """ONNX Runtime's names of what ``provider`` stands for, the first to be tried first.
-
-    Raises ProviderError for one that this onnxruntime does not have.
-    """
-    runtime = load_onnxruntime()
-    usable = [name for name in _PROVIDERS.values() if name in runtime.get_available_providers()]
-    wanted = usable if provider == "auto" else [_PROVIDERS[provider]]
-    if not set(wanted) <= set(usable):
-        hint = " pip install onnxruntime-gpu brings it." if provider == "cuda" else ""
-        raise ProviderError(
-            f"this onnxruntime {runtime.__version__} has no provider {provider!r}.{hint}"
-        )
-    return wanted
-
-
 def open_session(
     model: bytes,
-    provider: Provider,
+    provider: str,
     threads: int,
     profile: str | None = None,
     switches: Mapping[str, bool] | None = None,
     spinning: bool = True,
 ) -> onnxruntime.InferenceSession:
-    """A session of ``model`` on ``provider`` with so many CPU ``threads``.
+    """A session of ``model`` on ``provider``, in ONNX Runtime's words, with so many ``threads``.
 
     ``switches`` are the truth values that the model leaves open. Without ``spinning`` threads sleep
     at once when there is nothing to do, for sessions between whose runs other threads work. With
     ``profile`` the time of every op is recorded to a file whose name begins with it.
 
-    Raises ProviderError where a provider that was named cannot be had, and ModelError for what ONNX
-    Runtime cannot load. ``auto`` tries CUDA, then the CPU.
+    Raises ProviderError where the provider cannot be had, and ModelError for what ONNX Runtime
+    cannot load on the CPU.
     """
     check_not_forked()
     runtime = load_onnxruntime()
@@ -202,24 +204,29 @@ def open_session(
     if switches:  # the options do not keep the values, which must be there to the end
         values = [runtime.OrtValue.ortvalue_from_numpy(np.array(on)) for on in switches.values()]
         options.add_external_initializers(list(switches), values)
-    for name in usable_providers(provider):
-        try:
-            chosen = [(name, _SETTINGS.get(name, {}))]
-            with _opening:  # with a fallback it would turn to the CPU, and say so on stdout
-                session = runtime.InferenceSession(
-                    model, options, providers=chosen, enable_fallback=0
-                )
-        except Exception as error:  # its exceptions share no base class
-            reason = str(error).strip().splitlines()[0]
-            if name == _PROVIDERS["cpu"]:
-                raise ModelError(f"ONNX Runtime cannot load the model: {reason}") from error
-            continue
-        if session.get_providers()[0] == name:
-            return session
-        reason = "ONNX Runtime found no usable GPU or CUDA library"
-    raise ProviderError(f"CUDA cannot be used here ({reason}); --provider cpu works everywhere.")
+    try:
+        chosen = [(provider, _SETTINGS.get(provider, {}))]
+        with _opening:  # with a fallback it would turn to the CPU, and say so on stdout
+            session = runtime.InferenceSession(model, options, providers=chosen, enable_fallback=0)
+    except Exception as error:  # its exceptions share no base class
+        reason = str(error).strip().splitlines()[0]
+        if "pthread_create" in reason or "Resource temporarily unavailable" in reason:
+            raise no_more_threads() from error
+        if provider == _CPU:
+            raise ModelError(f"ONNX Runtime cannot load the model: {reason}") from error
+        raise ProviderError(_refusal(provider, reason)) from error
+    if session.get_providers()[0] != provider:
+        raise ProviderError(_refusal(provider, "its device or its libraries are not there"))
+    return session
 
 
-def has_gpu() -> bool:
-    """Whether this onnxruntime is one that could use a GPU, be there one or not."""
-    return _PROVIDERS["cuda"] in load_onnxruntime().get_available_providers()
+def no_more_threads() -> ResourceError:
+    """What to say where the system starts no more threads."""
+    return ResourceError(
+        "this process may start no more threads (a limit of processes is reached); give fewer "
+        "--threads, or raise the limit (ulimit -u, or the container's)."
+    )
+
+
+def _refusal(provider: str, reason: str) -> str:
+    return f"{provider} cannot be used here ({reason[:300]}); --provider cpu works everywhere."

@@ -14,18 +14,18 @@ from ortist_models.program import Exchange
 
 from ..errors import ModelError
 from ..network.bundle import Model
-from ..network.sessions import has_gpu, open_session, private_arena
-from ..options.fields import Provider
+from ..network.providers import CPU, PROVIDERS
+from ..network.sessions import open_session, private_arena
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 __all__ = ["OpenProgram", "Wiring"]
 
-_CPU_PROVIDER = "CPUExecutionProvider"
 _ARENAS = 8
 """At most, of memory and of the sessions that use them: to open those of one takes 30 ms."""
 
+_ON_CUDA = ("cuda", "tensorrt")
 _SUMS = ("moments", "sums", "content_error")
 _DECIDED = ("mixing", "shift", "content_weight")
 """What the graph gives of a tap, and what it is given: ``moments_3``."""
@@ -116,7 +116,7 @@ def _zeros(value: Any) -> NDArray[Any]:
 
 
 class OpenProgram:
-    """One model's program on one provider.
+    """One model's program on the ``provider`` of that name (network/providers.py).
 
     Where it can be cut into bands, on the CPU, each of ``threads`` has sessions of its own with one
     thread each, since it is a session that has a pool of memory; beyond eight they share them. Else
@@ -124,7 +124,7 @@ class OpenProgram:
     """
 
     def __init__(
-        self, model: Model, provider: Provider, threads: int, profile: str | None = None
+        self, model: Model, provider: str, threads: int, profile: str | None = None
     ) -> None:
         self.model, self.threads, self._profile = model, threads, profile
         self.pool = ThreadPoolExecutor(max(1, threads - 1))
@@ -132,14 +132,11 @@ class OpenProgram:
         self._open: dict[tuple[int, frozenset[str]], list[InferenceSession]] = {}
         self.seconds_opening = 0.0
         """What opening sessions took so far, which no later run takes."""
-        self.device: Provider = provider
-        """Where the graphs are computed."""
-        self.provider = _CPU_PROVIDER
+        self.provider = PROVIDERS[provider]
         """The provider in use, in ONNX Runtime's words."""
-        if provider != "cpu" and (provider != "auto" or has_gpu()):
-            self.provider = self._opened(0, frozenset(), threads, None).get_providers()[0]
-        self.device = "cpu" if self.provider == _CPU_PROVIDER else "cuda"
-        self.in_bands = bool(model.program.exchanges) and self.device == "cpu"
+        self.device = "cuda" if provider in _ON_CUDA else "cpu"
+        """Whose memory inputs and outputs are in; others than CUDA's copy them as they need."""
+        self.in_bands = bool(model.program.exchanges) and self.provider == CPU
         """Whether pictures are cut into bands, which threads work on side by side."""
 
     @functools.cached_property
@@ -181,4 +178,4 @@ class OpenProgram:
         segment = self.model.program.segments[index]
         switches = {name: name in on for name in segment.switches}
         data = self.model.read(segment.file)
-        return open_session(data, self.device, threads, profile, switches)
+        return open_session(data, self.provider, threads, profile, switches)

@@ -19,8 +19,8 @@ from ..network.sessions import count_threads
 from ..options.fields import Provider
 from .bands import BAND_PIXELS, Buffers, Features
 from .inputs import Shape
-from .opened import OpenProgram
 from .pieces import Piece, Pull, Sums, Terms
+from .proving import open_proved
 from .sweep import Decide, Sweep
 
 __all__ = ["Setup", "Sweeper"]
@@ -53,7 +53,7 @@ class Sweeper:
         self.setup: Setup = model, provider, threads
         self.band_pixels = BAND_PIXELS
         """About how many pixels a band has; features that were kept before a change fit no more."""
-        self.program = OpenProgram(model, provider, count_threads(threads), profile)
+        self.program = open_proved(model, provider, count_threads(threads), profile)
         self.provider = self.program.provider
         self._buffers, self._layouts = Buffers(), defaultdict[Shape, dict[Any, Any]](dict)
         self._sweeps: OrderedDict[Shape, Sweep] = OrderedDict()

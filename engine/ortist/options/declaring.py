@@ -27,6 +27,9 @@ class Heading(enum.StrEnum):
     OUTPUT = "Output"
 
 
+_MOST_WORDS = 8
+
+
 @dataclasses.dataclass(frozen=True)
 class Declaration:
     """What an option is, but for its name and its default.
@@ -41,8 +44,14 @@ class Declaration:
 
     @property
     def metavar(self) -> str | None:
-        """What may be written, the word for None included; None for a flag."""
+        """What may be written, the word for None included; None for a flag.
+
+        Of many words the first ones: a usage text has 80 columns.
+        """
         own = self.kind.metavar
+        words = (own or "").split("|")
+        if len(words) > _MOST_WORDS:
+            own = "|".join([*words[:3], "…"])
         return own if self.unset is None else f"{own}|{self.unset}"
 
     def check(self, name: str, value: Any) -> Any:

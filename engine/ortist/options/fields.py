@@ -45,7 +45,10 @@ Bounds = Literal["display", "cs231n"]
 Colors = Literal["style", "content-luminance", "content-histogram", "style-matched"]
 Optimizer = Literal["adam", "lbfgs"]
 Quality = Literal["draft", "standard", "best", "paper"]
-Provider = Literal["auto", "cpu", "cuda"]
+Provider = Literal[
+    "auto", "cpu", "cuda", "tensorrt", "migraphx", "dml", "coreml", "webgpu", "openvino", "dnnl",
+    "xnnpack", "qnn", "cann", "vitisai"
+]  # fmt: skip
 StyleLossName = Literal["gram", "meanstd", "w2"]
 TvLossName = Literal["squares", "nine-point"]
 
@@ -145,9 +148,9 @@ class Options:
         "Adam's decay of the squared gradient."
     )
     jitter: int | None = option(None, RECIPE, WHOLE.within(1, 16), "auto")(
-        "Each step sees the picture through a window shifted by 0 to N - 1 pixels, which hides the "
-        "grid of the network's stride; 1 for none. Without it, the model's own with adam, 1 with "
-        "lbfgs."
+        "Each step sees the picture through a window moved to one of N places each way, a pixel "
+        "apart, which hides the grid of the network's stride; 1 for none. Without it, the model's "
+        "own with adam, 1 with lbfgs."
     )
     averaging: float | None = option(None, RECIPE, NUMBER.within(0, 0.9999), "auto")(
         "Decay of the running average that is the picture; 0 for the last iterate. Without it, "
@@ -204,7 +207,8 @@ class Options:
         "Name of a model, or path of its folder. Without it, the best that is there."
     )
     provider: Provider = option("auto", MEMORY, one_of(*get_args(Provider)))(
-        "Where to compute: cuda needs the onnxruntime-gpu package; auto takes cuda if it works."
+        "Where to compute, by ONNX Runtime's providers: what is not cpu needs another onnxruntime, "
+        "and is proved against the CPU first; auto takes a graphics card if it works."
     )
     threads: int | None = option(None, MEMORY, WHOLE.within(1), "auto")(
         "CPU threads. Without it, as many as this process may use."

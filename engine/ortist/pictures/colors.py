@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Array, pixel_row_slices
 
-__all__ = ["colored_noise", "luminance_of", "match_affine", "match_histogram"]
+__all__ = ["colored_noise", "is_gray", "luminance_of", "match_affine", "match_histogram"]
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Y of YIQ and of YCbCr (ITU-R BT.601)."""
@@ -22,6 +22,12 @@ _LEAST_VARIANCE = 1e-6
 """A quarter of an 8-bit level, squared: what varies less is flat, and is not blown up."""
 _QUANTILES = np.linspace(0, 1, 1025)
 """The shares of pixels at which two histograms are compared."""
+
+
+def is_gray(pixels: Any) -> bool:
+    """Whether every pixel of [H, W, 3], an array or ``Rows`` of it, has three equal channels."""
+    parts = (pixels[rows] for rows in pixel_row_slices(pixels))
+    return all(bool((part == part[..., :1]).all()) for part in parts)
 
 
 def luminance_of(values: Array, content: Array) -> Array:

@@ -17,7 +17,14 @@ from .profiles import srgb_profile
 from .raster import Levels, Painting
 from .sixteen import write_png, write_tiff
 
-__all__ = ["holds_alpha", "output_depth", "picture_format", "save_picture", "takes_rows"]
+__all__ = [
+    "holds_alpha",
+    "is_picture_name",
+    "output_depth",
+    "picture_format",
+    "save_picture",
+    "takes_rows",
+]
 
 _WRITABLE = {
     **{".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"},
@@ -59,6 +66,11 @@ def picture_format(path: Path, size: tuple[int, int] = (1, 1)) -> str:
             f"{size[0]} x {size[1]}; write .png or .tif."
         )
     return form
+
+
+def is_picture_name(path: Path) -> bool:
+    """Whether the suffix of ``path`` is that of a format that pictures are written in."""
+    return path.suffix.lower() in _WRITABLE
 
 
 def output_depth(path: Path, asked: int | None, size: tuple[int, int] = (1, 1)) -> int:

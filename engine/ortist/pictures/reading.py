@@ -34,6 +34,7 @@ from ..forks import fresh_after_fork
 from .metadata import exif_of
 from .profiles import convert, to_srgb
 from .raster import Header, Picture, Raster, Source, in_depth, to_levels, unit
+from .screening import screen
 from .sixteen import read_sixteen
 from .strips import strips_of
 
@@ -61,7 +62,7 @@ def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Ra
             _check_size(picture.size, max_pixels, role)
             return _to_srgb(picture, None, role)
     with open_picture(picture, max_pixels, role) as (image, role):
-        samples = read_sixteen(image, lambda: _opened(picture))
+        samples = read_sixteen(image, lambda: _opened(picture, role))
         return replace(_to_srgb(image, samples, role), source=_source(picture))
 
 
@@ -128,18 +129,18 @@ def open_picture(
         raise PictureError(
             f"the {role} cannot be read: permission denied; let it be read, or name another."
         )
-    with _decoding(role), _opened(picture) as image:
+    with _decoding(role), _opened(picture, role) as image:
         _check_size(image.size, max_pixels, role)
         yield image, role
 
 
-def _opened(path: str | PathLike[str]) -> Image.Image:
+def _opened(path: str | PathLike[str], role: str) -> Image.Image:
     """The file opened by the decoder that knows its first bytes.
 
     ``Image.open`` does that too, and has a limit of pixels besides, which only the whole process
     could lift; here ``max_pixels`` limits. Two decoders ask for that limit themselves, WebP's as it
     reads the header and TIFF's as it makes room for the pixels (``_past_limit``). Raises
-    UnidentifiedImageError where no decoder knows the file.
+    UnidentifiedImageError where no decoder knows the file, PictureError as ``screen`` does.
     """
     Image.init()
     with open(path, "rb") as stream:
@@ -148,6 +149,8 @@ def _opened(path: str | PathLike[str]) -> Image.Image:
         make, accepts = Image.OPEN.get(form, (None, None))
         if make is None or (accepts is not None and accepts(begin) is not True):
             continue
+        with open(path, "rb") as stream:
+            screen(stream, form, role)
         with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
             image: Any = _past_limit(make, os.fspath(path), "")
             if form == "TIFF":
@@ -188,6 +191,7 @@ def _header(image: Image.Image, role: str) -> Header:
     turned = image.getexif().get(Base.Orientation, 1)
     copies = 1 + (turned != 1) + (image.mode != "RGB") + ("icc_profile" in image.info)
     pixel, kept = (4 * copies + 20, 6) if wide else (4 * copies + 3, 3)
+    pixel += 12 if image.format == "WEBP" else 0  # the decoder's own: two frames, and their bytes
     alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     kept += kept // 3 * alpha
     if turned in (5, 6, 7, 8):

@@ -19,6 +19,7 @@ __all__ = [
     "display_range",
     "extremes",
     "fill",
+    "in_gray",
     "normalize",
     "normalize_planes",
     "shorter_side_to",
@@ -85,6 +86,19 @@ def display_range(model: Model) -> tuple[Array, Array]:
     """The normalised values [1, 3, 1, 1] of sRGB's 0 and 1."""
     mean, std = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (model.mean, model.std))
     return (0 - mean) / std, (1 - mean) / std
+
+
+def in_gray(values: Array, model: Model, slope: bool = False) -> Array:
+    """Normalised values [1, 3, H, W] whose displayed colours are the means of their channels.
+
+    With ``slope`` they are a gradient, and what is returned is its part along the greys.
+    """
+    mean, std = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (model.mean, model.std))
+    if slope:
+        along = 1 / std
+        return np.asarray(along * (values * along).sum(1, keepdims=True) / np.square(along).sum())
+    gray = (values * std + mean).mean(1, keepdims=True)
+    return np.asarray((gray - mean) / std)
 
 
 def extremes(values: Array, model: Model) -> tuple[np.float32, np.float32]:

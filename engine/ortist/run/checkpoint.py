@@ -40,6 +40,10 @@ _DAMAGES = (
     *(MemoryError,),
 )
 """What a file raises that has the right hash and is none of ours."""
+_LONGEST = 1e9
+"""Seconds of a run at most: thirty years."""
+_LIMITS = {"values": (-1e12, 1e12), "average": (-1e12, 1e12), "second": (0.0, math.inf)}
+"""Least and greatest of those arrays whose numbers a run could not go on with otherwise."""
 _KINDS = {np.dtype("<f4"), np.dtype("<f8")}
 _PLAIN = ("iteration", "scale", "began", "jitter", "converged", "hurried")
 """What of a state stands in the header as it is."""
@@ -159,16 +163,17 @@ def _arrays(listed: list[Any], stream: BinaryIO, place: Arrays) -> dict[str, Any
             raise ValueError(dtype)
         _checked(math.prod(_checked(side, 2**31) for side in shape) * 8, 8 * _size(stream))
         large = place.on_disk and len(shape) >= 3
+        take = functools.partial(_next, stream, kind, _LIMITS.get(name, (-math.inf, math.inf)))
         if large and name.startswith("snapshot "):  # [H, W, 3]
             planes = place.zeros((1, shape[2], *shape[:2]), kind)
             arrays[name] = Rows(planes)
             for rows in pixel_row_slices(arrays[name]):
-                part = _next(stream, kind, (rows.stop - rows.start, *shape[1:]))
+                part = take((rows.stop - rows.start, *shape[1:]))
                 planes[(..., rows, slice(None))] = part.transpose(2, 0, 1)
         elif large:
-            arrays[name] = place.filled(tuple(shape), functools.partial(_next, stream, kind))
+            arrays[name] = place.filled(tuple(shape), take)
         else:
-            arrays[name] = _next(stream, kind, tuple(shape))
+            arrays[name] = take(tuple(shape))
     if stream.read(1):
         raise ValueError("more")
     return arrays
@@ -185,13 +190,22 @@ def _checked(value: Any, most: float, *kinds: type) -> Any:
     return value
 
 
-def _next(stream: BinaryIO, kind: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """The next values of the file, of which there must be as many."""
+def _next(
+    stream: BinaryIO, kind: np.dtype[Any], limits: tuple[float, float], shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """The next values of the file, of which there must be as many, finite and within ``limits``.
+
+    Raises ValueError otherwise.
+    """
     size = math.prod(shape) * kind.itemsize
     data = stream.read(size)
     if len(data) != size:
         raise ValueError(size)
-    return np.frombuffer(bytearray(data), kind).reshape(shape)
+    values = np.frombuffer(bytearray(data), kind).reshape(shape)
+    least, most = limits
+    if not (np.isfinite(values).all() and (values >= least).all() and (values <= most).all()):
+        raise ValueError("numbers that no run comes to")
+    return values
 
 
 def _take_apart(saved: Saved) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -243,8 +257,11 @@ def _check_state(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         sides = len(array.shape), array.shape[-1]  # of what may be in a file, without an ndim
         if not fits or (name.startswith("snapshot ") and sides != (3, 3)):
             raise ValueError(name)
-    if not np.isfinite(arrays["steps"]).all():
-        raise ValueError("steps")
+    sides, seconds = arrays["steps"][:, 0], arrays["steps"][:, 1]
+    for side in sides.tolist():
+        _checked(side, 2**31, float)
+    if seconds[0] < 0 or seconds[-1] > _LONGEST or (np.diff(seconds) < 0).any():
+        raise ValueError("seconds")
 
 
 def _put_together(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> Saved:

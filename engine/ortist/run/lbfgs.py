@@ -32,8 +32,12 @@ class LbfgsState(NamedTuple):
     pairs: tuple[tuple[Values, Values], ...] = ()
 
 
+@np.errstate(over="raise", invalid="raise")
 def lbfgs_direction(gradient: Values, pairs: tuple[tuple[Values, Values], ...]) -> Values:
-    """-H g by the two-loop recursion, H_0 = (s^T y / y^T y) I of the latest pair (eq. 7.20)."""
+    """-H g by the two-loop recursion, H_0 = (s^T y / y^T y) I of the latest pair (eq. 7.20).
+
+    Raises ArithmeticError where the numbers leave their type.
+    """
     q = -gradient
     alphas = []
     for s, y in reversed(pairs):
@@ -56,7 +60,7 @@ def lbfgs_step(
 
     The returned point is the given one where no decrease is found any more. The line search bisects
     for the weak Wolfe conditions (Lewis and Overton, Math. Program. 141, 2013); most iterations
-    accept their first trial.
+    accept their first trial. Raises ArithmeticError where numbers leave their type.
     """
     free = _free(point, bounds)
     direction = lbfgs_direction(point.gradient * free, state.pairs) * free
@@ -91,6 +95,7 @@ def lbfgs_step(
     return best, LbfgsState(pairs)
 
 
+@np.errstate(over="raise", invalid="raise")
 def _moved(values: Values, direction: Values, length: float, bounds: Bounds | None) -> Values:
     moved: Values = values + values.dtype.type(length) * direction
     if bounds is not None:

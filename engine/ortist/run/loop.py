@@ -66,11 +66,19 @@ class Run(Iterator[Progress]):
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on style files that cannot give what pictures would: sizes, and matches."""
+        """Sentences on what is not as it may be thought: style files, small contents."""
         sides = [scale.side for scale in self._schedule.scales]
         notes = self._scene.styles.notes(sides, self.model.smallest_side)
-        if "content" in self.inputs and self.options.quality == "paper":
+        content = self.inputs.get("content")
+        if content is not None and self.options.quality == "paper":
             notes += self._scene.styles.unmatched
+        if content is not None and isinstance(content, Raster):
+            (width, height), (wide, high) = content.size, self.canvas
+            if wide > 2 * width:
+                notes.append(
+                    f"the content has {width} x {height} pixels, the picture {wide} x {high}: it "
+                    "is enlarged, and a smaller --size would show as much."
+                )
         return notes
 
     @property

@@ -51,6 +51,8 @@ _SMALL = 256
 _MATCHING, _LAYING = 1.75, 170
 """What matching takes, over the features of both pictures; bytes a pixel of laying patches, also of
 resizing, where the arrays are in memory."""
+_LONGEST = 2**14
+"""Pixels of the longer side, at most, of a picture that is larger than its content."""
 _ARRAY = 12
 """Bytes a pixel of one array of the state: three float32."""
 
@@ -117,6 +119,7 @@ def plan_run(memory: MemoryModel, files: bool = True) -> Plan:
     """
     options = memory.options
     budget = options.max_memory or int(0.9 * available_memory())
+    _check_enlarging(memory)
     if memory.canvas[0] * memory.canvas[1] > options.max_pixels:
         raise OptionError(
             f"the picture would have {memory.canvas[0]} x {memory.canvas[1]} pixels, more than the "
@@ -136,6 +139,21 @@ def plan_run(memory: MemoryModel, files: bool = True) -> Plan:
     spare = (budget - peak) * 9 // 10 if budget else KEPT_BYTES
     kept = min(KEPT_BYTES, spare, memory.features)
     return Plan(tile, None, kept, peak + kept, budget, 0, size, scales)
+
+
+def _check_enlarging(memory: MemoryModel) -> None:
+    """Raises OptionError for what is narrow, and would be enlarged to an endless ribbon."""
+    if memory.content is None:
+        return
+    own, asked = memory.content.size, memory.canvas
+    if max(asked) <= max(_LONGEST, *own):
+        return
+    most = max(_LONGEST, *own) * min(own) // max(own)
+    remedy = f"give --size {most} or less" if most >= 16 else "give one that is less narrow"
+    raise OptionError(
+        f"the content image has {own[0]} x {own[1]} pixels, and the picture would have "
+        f"{asked[0]} x {asked[1]}; {remedy}."
+    )
 
 
 def _refusal(memory: MemoryModel, budget: int, files: bool) -> str:
@@ -200,7 +218,8 @@ class MemoryModel:
         own = [tap for tap in self._taps if tap.index in content]
         self._features = sum(4 * tap.channels / tap.stride**2 for tap in own)  # bytes a pixel
         self._regions = [mask.role for mask in self.masks].count("content mask")
-        self._in_bands = bool(self.model.program.exchanges) and self.options.provider != "cuda"
+        on_cpu = self.options.provider in ("auto", "cpu")
+        self._in_bands = bool(self.model.program.exchanges) and on_cpu
 
     def at_size(self, size: int) -> MemoryModel:
         """The model of the run at another size, without snapshots."""

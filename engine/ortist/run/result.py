@@ -161,6 +161,8 @@ class Finisher:
     ) -> Array:
         """The picture, or some rows of it, [h, w, 3] in [0, 1], with the content's colours."""
         pixels = denormalize(values, self._model, stretched)
+        if self._scene.gray:  # as it is but for rounding
+            pixels[...] = pixels.mean(2, keepdims=True)
         if content is not None:
             by_luminance = self._options.colors == "content-luminance"
             pixels = (luminance_of if by_luminance else match_histogram)(pixels, content)

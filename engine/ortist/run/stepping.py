@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..arrays import Array, Arrays, Field, row_slices
+from ..arrays import Array, Arrays, Field, row_slices, whole
 from ..errors import DivergedError
 from ..network.bundle import Model
 from ..objective.targets import Losses
 from ..options.fields import Options
-from ..pictures.values import display_range
+from ..pictures.values import display_range, in_gray
 from .lbfgs import Bounds, LbfgsState, lbfgs_step
 from .optimizers import AdamState, Point, RunningAverage, adam_init, adam_step
 from .view import Scene, View
@@ -78,17 +78,17 @@ class Stepper:
     def __init__(self, scene: Scene) -> None:
         self._options, self._tuning, self._arrays = scene.options, scene.tuning, scene.arrays
         self._limits = _limits(scene.options, scene.model)
+        self._model, self._gray = scene.model, scene.gray
         self._shifts = np.random.default_rng([scene.options.seed, 1])
 
     def first(self, view: View, start: Field) -> State:
         """The state of iteration 0: ``start``, evaluated whole and without a window."""
-        losses, gradient = view.evaluate(start)
         adam = self._options.optimizer == "adam"
         return State(
             iteration=0,
             scale=0,
             began=0,
-            point=Point(start, losses.total, gradient, losses),
+            point=self._point(view, start),
             optimizer=adam_init(start, self._arrays) if adam else LbfgsState(),
             average=RunningAverage(self._tuning.averaging),
             jitter=self._shifts.bit_generator.state,
@@ -108,7 +108,11 @@ class Stepper:
         optimizer: AdamState | LbfgsState
         if isinstance(state.optimizer, LbfgsState):
             evaluate = functools.partial(self.evaluate, view)
-            point, optimizer = lbfgs_step(state.point, state.optimizer, evaluate, within)
+            try:
+                point, optimizer = lbfgs_step(state.point, state.optimizer, evaluate, within)
+            except ArithmeticError as error:
+                what = "the L-BFGS direction left float32"
+                raise diverged(what, done + 1, self._tuning.learning_rate) from error
             converged = point is state.point and not state.optimizer.pairs
             average = state.average.including(point.values)
         else:
@@ -158,7 +162,12 @@ class Stepper:
         if jitter > 1:
             down, right = self._shifts.integers(0, jitter, 2)
             offset = int(down), int(right)
+        return self._point(view, values, offset)
+
+    def _point(self, view: View, values: Field, offset: tuple[int, int] | None = None) -> Point:
         losses, gradient = view.evaluate(values, offset)
+        if self._gray and self._options.optimizer == "lbfgs":  # Adam's steps are made grey
+            gradient = in_gray(whole(gradient), self._model, slope=True)
         return Point(values, losses.total, gradient, losses)
 
     def _inside(self, values: Field) -> bool:
@@ -192,6 +201,8 @@ class Stepper:
         ) -> tuple[Array, ...]:
             own = AdamState(adam.steps, first, second)
             values, own = adam_step(values, gradient, own, rate, beta2=options.beta2)
+            if self._gray:
+                values = in_gray(values, self._model)
             if within:
                 np.clip(values, *within, out=values)
             averages = [average.total_with(values, *total)] if average.decay else []

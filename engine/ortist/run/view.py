@@ -9,20 +9,29 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..arrays import Arrays, Derived, Field, Rows, Stored, crop, row_slices
+from ..arrays import Arrays, Derived, Field, Rows, Stored, row_slices, whole
 from ..errors import OptionError
 from ..objective.objective import Objective
 from ..objective.targets import ByteBudget, ContentFeatures, Losses, Targets
 from ..objective.weights import Weights, chosen_taps, resolve_weights
 from ..options.fields import Options
-from ..pictures.colors import colored_noise
+from ..pictures.colors import colored_noise, is_gray
 from ..pictures.raster import Raster, unit
-from ..pictures.values import alpha_at, fill, normalize, normalize_planes, shorter_side_to, size_at
+from ..pictures.values import (
+    alpha_at,
+    fill,
+    in_gray,
+    normalize,
+    normalize_planes,
+    shorter_side_to,
+    size_at,
+)
 from ..style.guides import Guides, mask_values
 from ..style.losses import STYLE_LOSSES, StyleLoss, energy
 from ..style.styles import Observer, Styles
 from .guide import make_guide
 from .tuning import plan_scales, tuned
+from .window import Folded, Shifted
 
 __all__ = ["KEPT_BYTES", "Scene", "View"]
 
@@ -88,6 +97,17 @@ class Scene:
                 f"give a --size that {stride} divides, as {-(-options.size // stride) * stride}."
             )
 
+    @functools.cached_property
+    def gray(self) -> bool:
+        """Whether the picture stays grey, since all that it is made of is.
+
+        The network is no more than nearly indifferent to colour: left free, it leaves specks. The
+        assignment's own bounds mean its own pictures, which are left as they were.
+        """
+        shown = [picture.pixels for picture in (self._content, self._init) if picture is not None]
+        published = self.options.bounds == "cs231n"
+        return not published and all(map(is_gray, shown)) and self.styles.gray
+
     def content_at(self, side: int) -> tuple[Any, Any]:
         """The content [H, W, 3] and its alpha [H, W], in [0, 1], if there are such.
 
@@ -141,6 +161,15 @@ class Scene:
         Noise is uniform in [0, 1) in normalised units, as in the CS231n assignment. ``init_noise``
         is what cysmith/neural-style-tf calls noise ratio: start = (1 - ratio) start + ratio noise.
         """
+        start = self._any_start(view)
+        if not self.gray:
+            return start
+        gray: Field
+        (gray,) = self.arrays.each(lambda part: (in_gray(part, self.model),), start)
+        return gray
+
+    def _any_start(self, view: View) -> Field:
+        """The start, of whatever colour."""
         width, height = view.canvas
         ratio = np.float32(self.options.init_noise)
         start = None if ratio == 1 or self.options.init == "noise" else self._plain_start(view)
@@ -200,20 +229,20 @@ class Scene:
     def _check(self, side: int) -> None:
         """Raises OptionError for pictures too large to try or too small for the network."""
         least = self.model.smallest_side
-        sizes = {"picture": (self.canvas(side), least + self.tuning.jitter - 1)}
+        sizes = {"picture": self.canvas(side)}
         for index in range(len(self.styles.images)):
             name = "style image" if len(self.styles.images) == 1 else f"style image {index + 1}"
-            sizes[name] = (self.styles.size(index, side, least), least)
-        for name, ((width, height), needed) in sizes.items():
+            sizes[name] = self.styles.size(index, side, least)
+        for name, (width, height) in sizes.items():
             if width * height > self.options.max_pixels:
                 raise OptionError(
                     f"the {name} would have {width} x {height} pixels, more than the limit of "
                     f"{self.options.max_pixels}; give a smaller --size or raise --max-pixels."
                 )
-            if min(width, height) < needed:
+            if min(width, height) < least:
                 raise OptionError(
                     f"the {name} would have {width} x {height} pixels; {self.model.name} needs "
-                    f"{needed} each way, so give a larger size or picture, or less --jitter."
+                    f"{least} each way, so give a larger size or picture."
                 )
 
 
@@ -265,11 +294,12 @@ class View:
     ) -> tuple[Losses, Field]:
         """Losses and gradient of ``values``, [1, 3, H, W] normalised; 0 where nothing is weighed.
 
-        With ``offset`` only a window is seen, ``jitter`` - 1 pixels smaller each way and shifted
-        down and right by that much, against the content seen through the same window. The network's
-        stride makes the gradient uneven on a grid of pixels; shifting evens it out over the steps
-        (as in Olah et al., "Feature Visualization", Distill 2017, but by a window: rolling the
-        picture would carry one border onto the other). A seamless one has no border, and is rolled.
+        With ``offset``, down and right, each from 0 below ``jitter``, a window is seen that is
+        moved by as much, less half of ``jitter`` (run/window.py), against the content seen through
+        the same window. The network's stride makes the gradient uneven on a grid of pixels; moving
+        evens it out over the steps (as in Olah et al., "Feature Visualization", Distill 2017, but
+        by a window: rolling the picture would carry one border onto the other). A seamless one has
+        no border, and is rolled.
         """
         objective, arrays = self._scene.objective, self._scene.arrays
         if self._only_shown:
@@ -280,21 +310,24 @@ class View:
             rolled: Any = np.roll(np.asarray(values), (-offset[0], -offset[1]), (2, 3))
             losses, rolled = objective(rolled, targets, self.weights)
             return losses, np.roll(rolled, offset, (2, 3))
-        seen: Any = self._window(values, offset)
-        if offset is None and not arrays.on_disk:
-            return objective(seen, targets, self.weights)
-        gradient: Field = arrays.zeros(values.shape)
-        losses, _ = objective(seen, targets, self.weights, self._window(gradient, offset))
-        return losses, gradient
+        gradient: Any = arrays.zeros(values.shape) if arrays.on_disk else None
+        seen: Any = values if offset is None else self._window(values, offset)
+        if not arrays.on_disk:
+            seen = whole(seen)
+        losses, gradient = objective(seen, targets, self.weights, gradient)
+        if offset is None:
+            return losses, gradient
+        folded: Any = Folded(gradient, *self._moved(offset))
+        return losses, folded if arrays.on_disk else whole(folded)
 
     def _window(self, values: Field, offset: tuple[int, int] | None) -> Any:
-        """A part of ``values``, not a copy."""
-        if offset is None:
-            return values
-        down, right = offset
-        less = self._scene.tuning.jitter - 1
-        height, width = values.shape[-2] - less, values.shape[-1] - less
-        return crop(values, slice(down, down + height), slice(right, right + width))
+        """What is seen of ``values`` with that offset; not a copy."""
+        return values if offset is None else Shifted(values, *self._moved(offset))
+
+    def _moved(self, offset: tuple[int, int]) -> tuple[int, int]:
+        """The pixels, down and right, by which the window of that offset is moved."""
+        half = self._scene.tuning.jitter // 2
+        return offset[0] - half, offset[1] - half
 
     def _targets(self, offset: tuple[int, int]) -> Targets:
         if offset in self._kept:
@@ -302,13 +335,16 @@ class View:
         targets = self._seen_from(offset)
         size = 0
         if targets.guides is not None and not self._scene.arrays.on_disk:
-            size = targets.guides.masks.nbytes  # all taps' guides have fewer values than these
+            size = 2 * targets.guides.masks.nbytes  # all taps' guides have fewer values than these
         if self._budget.claim(size):
             self._kept[offset] = targets
         return targets
 
     def _seen_from(self, offset: tuple[int, int] | None) -> Targets:
-        guides = None if self._masks is None else Guides(self._window(self._masks, offset))
+        guides = None
+        if self._masks is not None:
+            masks = self._window(self._masks, offset)
+            guides = Guides(masks if self._scene.arrays.on_disk else whole(masks))
         if self.content is None:
             return Targets(self._style, guides=guides)
         pixels = self._window(self.content, offset)

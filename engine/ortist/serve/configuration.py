@@ -24,7 +24,9 @@ class Configuration:
     bytes, ``keep`` is in seconds. ``max_pixels`` bounds what pictures that are sent may have,
     ``max_size`` the shorter side of what is painted. ``max_disk`` bounds the files under ``state``:
     beyond it the oldest results go before their time. ``token`` is what a caller must show, None
-    where anybody may call.
+    where anybody may call. ``scheduler`` is the address of a Dask scheduler whose workers paint in
+    the place of processes here. ``names`` are further ones that callers without a token may call it
+    by; ``max_each`` bounds the jobs of one caller's address that have not ended.
     """
 
     state: Path
@@ -41,6 +43,9 @@ class Configuration:
     token: str | None = None
     styles: Path | None = None
     log: Literal["text", "json"] = "text"
+    scheduler: str | None = None
+    names: tuple[str, ...] = ()
+    max_each: int | None = None
 
     def __post_init__(self) -> None:
         if self.styles is not None and not self.styles.is_dir():

@@ -12,14 +12,13 @@ import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import ModelError, OrtistError, ProviderError, ResourceError
 from .job import Job
-from .own import Own
-from .process import WorkerProcess
 
-__all__ = ["Dispatcher", "Keeper"]
+__all__ = ["Dispatcher", "Keeper", "Worker"]
 
 _MERCY = 0.7
 """Seconds that a process has to heed a cancel before it is killed; starting another takes one."""
@@ -39,22 +38,49 @@ class Keeper(Protocol):
         """Records how often processes died of a job that goes on."""
 
 
+class Worker(Protocol):
+    """Who paints one job after the other: a process (process.py), a cluster's worker (cluster.py).
+
+    ``listen`` is called once, before anything else. Messages come through ``message``, None for the
+    worker's end.
+    """
+
+    @property
+    def pid(self) -> int:
+        """The number of the process, 0 where it is not of this machine."""
+
+    def listen(self) -> None:
+        """Begins to hear what it says."""
+
+    async def message(self) -> dict[str, Any] | None:
+        """The next message."""
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Says something to it."""
+
+    def kill(self) -> None:
+        """Ends it at once."""
+
+    def close(self) -> None:
+        """Ends it and lets go of it."""
+
+
 class Dispatcher:
     """Jobs in the order of their acceptance, ``count`` at a time.
 
-    ``first`` is a process that has been started already.
+    ``start`` starts a worker; ``first`` is one that has been started already.
 
     ``facts`` are what the processes said of model and provider, None before one was ready;
     ``unfit`` is why none is, if that is so.
     """
 
     def __init__(
-        self, count: int, own: Own, keeper: Keeper, first: WorkerProcess | None = None
+        self, count: int, start: Callable[[], Worker], keeper: Keeper, first: Worker | None = None
     ) -> None:
-        self.count, self._own, self._keeper, self._first = count, own, keeper, first
+        self.count, self._start, self._keeper, self._first = count, start, keeper, first
         self.waiting: deque[Job] = deque()
-        self.running: dict[Job, WorkerProcess] = {}
-        self.workers: set[WorkerProcess] = set()
+        self.running: dict[Job, Worker] = {}
+        self.workers: set[Worker] = set()
         self.facts: dict[str, Any] | None = None
         self.unfit: OrtistError | None = None
         self.stopping = asyncio.Event()
@@ -132,8 +158,17 @@ class Dispatcher:
             data |= {"place": self.place(job), "eta": rounded(self.seconds_left(job))}
         job.tell("state", data)
 
+    def _tell_places(self) -> None:
+        """Tells all who wait how far they have come, in one pass: there may be many."""
+        left = sum(map(self._left, self.running))
+        for place, job in enumerate(self.waiting, 1):
+            left += self._left(job)
+            eta = rounded(self._pace * left / self.count) if self._pace else None
+            job.tell("state", {"state": job.state, "place": place, "eta": eta})
+
     def _left(self, job: Job) -> float:
-        return max(0.0, job.work.total - job.work.done(job.progress.get("iteration", 0)))
+        done = job.progress.get("iteration", 0)
+        return job.work.total if not done else max(0.0, job.work.total - job.work.done(done))
 
     async def _wake(self) -> None:
         async with self._more:
@@ -147,7 +182,7 @@ class Dispatcher:
     async def _slot(self, known: asyncio.Event) -> None:
         """One process after the other, as long as the server lives."""
         while not self.stopping.is_set():
-            worker, self._first = self._first or WorkerProcess(self._own), None
+            worker, self._first = self._first or self._start(), None
             worker.listen()
             self.workers.add(worker)
             try:
@@ -166,7 +201,7 @@ class Dispatcher:
                 worker.kill()
             await asyncio.to_thread(worker.close)
 
-    async def _feed(self, worker: WorkerProcess) -> None:
+    async def _feed(self, worker: Worker) -> None:
         """Hands jobs to the process until it dies."""
         while True:
             job = await self._next()
@@ -178,12 +213,11 @@ class Dispatcher:
             if not alive:
                 return
 
-    async def _painted(self, worker: WorkerProcess, job: Job) -> bool:
+    async def _painted(self, worker: Worker, job: Job) -> bool:
         """One job from its handing over to its end; False where the process died of it."""
         job.state, job.started, job.begun = "running", time.monotonic(), 0
         self.tell_state(job)
-        for other in self.waiting:
-            self.tell_state(other)
+        self._tell_places()
         worker.send(
             {
                 "type": "paint",
@@ -274,7 +308,7 @@ class Dispatcher:
         job.state = state
         self.tell_state(job)
 
-    def _kill_if_painting(self, worker: WorkerProcess, job: Job) -> None:
+    def _kill_if_painting(self, worker: Worker, job: Job) -> None:
         if self.running.get(job) is worker:
             worker.kill()
 

@@ -22,6 +22,7 @@ _TEXTS = {
     409: "The job has no result now.",
     413: "The request is too large.",
     415: "The request is no multipart form.",
+    421: "The header Host is not a name of this service.",
     422: "A picture or an option is off.",
     429: "The queue is full.",
     500: "Something went wrong here.",
@@ -78,7 +79,7 @@ def _painting() -> dict[str, Any]:
     number = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
     resume = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}
     key = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}}
-    refusals = (400, 401, 403, 408, 413, 415, 422, 429, 500, 503, 507)
+    refusals = (400, 401, 403, 408, 413, 415, 421, 422, 429, 500, 503, 507)
     paths: dict[str, Any] = {
         "/v1/transfer": {
             "post": {

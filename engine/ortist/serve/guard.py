@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import ipaddress
 import logging
 import time
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -22,6 +24,8 @@ _OPEN = ("/", "/healthz", "/readyz", "/favicon.ico")
 """Paths that need no token: the page itself, which then asks for one, and probes."""
 _LINGER, _LINGER_BYTES = 2.0, 16_000_000
 """Seconds, and bytes, for which a request is read on that was answered before its end."""
+_PROBES = ("/healthz", "/readyz")
+"""Paths that may be asked for under any name."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -39,11 +43,18 @@ _log = logging.getLogger("ortist.serve")
 
 
 class Guard:
-    """The application behind its checks; where ``token`` is None anybody may call."""
+    """The application behind its checks.
 
-    def __init__(self, application: ASGIApp, token: str | None, metrics: Metrics) -> None:
+    Where ``token`` is None anybody may call, by an address or one of the ``hosts``: a page of
+    another name that was made to lead here (DNS rebinding) would pass for the service's own.
+    """
+
+    def __init__(
+        self, application: ASGIApp, token: str | None, hosts: Collection[str], metrics: Metrics
+    ) -> None:
         self._application, self._metrics = application, metrics
         self._token = None if token is None else token.encode()
+        self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,8 +76,10 @@ class Guard:
             self._count(scope, answer, took)
 
     def _check(self, scope: Scope) -> None:
-        """Raises Problem, 401 or 403, for a caller who may not."""
+        """Raises Problem, 401, 403 or 421, for a caller who may not."""
         headers, path = Headers(scope=scope), scope["path"]
+        if self._token is None and path not in _PROBES:
+            self._check_host(headers.get("host", ""))
         if scope["method"] not in _SAFE:
             _check_origin(headers)
         needs_token = path not in _OPEN and not path.startswith("/page/")
@@ -82,6 +95,20 @@ class Guard:
                 "this service wants its token, as the header Authorization: Bearer TOKEN.",
                 {"WWW-Authenticate": "Bearer"},
             )
+
+    def _check_host(self, host: str) -> None:
+        """Raises Problem, 421, for a name that is not the service's."""
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        except ValueError:
+            name = ""
+        if name in self._hosts or name.endswith(".localhost") or _is_address(name):
+            return
+        raise Problem(
+            421,
+            "this service does not go by the name of the header Host; call it by its address, or "
+            "start it with --name for that name.",
+        )
 
     def _count(self, scope: Scope, answer: _Answer, took: float) -> None:
         method = scope["method"] if scope["method"] in ("GET", "POST", "DELETE") else "other"
@@ -141,6 +168,14 @@ class _Answer:
                 await self._question.drop()
                 message = {"type": "http.response.body", "body": b""}
         await self._send(message)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _check_origin(headers: Headers) -> None:

@@ -6,6 +6,7 @@ Lives in the server's event loop; nothing here may be called from another thread
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -47,7 +48,7 @@ class Work:
             iterations = max(0, iterations - steps)
         return total
 
-    @property
+    @functools.cached_property
     def total(self) -> float:
         """Pixels that all steps go over; setting a run up counts as two steps more."""
         return self.done(sum(steps for _, steps in self.scales)) + 2 * self.size[0] * self.size[1]
@@ -69,8 +70,8 @@ class Job:
 
     ``deaths`` counts the processes that died painting it since it last got further than
     ``furthest``, a step; ``kept`` is the step of its checkpoint. Since ``started`` (of
-    time.monotonic) it went on from step ``begun``. ``outcome`` is what is known at the end: the
-    error with its HTTP status, or the picture's facts.
+    time.monotonic) it went on from step ``begun``. ``caller`` is an address, "" after a restart.
+    ``outcome`` is what is known at the end: the error with its HTTP status, or the picture's facts.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Job:
     work: Work
     created: float
     direct: bool = False
+    caller: str = ""
     state: Literal["queued", "running", "done", "failed", "cancelled"] = "queued"
     deaths: int = 0
     furthest: int = -1

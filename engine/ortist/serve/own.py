@@ -38,9 +38,12 @@ def share_of(configuration: Configuration) -> Own:
     """What each process has of the machine: its part of the threads, and of the memory.
 
     With one process the threads are left as they are by default, so that the bytes are the
-    command's. Raises OptionError for more processes than threads.
+    command's. On a cluster each job has ``threads``, else one. Raises OptionError for more
+    processes than threads.
     """
     jobs, threads = configuration.jobs, configuration.threads
+    if configuration.scheduler is not None:  # the workers have machines of their own
+        return Own(threads or 1, None, configuration.max_pixels)
     total = threads or available_cpus()
     if jobs > total:
         raise OptionError(

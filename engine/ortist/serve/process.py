@@ -7,9 +7,9 @@ import contextlib
 import json
 import multiprocessing
 import threading
-from multiprocessing.connection import Connection
 from typing import Any
 
+from .entry import begin
 from .own import Own
 
 __all__ = ["WorkerProcess"]
@@ -25,7 +25,7 @@ class WorkerProcess:
         context = multiprocessing.get_context("spawn")  # a fork would inherit the server's threads
         self._pipe, theirs = context.Pipe()
         self._messages: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        self._process = context.Process(target=_work, args=(theirs, own), daemon=True)
+        self._process = context.Process(target=begin, args=(theirs, own), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -69,10 +69,3 @@ class WorkerProcess:
                 put(json.loads(self._pipe.recv_bytes()))
         except (EOFError, OSError):
             put(None)
-
-
-def _work(pipe: Connection, own: Own) -> None:
-    """Starts to paint; what that needs is imported there, not in the server."""
-    from .worker import work
-
-    work(pipe, own)

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import sqlite3
 import time
+from collections import Counter
 from pathlib import Path
 
 from starlette.requests import Request
@@ -33,7 +34,7 @@ class Reception:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._planner = Engine(threads=service.own.threads)
-        self._uploads = 0
+        self._uploads: Counter[str] = Counter()  # under way, by the callers' addresses
         # Threads hold the interpreter from the loop, for milliseconds each.
         self._planning = asyncio.Semaphore(2)
 
@@ -42,13 +43,14 @@ class Reception:
 
         ``format`` is the picture's where the form says none. Raises Problem.
         """
-        self._admit()
+        caller = request.client.host if request.client else ""
+        self._admit(caller)
         key = None if direct else _key_of(request)
-        self._uploads += 1
+        self._uploads[caller] += 1
         try:
             job_id, folder = self._service.folders.new()
         except OSError as error:
-            self._uploads -= 1
+            self._drop_upload(caller)
             raise Problem(507, "the service has no room on its disk now.") from error
         try:
             most = self._service.configuration.max_upload
@@ -56,9 +58,9 @@ class Reception:
             self._service.metrics.received.inc(form.size)
             async with self._planning:
                 job = await asyncio.to_thread(self._ordered, job_id, folder, form, format)
-            job.direct = direct
+            job.direct, job.caller = direct, caller
             if direct:
-                self._admit_now()
+                self._admit_now(caller)
             known = None if direct else await self._written(job, key)
             if known is not None:
                 folder.remove()
@@ -68,22 +70,31 @@ class Reception:
             folder.remove()
             raise
         finally:
-            self._uploads -= 1
+            self._drop_upload(caller)
         await self._service.dispatcher.add(job)
         return job, True
 
-    def _admit(self) -> None:
+    def _admit(self, caller: str) -> None:
         """Raises Problem where a job cannot be taken now, before any of it is read."""
         if self._service.dispatcher.stopping.is_set():
             raise Problem(503, "the service is stopping; try again.", {"Retry-After": "10"})
         most = self._service.configuration.max_queue
-        if len(self._service.dispatcher.waiting) >= most or self._uploads >= max(32, most):
+        if len(self._service.dispatcher.waiting) >= most or self._uploads.total() >= max(32, most):
             seconds = self._service.dispatcher.seconds_left() or 10
             raise Problem(
                 429,
                 f"{most} jobs wait, and no more can; try again later.",
                 {"Retry-After": str(max(1, round(seconds / max(1, most))))},
             )
+        each, dispatcher = self._service.configuration.max_each, self._service.dispatcher
+        if each is not None:
+            own = sum(job.caller == caller for job in (*dispatcher.waiting, *dispatcher.running))
+            if own + self._uploads[caller] >= each:
+                raise Problem(
+                    429,
+                    f"{each} jobs of yours are under way, and no more can be; try again later.",
+                    {"Retry-After": "10"},
+                )
         free = shutil.disk_usage(self._service.configuration.state).free
         if free < 3 * self._service.configuration.max_upload:
             raise Problem(507, "the service has no room on its disk now; try again later.")
@@ -124,7 +135,7 @@ class Reception:
                 f"there is no model {shown(options.model)}; choose one of {', '.join(known)}."
             )
         engine = self._planner
-        if not engine.fits(options):
+        if not (engine.was_made_for(options) or engine.fits(options)):
             engine = Engine(options.model, options.provider, options.threads)
         picture = Path(f"picture.{order.format}")
         asked = Asked(
@@ -149,7 +160,7 @@ class Reception:
         digest = await asyncio.to_thread(job.order.digest, job.folder.path)
         known = None if key is None else await asyncio.to_thread(store.keyed, key)
         if known is None:
-            self._admit_now()
+            self._admit_now(job.caller)
             try:
                 await asyncio.to_thread(job.folder.sync)
                 await asyncio.to_thread(store.add, job.id, key, digest, job.created, facts_of(job))
@@ -164,13 +175,18 @@ class Reception:
             )
         return self._service.jobs.get(known.id) or self._service.job_of(known)
 
-    def _admit_now(self) -> None:
+    def _admit_now(self, caller: str) -> None:
         """Raises Problem where the queue filled up while the request was read."""
-        self._uploads -= 1
+        self._drop_upload(caller)
         try:
-            self._admit()
+            self._admit(caller)
         finally:
-            self._uploads += 1
+            self._uploads[caller] += 1
+
+    def _drop_upload(self, caller: str) -> None:
+        self._uploads[caller] -= 1
+        if not self._uploads[caller]:
+            del self._uploads[caller]
 
 
 def _key_of(request: Request) -> str | None:

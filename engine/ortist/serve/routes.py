@@ -64,7 +64,7 @@ class _Routes:
             path = job.folder.picture(job.order.format)
             picture = await asyncio.to_thread(path.read_bytes)
         finally:
-            await service.drop(job)
+            service.drop_soon(job)
         return Response(picture, 200, _picture_headers(job), FORMATS[job.order.format])
 
     async def accept(self, request: Request) -> Response:

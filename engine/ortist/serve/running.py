@@ -19,10 +19,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from .configuration import Configuration
+from .dispatcher import Worker
 from .guard import Guard, problem_of
 from .information import information_routes
 from .problems import Problem
-from .process import WorkerProcess
 from .routes import job_routes
 from .service import Service
 
@@ -44,13 +44,15 @@ def application(service: Service) -> ASGIApp:
         exception_handlers={Problem: answer, HTTPException: answer, Exception: answer},
     )
     inner.router.redirect_slashes = False  # it would tell the Host header back
-    return Guard(inner, service.configuration.token, service.metrics)
+    configuration = service.configuration
+    hosts = {"localhost", socket.gethostname(), configuration.host, *configuration.names}
+    return Guard(inner, configuration.token, hosts, service.metrics)
 
 
 async def run_server(
-    configuration: Configuration, listener: socket.socket, first: WorkerProcess, open_page: bool
+    configuration: Configuration, listener: socket.socket, first: Worker, open_page: bool
 ) -> None:
-    """Runs until it is told to end; ``first`` is a process that paints, started already.
+    """Runs until it is told to end; ``first`` is what paints, started already.
 
     Raises OptionError, ModelError, ProviderError or ResourceError as ``serve`` does.
     """
@@ -98,6 +100,7 @@ def _uvicorn_config(app: ASGIApp) -> uvicorn.Config:
         http="h11",
         loop="asyncio",
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=_CLOSING,
         timeout_keep_alive=15,
         backlog=1024,

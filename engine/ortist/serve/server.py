@@ -17,8 +17,7 @@ from typing import Any
 
 from ..errors import OptionError
 from .configuration import Configuration
-from .own import share_of
-from .process import WorkerProcess
+from .starting import starter_of
 
 __all__ = ["serve"]
 
@@ -32,7 +31,7 @@ def serve(configuration: Configuration, open_page: bool = False) -> None:
     _set_up_log(configuration.log)
     with contextlib.closing(_listener(configuration)) as listener:
         configuration.prepare_state()
-        with contextlib.closing(WorkerProcess(share_of(configuration))) as first:
+        with contextlib.closing(starter_of(configuration)()) as first:
             from .running import run_server
 
             asyncio.run(run_server(configuration, listener, first, open_page))
@@ -44,7 +43,10 @@ def _listener(configuration: Configuration) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, address = found[0][0], found[0][4]
-        listener = socket.create_server(address[:2], family=family, backlog=1024)
+        created = socket.create_server(address[:2], family=family, backlog=1024)
+        # Anew, so that it knows its protocol: asyncio turns Nagle's algorithm off, which holds
+        # small answers back for 40 ms, only for sockets that say that theirs is TCP.
+        listener = socket.socket(fileno=created.detach())
         listener.setblocking(False)
         return listener
     except OSError as error:

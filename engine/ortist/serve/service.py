@@ -11,7 +11,7 @@ from typing import Any
 from .._version import __version__
 from ..errors import OutputError
 from .configuration import Configuration
-from .dispatcher import Dispatcher
+from .dispatcher import Dispatcher, Worker
 from .folders import JOB_ID, Folders, lock_state
 from .gallery import Gallery
 from .job import Job, Work
@@ -19,7 +19,7 @@ from .metrics import Metrics
 from .order import Order
 from .own import share_of
 from .problems import Problem
-from .process import WorkerProcess
+from .starting import starter_of
 from .store import ENDED, Row, Store
 
 __all__ = ["Service", "facts_of"]
@@ -32,12 +32,12 @@ _log = logging.getLogger("ortist.serve")
 class Service:
     """One service on one state folder; made in the event loop that it lives in.
 
-    ``first`` is a process that has been started already.
+    ``first`` is a worker that has been started already.
 
     Raises OptionError where the folder cannot be used, or another service has it.
     """
 
-    def __init__(self, configuration: Configuration, first: WorkerProcess | None = None) -> None:
+    def __init__(self, configuration: Configuration, first: Worker | None = None) -> None:
         self.configuration = configuration
         state = configuration.state
         self._lock = lock_state(state)
@@ -45,9 +45,10 @@ class Service:
         self.folders = Folders(state)
         self.gallery = Gallery(configuration.styles, configuration.max_pixels)
         self.own = share_of(configuration)
-        self.dispatcher = Dispatcher(configuration.jobs, self.own, self, first)
+        self.dispatcher = Dispatcher(configuration.jobs, starter_of(configuration), self, first)
         self.jobs: dict[str, Job] = {}
         self.metrics = Metrics(self.dispatcher)
+        self._dropping: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Takes up the jobs that had been accepted, and starts the processes.
@@ -66,6 +67,8 @@ class Service:
         await self.dispatcher.stop(seconds)
         for job in self.jobs.values():
             job.wake()
+        if self._dropping:  # what of theirs is left goes at the next start
+            await asyncio.wait(self._dropping, timeout=1)
         self.store.close()
 
     async def tidy(self) -> None:
@@ -107,8 +110,16 @@ class Service:
         self.dispatcher.tell_state(job)
         return job
 
-    async def drop(self, job: Job) -> None:
-        """Ends a job whose caller waited for it, or is gone, and removes its files."""
+    def drop_soon(self, job: Job) -> None:
+        """Ends a job whose caller waited for it, or is gone; its files go while others are served.
+
+        The caller need not wait for that.
+        """
+        dropping = asyncio.create_task(self._drop(job))
+        self._dropping.add(dropping)
+        dropping.add_done_callback(self._dropping.discard)
+
+    async def _drop(self, job: Job) -> None:
         await self.dispatcher.cancel(job)
         await job.ended_within(5)
         self.jobs.pop(job.id, None)

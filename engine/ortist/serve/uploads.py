@@ -23,6 +23,8 @@ __all__ = ["Form", "clean_name", "receive_form"]
 _PATIENCE = 120.0
 """Seconds in which a body must have come."""
 _FILES, _FIELDS, _FIELD_BYTES = 24, 80, 8192
+_HELD, _FILES_HELD = 2**18, 4
+"""Bytes of a file that are held in memory while it comes, and of how many files of a form."""
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f"<>|:*?;\\/\u2028\u2029\ud800-\udfff]')
 
 
@@ -40,9 +42,15 @@ class Form:
 
 
 class _Parser(MultiPartParser):
-    """Starlette's parser, which holds less of each file in memory: many may come at once."""
+    """Starlette's parser, which holds little of a form in memory: many may come at once.
 
-    spool_max_size = 2**16
+    A photo and a painting of usual size do not take the way over the disk, many files do.
+    """
+
+    def on_headers_finished(self) -> None:
+        """At the beginning of a part: where it is to be kept."""
+        self.spool_max_size = _HELD if self._current_files < _FILES_HELD else _HELD // 16
+        super().on_headers_finished()
 
 
 async def receive_form(

@@ -56,6 +56,8 @@ _HASH = hashlib.sha256().digest_size
 _LARGEST = 64 * 2**20
 """Bytes of a file at most, and of what is inflated: 13 sizes of VGG-19 with all its layers."""
 _LONGEST_HEADER, _LONGEST_SIDE = 2**20, 256
+_GRAY = 1e-5
+"""What rounding leaves between the statistics of equal channels, in [0, 1]."""
 _DAMAGES = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, zlib.error)
 
 
@@ -137,6 +139,12 @@ class ExtractedStyle:
             f"{self.name} holds {held}, and the nearest stands for {', '.join(map(str, odd))}; "
             "extract it with the --size of the run."
         )
+
+    @property
+    def gray(self) -> bool:
+        """Whether its colours have three equal channels, as far as their statistics tell."""
+        found = [self.colors(side) for side in self.sides]
+        return all(np.ptp(part) < _GRAY for colors in found for part in colors)
 
     def statistics(self, side: int) -> dict[int, Statistics]:
         """The statistics at the shorter side ``side``, or the nearest there is, by the tap's index.

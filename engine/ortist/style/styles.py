@@ -18,7 +18,7 @@ from ..arrays import Array
 from ..errors import OptionError, PictureError, StyleFileError
 from ..network.bundle import Model
 from ..options.fields import Options
-from ..pictures.colors import match_affine
+from ..pictures.colors import is_gray, match_affine
 from ..pictures.raster import Picture, Raster, unit
 from ..pictures.values import alpha_at, normalize, shorter_side_to, size_at
 from .files import ExtractedStyle, Style
@@ -238,6 +238,14 @@ class Styles:
                 by_style.append(rounded(sum_moments(planes, shown).statistics()))
         return self._blended(by_style)
 
+    @property
+    def gray(self) -> bool:
+        """Whether no style has a colour, be it a picture or a style file."""
+        return all(
+            image.gray if isinstance(image, ExtractedStyle) else is_gray(image.pixels)
+            for image in self.images
+        )
+
     def pixels(self, side: int, smallest: int, like: Array | None = None) -> list[Array]:
         """The pictures to take patches from, each [H, W, 3] in [0, 1].
 
@@ -288,7 +296,8 @@ class Styles:
                 )
             total = sum(own for own, _ in image.patches) or 1.0
             parts += [_Part(index, weight * own / total, p) for own, p in image.patches]
-        return parts
+        # What may not be taken anyway does not decide by what the rest is described.
+        return [part for part in parts if part.weight or self.regions]
 
     def _blended(self, by_style: Sequence[Statistics | None]) -> Statistics:
         """The styles' statistics blended by their weights; None only where the weight is 0."""

@@ -45,11 +45,67 @@ def _cut_from(builder: GraphBuilder, cotangent: str) -> str | None:
 
 @rule("Pad")
 def pad(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
-    """What was added is cut off, and zeros take the place of what was cut: the pads negated."""
-    if attributes(node, mode=b"constant")["mode"] != b"constant":
-        raise NoGradientRuleError(node, "only constant padding has a rule")
+    """What was added is cut off, and zeros take the place of what was cut: the pads negated.
+
+    Padding by a mirror or by the border adds places that are copies: their cotangents are added to
+    those of the places that they are copies of, one axis after the other.
+    """
+    mode = attributes(node, mode=b"constant")["mode"]
+    if mode in (b"reflect", b"edge"):
+        return {node.input[0]: _unfolded(builder, node, cotangent, mirrored=mode == b"reflect")}
+    if mode != b"constant":
+        raise NoGradientRuleError(node, f"padding by {mode.decode()} has no rule")
     pads = builder.op("Neg", node.input[1], name="pads")
     return {node.input[0]: builder.op("Pad", cotangent, pads, "", *node.input[3:], name="d_pad")}
+
+
+def _unfolded(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str, mirrored: bool) -> str:
+    pads = builder.value_of(node.input[1])
+    if pads is None or len(pads) != 8 or len(node.input) > 2 or min(pads) < 0:
+        raise NoGradientRuleError(node, "its pads must be eight constants, not negative")
+    for axis in (3, 2):
+        before, after = int(pads[axis]), int(pads[axis + 4])
+        own = _between(builder, cotangent, axis, before, -after or _END)
+        total = own
+        for count, first in ((before, True), (after, False)):
+            if count:
+                added = (0, count) if first else (-count, _END)
+                copies = _between(builder, cotangent, axis, *added)
+                if mirrored:
+                    copies = _turned(builder, copies, axis, count)
+                else:
+                    along = builder.integers([axis])
+                    copies = builder.op("ReduceSum", copies, along, keepdims=1, name="d_edge_sum")
+                placed = _placed(builder, copies, own, axis, int(mirrored), first)
+                total = builder.op("Add", total, placed, name="d_folded")
+        cotangent = total
+    return cotangent
+
+
+_END = 2**31 - 1
+
+
+def _between(builder: GraphBuilder, value: str, axis: int, start: int, end: int) -> str:
+    bounds = [builder.integers([number]) for number in (start, end, axis)]
+    return builder.op("Slice", value, *bounds, name="d_part")
+
+
+def _turned(builder: GraphBuilder, value: str, axis: int, count: int) -> str:
+    """The ``count`` places of ``value`` along ``axis``, the last one first."""
+    bounds = [builder.integers([number]) for number in (-1, -count - 1, axis, -1)]
+    return builder.op("Slice", value, *bounds, name="d_turned")
+
+
+def _placed(builder: GraphBuilder, value: str, whole: str, axis: int, gap: int, first: bool) -> str:
+    """``value`` among zeros, as large as ``whole``: ``gap`` places from its begin, or its end."""
+    near = np.zeros(4, np.int64)
+    near[axis] = gap
+    shapes = [builder.op("Shape", name, name="shape") for name in (whole, value)]
+    missing = builder.op("Sub", *shapes, name="missing")
+    far = builder.op("Sub", missing, builder.integers(near), name="beyond")
+    sides = (builder.integers(near), far) if first else (far, builder.integers(near))
+    pads = builder.op("Concat", *sides, axis=0, name="pads")
+    return builder.op("Pad", value, pads, name="d_placed")
 
 
 @rule("Resize")

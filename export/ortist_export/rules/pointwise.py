@@ -145,6 +145,19 @@ def _gathered(builder: GraphBuilder, node: onnx.NodeProto, value: str, cotangent
     return builder.op("ReduceSum", cotangent, axes, keepdims=1, name="d_gathered")
 
 
+@rule("Pow")
+def power(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
+    """dx = dy p x^(p - 1); the exponent p must be a constant number."""
+    exponent = builder.value_of(node.input[1])
+    if exponent is None or exponent.size != 1:
+        raise NoGradientRuleError(node, "the exponent must be a constant number")
+    number = float(exponent.flatten()[0])
+    less = builder.constant(number - 1, name="exponent")
+    slope = builder.op("Pow", node.input[0], less, name="power")
+    slope = builder.op("Mul", slope, builder.constant(number, name="factor"), name="slope")
+    return {node.input[0]: builder.op("Mul", cotangent, slope, name="d_power")}
+
+
 @rule("Max")
 def maximum(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[str, str]:
     """The cotangent goes to the first input that equals the maximum; all inputs of one shape.

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -443,3 +444,23 @@ def test_samples_are_small_pictures() -> None:
 
 def test_png_header_claims_its_size() -> None:
     assert struct.unpack(">II", png_header(7, 9)[16:24]) == (7, 9)
+
+
+def test_names_that_are_no_text_are_repeated(
+    ortist: Ortist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes that are no UTF-8, in every role, in both kinds of settings' homes."""
+    monkeypatch.chdir(tmp_path)
+    names = [os.fsdecode(name) for name in (b"caf\xe9.jpg", b"\xff style.jpg", b"m\x80sk.png")]
+    for name, sample in zip(names, ("harbour.jpg", "swirls.jpg", "harbour-sky.png"), strict=True):
+        try:
+            shutil.copy(SAMPLES / sample, name)
+        except OSError:
+            pytest.skip("the file system knows text only")
+    content, style, mask = names
+    for out in ("out.png", "out.jpg", "out.tif"):
+        words = ("--mask", mask, "-", "--size", 32, "--iterations", 2, "-o", out)
+        assert ortist("transfer", content, style, *words).returncode == 0
+        done = ortist("transfer", "--from", out, "-o", f"again-{out}")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert Path(f"again-{out}").read_bytes() == Path(out).read_bytes()

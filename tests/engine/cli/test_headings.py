@@ -112,7 +112,7 @@ def test_usage_has_ranges_of_words() -> None:
         "style_size": "N|none",
         "strength": "X",
         "time_limit": "TIME|none",
-        "provider": "auto|cpu|cuda",
+        "provider": "auto|cpu|cuda|…",
         "depth": "8|16|auto",
         "init": "content|noise|gray|style|FILE|auto",
         "tile": "N|auto|off",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -10,19 +11,23 @@ import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ortist
 import pytest
 from numpy.typing import NDArray
 from ortist.errors import InputError, OptionError
+from ortist.jobs.gif import gif_timing
 from ortist.jobs.video import Painter, frame_size
 from ortist.jobs.y4m import Header, read_frame, read_header, write_frame, write_header
 from ortist.options.fields import Options
+from PIL import Image
 
 from tests.conftest import SAMPLES, Ortist, small_pictures
 
 CONTENT, STYLE = small_pictures()
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 QUICK = ("--size", "48", "--iterations", "6", "--frame-iterations", "2")
 
 
@@ -185,7 +190,7 @@ def test_bad_input_is_one_sentence(ortist: Ortist, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["text.y4m"]
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+@needs_ffmpeg
 def test_video_files(ortist: Ortist, tmp_path: Path) -> None:
     """Frames, rate and sound come through ffmpeg, and its own words where it fails."""
     film_file, out = tmp_path / "in.mp4", tmp_path / "-out.mkv"
@@ -195,11 +200,8 @@ def test_video_files(ortist: Ortist, tmp_path: Path) -> None:
     style = ("--style", SAMPLES / "swirls.jpg", *QUICK)
     done = ortist("video", film_file, "-o", out, *style)
     assert (done.returncode, done.stderr) == (0, "")
-    command = ["ffprobe", "-v", "error", "-count_frames", "-show_entries"]
-    command += ["stream=codec_type,width,nb_read_frames,r_frame_rate", "-of", "csv=p=0", str(out)]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
-    assert "video,64,10/1,4" in said
-    assert "audio" in said
+    assert told_of(out) == (64, 48, Fraction(10), 4)
+    assert "Audio: aac" in asked("-i", out)[1]
     done = ortist("video", SAMPLES / "draw.py", "-o", tmp_path / "x.mp4", *style)
     assert done.returncode == 3
     assert done.stderr.startswith("ortist: ffmpeg cannot read the video")
@@ -208,3 +210,108 @@ def test_video_files(ortist: Ortist, tmp_path: Path) -> None:
     assert done.stderr.startswith("ortist: ffmpeg cannot write the video")
     assert done.stderr.count("\n") == 1
     assert sorted(os.listdir(tmp_path)) == ["-out.mkv", "in.mp4"]
+
+
+def asked(*words: object) -> tuple[bytes, str]:
+    """What FFmpeg, called so, writes to stdout, and says."""
+    command = ["ffmpeg", "-hide_banner", "-nostdin", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, timeout=60)
+    return done.stdout, done.stderr.decode()
+
+
+def told_of(path: Path) -> tuple[int, int, Fraction, int]:
+    """Width, height, rate and number of frames of a video file."""
+    data, _ = asked("-i", path, "-pix_fmt", "yuv444p", "-f", "yuv4mpegpipe", "-")
+    header, found = frames(data)
+    return header.width, header.height, header.rate, len(found)
+
+
+def gif(path: Path, delays: list[int], **more: Any) -> None:
+    """An animated GIF of frames of different colours, shown so many milliseconds each."""
+    shots = [Image.new("RGBA" if more else "RGB", (64, 48), (40 * i, 0, 99)) for i in range(1, 7)]
+    if more:
+        for shot in shots:
+            shot.putpixel((3, 3), (0, 0, 0, 0))
+    count = len(delays)
+    shots[0].save(path, save_all=True, append_images=shots[1:count], duration=delays, loop=0)
+
+
+@pytest.mark.parametrize("delays", [[100, 300, 100, 500], [40, 40, 200], [70, 110], [10, 500]])
+def test_the_timing_of_a_gif(tmp_path: Path, delays: list[int]) -> None:
+    gif(tmp_path / "a.gif", delays)
+    data = (tmp_path / "a.gif").read_bytes()
+    timing = gif_timing(io.BytesIO(data))
+    assert timing is not None
+    assert not timing.transparent
+    shown = [delay // 10 if delay >= 20 else 10 for delay in delays]
+    assert list(timing.delays) == shown
+    assert timing.seconds == Fraction(sum(shown), 100)
+    gif(tmp_path / "b.gif", delays, clear=True)
+    clear = gif_timing(io.BytesIO((tmp_path / "b.gif").read_bytes()))
+    assert clear is not None
+    assert clear.transparent
+    for cut in range(0, len(data), 3):  # damaged ones are FFmpeg's to judge
+        gif_timing(io.BytesIO(data[:cut]))
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(data)
+        damaged[int(rng.integers(len(data)))] = int(rng.integers(256))
+        gif_timing(io.BytesIO(bytes(damaged)))
+    gif(tmp_path / "c.gif", delays[:1])
+    assert gif_timing(io.BytesIO((tmp_path / "c.gif").read_bytes())) is None
+
+
+@needs_ffmpeg
+def test_a_gif_takes_the_time_that_it_took(ortist: Ortist, tmp_path: Path) -> None:
+    """Every frame for its time, the last too; what is shown for longer is painted once."""
+    gif(tmp_path / "a.gif", [100, 300, 100, 500], clear=True)
+    words = (tmp_path / "a.gif", "-o", tmp_path / "o.mp4", "--style", SAMPLES / "swirls.jpg")
+    done = ortist("video", *words, *QUICK, "--json")
+    assert done.returncode == 0
+    assert "has transparent parts, which are painted in the colours below them." in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert told_of(tmp_path / "o.mp4")[2:] == (Fraction(10), 10)
+    report = json.loads(done.stdout)
+    assert report["frames"] == 10
+    assert report["iterations"] <= 4 * 6
+
+
+def test_a_frame_that_stays_is_painted_once() -> None:
+    header = Header(48, 48, Fraction(24), "1:1", "444")
+    source, target = io.BytesIO(), io.BytesIO()
+    write_header(source, header)
+    for shot in (CONTENT, CONTENT, CONTENT[::-1], CONTENT[::-1]):
+        write_frame(source, header, np.ascontiguousarray(shot[:48, :48]))
+    source.seek(0)
+    steps: list[int] = []
+    how: dict[str, Any] = {"size": 48, "iterations": 3, "frame_iterations": 2}
+    ortist.video(source, target, STYLE, on_frame=lambda f: steps.append(f.iterations), **how)
+    assert [bool(step) for step in steps] == [True, False, True, False]
+    _, found = frames(target.getvalue())
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[2], found[3])
+
+
+@needs_ffmpeg
+def test_what_is_wrong_with_a_video_is_said_of_it(ortist: Ortist, tmp_path: Path) -> None:
+    style = ("--style", SAMPLES / "swirls.jpg", *QUICK)
+    asked("-f", "lavfi", "-i", "sine=d=0.2", tmp_path / "sound.m4a")
+    film = ("-f", "lavfi", "-i", "testsrc=s=64x48:r=5:d=0.4", "-f", "lavfi", "-i", "sine=d=0.4")
+    asked(*film, "-c:a", "aac", tmp_path / "in.mp4")
+    done = ortist("video", tmp_path / "sound.m4a", "-o", tmp_path / "o.mp4", *style)
+    assert done.returncode == 3
+    assert "has no moving picture, only sound or text; name a video." in done.stderr
+    for name in ("o.png", "o.JPG", "o.webp"):
+        done = ortist("video", tmp_path / "in.mp4", "-o", tmp_path / name, *style)
+        assert done.returncode == 2
+        assert "names a picture; end a video's name in .mp4" in done.stderr
+        assert done.stderr.count("\n") == 1
+    # Sound that the container cannot hold is converted.
+    done = ortist("video", tmp_path / "in.mp4", "-o", tmp_path / "o.webm", *style)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Audio: " in asked("-i", tmp_path / "o.webm")[1]
+    # Nothing needs a folder for temporary files.
+    done = ortist(
+        "video", tmp_path / "in.mp4", "-o", tmp_path / "o.mov", *style, TMPDIR="/no", HOME="/no"
+    )
+    assert (done.returncode, done.stderr) == (0, "")

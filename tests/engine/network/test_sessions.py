@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ortist.errors import OptionError
+from ortist.errors import OptionError, ResourceError
 from ortist.network import sessions as runtime
 from ortist.network.bundle import Model
+from ortist.network.machine import available_memory
+from ortist.network.providers import CPU
 
 
 def test_cpus_follow_the_affinity_of_the_process() -> None:
@@ -19,6 +24,96 @@ def test_cpus_follow_the_affinity_of_the_process() -> None:
         assert runtime.available_cpus() == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+@pytest.fixture
+def groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, dict[str, str]], None]:
+    """Makes this process one of control groups whose files are given by their paths."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    read = Path.read_text
+
+    def moved(path: Path, **how: Any) -> str:
+        if path == Path("/proc/self/cgroup"):
+            return read(tmp_path / "own")
+        if path.is_relative_to("/sys/fs/cgroup"):
+            return read(tmp_path / path.relative_to("/sys/fs/cgroup"))
+        return read(path, **how)
+
+    def make(own: str, files: dict[str, str]) -> None:
+        (tmp_path / "own").write_text(own)
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        monkeypatch.setattr(Path, "read_text", moved)
+
+    return make
+
+
+OLD = "4:memory:/a/b\n3:cpu,cpuacct:/a\n1:name=systemd:/x\n"
+
+
+@pytest.mark.parametrize(
+    ("quotas", "expected"),
+    [
+        ({"cpu/a/cpu": 150_000}, 2),
+        ({"cpu/cpu": 100_000}, 1),  # a container's root
+        ({"cpu/a/cpu": -1, "cpu/cpu": 300_000}, 3),
+        ({"cpu/a/cpu": -1}, 8),
+    ],
+    ids=str,
+)
+def test_cpus_follow_the_older_groups_too(
+    groups: Any, quotas: dict[str, int], expected: int
+) -> None:
+    files = {f"{name}.cfs_quota_us": f"{quota}\n" for name, quota in quotas.items()}
+    files |= {f"{name}.cfs_period_us": "100000\n" for name in quotas}
+    groups(OLD, files)
+    assert runtime.available_cpus() == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "folder", "limit", "left"),
+    [
+        (OLD, "memory/a/b/", 300, 300 - 80 + 30),
+        (OLD, "memory/", 200, 200 - 80 + 30),
+        (OLD, "memory/a/", 2**63 - 4096, None),
+        ("0::/c\n", "c/", 300, 300 - 80 + 30),
+        ("0::/c\n", "", "max", None),
+    ],
+)
+def test_memory_follows_the_groups(
+    groups: Any, own: str, folder: str, limit: Any, left: int | None
+) -> None:
+    groups("", {})
+    everything = available_memory()
+    old = own == OLD
+    names = ("limit_in_bytes", "usage_in_bytes") if old else ("max", "current")
+    cached = "total_inactive_file" if old else "inactive_file"
+    files = dict(zip((f"{folder}memory.{name}" for name in names), (str(limit), "80"), strict=True))
+    groups(own, {**files, f"{folder}memory.stat": f"cache 1\n{cached} 30\n"})
+    assert available_memory() == pytest.approx(left or everything, rel=0.2)
+
+
+def test_a_limit_of_processes_is_said(
+    procedural: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise RuntimeError("env.cc:278 pthread_create failed, error code: 11 error msg: ")
+
+    monkeypatch.setattr(runtime.load_onnxruntime(), "InferenceSession", refused)
+    data = procedural.read(procedural.program.segments[0].file)
+    with pytest.raises(ResourceError, match="may start no more threads"):
+        runtime.open_session(data, "cpu", 1)
+
+    def none(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    command = importlib.import_module("ortist.cli.main")
+    monkeypatch.setattr(command, "app", none)
+    assert command.main() == 4
+    assert "may start no more threads" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -38,7 +133,7 @@ def test_threads_are_bounded_by_the_cpus(procedural: Model) -> None:
     segment = procedural.program.segments[0]
     switches = dict.fromkeys(segment.switches, False)
     data = procedural.read(segment.file)
-    session = runtime.open_session(data, "cpu", cpus, switches=switches)
+    session = runtime.open_session(data, CPU, cpus, switches=switches)
     assert session.get_session_options().intra_op_num_threads == cpus
     with pytest.raises(OptionError, match=f"{cpus + 1} threads are more than the {cpus} CPUs"):
         runtime.count_threads(cpus + 1)

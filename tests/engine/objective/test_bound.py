@@ -8,6 +8,7 @@ import weakref
 import numpy as np
 import pytest
 from ortist.network.bundle import Model
+from ortist.network.providers import CPU
 from ortist.network.sessions import open_session
 from ortist.objective.bands import Bound, Value, aligned
 
@@ -17,7 +18,7 @@ def test_a_bound_run_gives_what_a_plain_one_gives(procedural: Model) -> None:
     rng = np.random.default_rng(0)
     segment = procedural.program.segments[0]
     switches = {name: name == "with_moments_1" for name in segment.switches}
-    session = open_session(procedural.read(segment.file), "cpu", 1, switches=switches)
+    session = open_session(procedural.read(segment.file), CPU, 1, switches=switches)
     names = [output.name for output in session.get_outputs()]
     for height, width in ((40, 52), (48, 40), (40, 52)):
         plain = {
@@ -51,7 +52,7 @@ def test_what_is_bound_is_kept(procedural: Model) -> None:
     """ONNX Runtime has the address of an array and no hold of it."""
     segment = procedural.program.segments[0]
     switches = dict.fromkeys(segment.switches, False)
-    session = open_session(procedural.read(segment.file), "cpu", 1, switches=switches)
+    session = open_session(procedural.read(segment.file), CPU, 1, switches=switches)
     values = [Value(np.zeros((1, 3, 40, 52), np.float32)) for _ in range(2)]
     refs = [weakref.ref(value.array) for value in values]
     bound = Bound(session, {"image": values[0]})

@@ -1,4 +1,4 @@
-"""Programs of other networks than the shipped one: average pooling, SqueezeNet 1.0, deep taps."""
+"""Programs of other networks than the shipped one: average pooling, SqueezeNet 1.0, VGG-19."""
 
 from __future__ import annotations
 
@@ -16,23 +16,51 @@ from ortist.style.guides import Guides
 from ortist.style.losses import STYLE_LOSSES
 from ortist_export.backbones import BACKBONES, Pooling
 from ortist_export.bundle import export_bundle
+from ortist_export.foreign import export_onnx
 from ortist_export.modules import build_module
 from ortist_export.weights import Weights as File
+
+from tests.export.networks import model_of, node, numbers
 
 from .aims import Aimed, noise, pictures, same, soft_masks, style_weight
 
 KINDS = {
     "avg": ("squeezenet1_1", "avg", (1, 2, 3, 4, 6, 7)),
     "1.0": ("squeezenet1_0", "max", (1, 3, 5, 8, 12)),
+    "vgg": ("vgg19", "max", (1, 4, 6)),
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=[*KINDS, "chain"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """Exported with weights after He et al."""
+    """Exported with weights after He et al.; "chain" is a network of others."""
+    if request.param == "chain":
+        return load_model(chain(tmp_path_factory.mktemp("chain")))
     name, pooling, taps = KINDS[request.param]
     folder = tmp_path_factory.mktemp("other")
     return load_model(exported(name, pooling, taps, folder))  # type: ignore[arg-type]
+
+
+def chain(folder: Path) -> Path:
+    """Layers that look at one row, or at the next one each side, with a sum of two ways."""
+    side = {"pads": [1] * 4}
+    nodes = [
+        node("Conv", "x", "u", to="a", **side),
+        node("LeakyRelu", "a", to="b"),
+        node("Conv", "b", "v", to="c", **side),
+        node("Add", "b", "c", to="d"),
+        node("MaxPool", "d", to="e", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", "e", "w", to="f", **side),
+        node("LRN", "f", to="g", size=3, alpha=0.5),
+        node("AveragePool", "g", to="h", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", "h", "o", to="i"),
+        node("Clip", "i", to="y"),
+    ]
+    shapes = {"u": (8, 3, 3, 3), "v": (8, 8, 3, 3), "w": (12, 8, 3, 3), "o": (16, 12, 1, 1)}
+    kernels = {name: numbers(*shape) / 6 for name, shape in shapes.items()}
+    path = folder / "chain.onnx"
+    path.write_bytes(model_of(nodes, kernels).SerializeToString())
+    return export_onnx(path, "b,d,g,y", "chain", folder, File(path, "chain", "none"), "imagenet")
 
 
 def exported(name: str, pooling: Pooling, taps: tuple[int, ...], folder: Path) -> Path:

@@ -112,7 +112,7 @@ def test_odd_objects_one_by_one(name: str) -> None:
 @pytest.mark.parametrize(
     ("given_options", "said"),
     [
-        ({"provider": None}, "there is no provider None; choose one of auto, cpu, cuda."),
+        ({"provider": None}, "there is no provider None; choose one of auto, cpu, cuda, "),
         ({"colors": 5}, "there is no colors 5; choose one of style, content-luminance"),
         ({"size": [512]}, "size should be a number, not [512]."),
         ({"size": 10**5000}, "size <int> is out of range; it should be from 16 to 100000."),

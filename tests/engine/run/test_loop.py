@@ -278,11 +278,12 @@ def test_scales_share_the_iterations() -> None:
     scales = plan_scales(Options(size=512, smallest_size=128, iterations=300))
     assert [scale.side for scale in scales] == [128, 181, 256, 362, 512]
     assert [scale.iterations for scale in scales] == [100, 50, 50, 50, 50]
-    assert plan_scales(Options(size=100)) == [Scale(100, 300)]
-    assert plan_scales(Options(size=512, smallest_size="none")) == [Scale(512, 300)]
-    assert plan_scales(Options(iterations=0)) == [Scale(512, 0)]
+    assert plan_scales(Options(size=100).settled(True)) == [Scale(100, 12)]
+    assert plan_scales(Options(size=100).settled(False)) == [Scale(100, 300)]
+    assert plan_scales(Options(size=512, smallest_size="none").settled(False)) == [Scale(512, 300)]
+    assert plan_scales(Options(iterations=0).settled(False)) == [Scale(512, 0)]
     for iterations in range(1, 20):
-        scales = plan_scales(Options(iterations=iterations))
+        scales = plan_scales(Options(iterations=iterations).settled(False))
         assert sum(scale.iterations for scale in scales) == iterations
         assert min(scale.iterations for scale in scales) >= 1
         assert scales[-1].side == 512
@@ -328,8 +329,8 @@ def test_few_iterations_end_at_full_size(iterations: int) -> None:
 def test_small_styles_at_small_scales_stay_large_enough() -> None:
     result = ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, style_size=16, iterations=6)
     assert result.iterations == 6
-    with pytest.raises(OptionError, match="or less --jitter"):
-        ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, jitter=12, iterations=6)
+    with pytest.raises(OptionError, match="needs 15 each way"):
+        ortist.transfer(CONTENT, STYLE, size=48, smallest_size=12, jitter=12, iterations=8)
 
 
 def test_an_interruption_between_scales_leaves_a_whole_picture(
@@ -400,13 +401,13 @@ def test_the_last_phase_is_the_models_own_or_the_one_given(procedural: Model) ->
     recipe = dataclasses.replace(
         procedural.recipe, learning_rate=0.2, jitter=6, final_share=0.25, final_rate=0.5
     )
-    plain = Options(iterations=200)
+    plain = Options(iterations=200).settled(False)
     assert tuned(plain, recipe) == Tuning(6, 0.2, 50, 0.1, 0.97)
-    given = Options(learning_rate=0.08, jitter=2, final_iterations=3, iterations=200)
+    given = Options(learning_rate=0.08, jitter=2, final_iterations=3, iterations=200).settled(False)
     assert tuned(given, recipe) == Tuning(2, 0.08, 3, 0.04, 0.97)
     notebook = Options.of("cs231n-starry-night")
     assert tuned(notebook, recipe) == Tuning(1, 3.0, 20, 0.1, 0.0)
-    of_lbfgs = tuned(Options(optimizer="lbfgs"), recipe)
+    of_lbfgs = tuned(Options(optimizer="lbfgs").settled(False), recipe)
     assert (of_lbfgs.jitter, of_lbfgs.averaging) == (1, 0.0)
 
 

@@ -33,7 +33,7 @@ def photo(width: int, height: int) -> Header:
 
 
 def planned(model: Model, size: int, budget: int, **given: Any) -> Plan:
-    options = Options(size=size, max_memory=budget, max_pixels=10**10, **given)
+    options = Options(size=size, max_memory=budget, max_pixels=10**10, **given).settled(False)
     return plan_run(MemoryModel(model, options, photo(600, 450), [STYLE]))
 
 

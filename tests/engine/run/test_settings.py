@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ortist.errors import ModelError, OptionError, PictureError
+from ortist.options.fields import Options
 from ortist.pictures.metadata import exif_of, text_of, with_text
+from ortist.pictures.outputs import save_picture
 from ortist.pictures.reading import load_picture
 from ortist.run.settings import read_settings
 from PIL import Image
@@ -68,11 +70,28 @@ def test_settings_survive_every_format(
     found.check_model()
 
 
+def test_pictures_of_before_there_were_qualities_are_the_papers(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    result = ortist.transfer(*files, quality="paper", **QUICK)
+    told = json.loads(result.settings_json())
+    assert told["options"].pop("quality") == "paper"
+    assert not {"matching", "style_loss", "smallest_size"} & told["options"].keys()
+    told["options"]["smallest_size"] = None  # as it was written then
+    path = tmp_path / "old.png"
+    save_picture(result.painting, path, text=json.dumps(told))
+    options = read_settings(path, LIMIT).options
+    assert options["quality"] == "paper"
+    assert Options.of(**options).settled(True).style_loss == "gram"
+    assert Options.of(**options).smallest_size == "none"
+
+
 def test_only_what_differs_from_the_defaults_is_told(files: tuple[Path, Path]) -> None:
     result = ortist.transfer(*files, max_pixels=10**8, snapshots=(1,), **QUICK)
     told = json.loads(result.settings_json())
     expected = {"size": 48, "iterations": 3, "provider": "cpu", "init": "content"}
-    assert told["options"] == {**expected, "model": "squeezenet1_1-procedural"}
+    expected |= {"quality": "standard", "model": "squeezenet1_1-procedural"}
+    assert told["options"] == expected
     assert told["inputs"]["content"]["path"] == str(files[0])
     assert "iteration" not in told
     assert json.loads(result.settings_json(1))["iteration"] == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.attacks.schema import conform
 from tests.attacks.serve import crowd, fuzz
 from tests.engine.serve.serving import Server
 
@@ -37,3 +38,8 @@ def test_a_crowd_is_served_or_told_to_come_again(server: Server) -> None:
             assert server.client.get("/readyz").status_code == 200
     assert server.wait(job, seconds=120)["state"] == "done"
     assert "ortist_running_jobs 0.0" in server.client.get("/metrics").text
+
+
+def test_answers_are_as_the_description_says(server: Server) -> None:
+    pytest.importorskip("schemathesis")
+    assert conform(server, examples=2, seed=0, phases="fuzzing") > 16

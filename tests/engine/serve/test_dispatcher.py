@@ -83,13 +83,12 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     def run(
         scripts: list[Script], test: Callable[[Dispatcher, Kept], Any], first: Any = READY
     ) -> Any:
-        monkeypatch.setattr(dispatcher, "WorkerProcess", lambda own: Scripted(first, scripts))
         monkeypatch.setattr(dispatcher, "_FULL_DISK_SECONDS", 0.01)
         monkeypatch.setattr(dispatcher, "_MERCY", 0.05)
 
         async def all_of_it() -> Any:
             kept = Kept()
-            made = Dispatcher(1, OWN, kept)
+            made = Dispatcher(1, lambda: Scripted(first, scripts), kept)
             try:
                 async with asyncio.timeout(10):
                     await made.start()

@@ -389,3 +389,21 @@ def test_every_answer_has_the_headers_of_safety(server: Server) -> None:
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert "server" not in headers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[::1", "a:b:c"])
+def test_names_that_are_not_the_services_lead_nowhere(server: Server, host: str) -> None:
+    for path in ("/", "/v1/options"):
+        answer = server.client.get(path, headers={"Host": host})
+        assert answer.status_code in (400, 421)  # 400 is Uvicorn's, for what is no name
+    form = {"size": "32", "iterations": "1"}
+    answer = server.client.post("/v1/jobs", files=pictures(), data=form, headers={"Host": host})
+    assert answer.status_code in (400, 421)
+    assert server.client.get("/healthz", headers={"Host": "probe.example"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:80", "127.0.0.1", "[::1]:80", "x.localhost", "10.1.2.3"]
+)
+def test_addresses_and_localhost_are_the_services(server: Server, host: str) -> None:
+    assert server.client.get("/v1/options", headers={"Host": host}).status_code == 200

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,43 @@ def test_a_full_queue_says_when_to_come_again(tmp_path: Path) -> None:
             assert int(answer.headers["retry-after"]) >= 1
 
 
+def test_a_full_disk_keeps_the_job_until_there_is_room(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(state)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("there is no disk of its own to fill")
+    try:
+        words = ("--max-upload", "200kB", "--max-disk", "1MB")
+        with Server(state, *words) as server:
+            job = server.submit(size=64, iterations=200)
+            server.wait_for_step(job, 1)
+            fill = state / "fill"
+            with contextlib.suppress(OSError), fill.open("wb", buffering=0) as stream:
+                while stream.write(bytes(65536)):
+                    pass
+            server.wait(job, "queued")
+            assert server.client.post("/v1/transfer", files=pictures()).status_code == 507
+            fill.unlink()
+            assert server.wait(job, seconds=120)["state"] == "done"
+            assert "Traceback" not in server.log.read_text()
+    finally:
+        subprocess.run(["umount", "-l", str(state)], check=True)
+
+
+def test_names_may_be_given_and_one_address_has_its_share(tmp_path: Path) -> None:
+    with Server(tmp_path / "state", "--name", "paint.example", "--max-each", "1") as server:
+        named = {"Host": "paint.example"}
+        assert server.client.get("/v1/options", headers=named).status_code == 200
+        job = server.submit(size=96, iterations=100_000)
+        form = {"size": "32", "iterations": "1"}
+        answer = server.client.post("/v1/jobs", files=pictures(), data=form)
+        assert answer.status_code == 429
+        assert answer.json()["detail"].startswith("1 jobs of yours")
+        server.client.delete(f"/v1/jobs/{job}")
+        assert server.client.post("/v1/jobs", files=pictures(), data=form).status_code == 202
+
+
 def test_who_has_no_token_learns_nothing(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
@@ -143,7 +182,9 @@ def test_logs_may_be_json(tmp_path: Path) -> None:
 
     with Server(tmp_path / "state", "--log", "json") as server:
         server.client.get("/healthz")
-    # Read when it has ended: a line may be written after its answer was sent.
+        # Read when it has ended by itself: the line is written after the answer was sent, which a
+        # server that is killed at that moment may never get to.
+        server.stop()
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     assert 200 in [line["status"] for line in lines if line["message"] == "GET /healthz"]
 
@@ -181,7 +222,8 @@ def test_a_state_folder_of_a_newer_version_is_said(ortist: Ortist, empty: Path) 
 
 def test_a_state_folder_that_cannot_be_is_said(ortist: Ortist, empty: Path) -> None:
     (empty / "file").write_text("")
-    refused(ortist, 2, "cannot make the state folder", "serve", "--state", "file/state")
+    for path in ("file/state", "/proc/state"):
+        refused(ortist, 2, "cannot make the state folder", "serve", "--state", path)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def page(server: Server, browser: Any) -> Iterator[Any]:
     assert complaints == []
 
 
-def put_pictures(page: Any, size: str = "128", quality: str = "80") -> None:
+def put_pictures(page: Any, size: str = "128", quality: str = "draft") -> None:
     """Drops a photo on the page and takes a style of the gallery."""
     data = (SAMPLES / "harbour.jpg").read_bytes()
     dropped = page.evaluate_handle(
@@ -122,17 +122,20 @@ def test_from_the_drop_to_the_download(
     page: Any, ortist: Ortist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert page.is_disabled("#paint")
-    put_pictures(page, quality="800")
+    put_pictures(page, quality="best")
+    page.click("#more summary")
+    page.fill("#option-iterations", "100000")
     assert "photo.jpg" in page.text_content("#photo-name")
     page.click("#paint")
     page.wait_for_selector("#stage:not([hidden])")  # the first preview
     assert page.get_attribute("#after", "src").startswith("data:image/jpeg")
-    assert re.match(r"Step \d+ of 800", page.text_content("#told"))
+    assert re.match(r"Step \d+ of 100000", page.text_content("#told"))
     page.click("#cancel")
     page.wait_for_selector("#working", state="hidden")
     assert page.text_content("#status") == "Cancelled."
 
-    page.select_option("#quality", "80")
+    page.fill("#option-iterations", "")
+    page.select_option("#quality", "draft")
     page.click("#paint")
     page.wait_for_selector("#finished:not([hidden])")
     page.fill("#slider", "50")
@@ -146,10 +149,10 @@ def test_from_the_drop_to_the_download(
     page.click("#again summary")
     command = page.text_content("#command")
     assert command == (
-        "ortist transfer photo.jpg swirls -o photo-painted.png --size 128 --iterations 80"
+        "ortist transfer photo.jpg swirls -o photo-painted.png --size 128 --quality draft"
     )
     python = page.text_content("#python")
-    assert '"photo.jpg", "swirls", size=128, iterations=80)' in python
+    assert '"photo.jpg", "swirls", size=128, quality="draft")' in python
     assert_accessible(page)
 
     # The command that the page shows makes the very same file.
@@ -170,7 +173,7 @@ def test_several_styles_have_weights_and_more_has_every_option(page: Any) -> Non
     page.click("#more summary")
     told = page.evaluate("fetch('/v1/options').then(answer => answer.json())")
     for option in told["options"]:
-        plain = option["name"] in ("size", "strength", "iterations", "colors", "style_weights")
+        plain = option["name"] in ("size", "strength", "quality", "colors", "style_weights")
         assert page.locator(f"#option-{option['name']}").count() == (0 if plain else 1)
     page.check("#option-rescale")
     page.fill("#option-seed", "7")

@@ -222,6 +222,33 @@ def test_any_json_is_a_style_or_an_error(
     assert set(change) <= {"whole", "model", "paintings"}
 
 
+@pytest.mark.parametrize("loss", ["gram", "meanstd", "w2"])
+def test_a_style_without_a_layer_of_the_run_is_named(loss: str) -> None:
+    """Left out, of another width, or under another number: one sentence, which names the layer."""
+    style = ortist.extract_style(STYLE, size=32, smallest_size=None)
+    options: dict[str, Any] = {"size": 32, "iterations": 1, "style_loss": loss}
+    sizes = [packed_size(3), *(packed_size(tap.channels) for tap in style.taps)]
+    parts = np.split(style.values, np.cumsum(sizes)[:-1], axis=1)
+    run_layers = ortist.transfer(CONTENT, style, **options).final.style_by_layer
+    for index, tap in enumerate(style.taps):
+        taps = (*style.taps[:index], *style.taps[index + 1 :])
+        values = np.concatenate([*parts[: index + 1], *parts[index + 2 :]], axis=1)
+        other = tap._replace(layer=99)
+        moved = (*style.taps[:index], other, *style.taps[index + 1 :])
+        narrow = np.concatenate([*parts[: index + 1], parts[0], *parts[index + 2 :]], axis=1)
+        thinner = (*style.taps[:index], tap._replace(channels=3), *style.taps[index + 1 :])
+        for damaged in (
+            dataclasses.replace(style, taps=taps, values=values),
+            dataclasses.replace(style, taps=moved),
+            dataclasses.replace(style, taps=thinner, values=narrow),
+        ):
+            if tap.layer in run_layers:
+                with pytest.raises(
+                    StyleFileError, match=rf"lacks the layer {tap.layer} {tap.name} "
+                ):
+                    ortist.transfer(CONTENT, damaged, **options)
+
+
 def test_numbers_that_no_picture_has_do_no_harm() -> None:
     """Finite, and too large for the graph's float32: no warning, and a picture or one sentence."""
     style = ortist.extract_style(STYLE, size=32, smallest_size="none")

@@ -50,7 +50,7 @@ function order() {
   const plain = {
     size: $("size").value,
     strength: strength(),
-    iterations: $("quality").value,
+    quality: $("quality").value,
     colors: $("colors").value,
   };
   for (const [name, value] of Object.entries(plain)) {

@@ -1,6 +1,6 @@
 // The controls under "more": one for each option that /v1/options tells of.
 
-const PLAIN = ["size", "strength", "iterations", "colors", "style_weights"];
+const PLAIN = ["size", "strength", "quality", "colors", "style_weights"];
 
 export class Options {
   constructor(place, told) {

@@ -29,7 +29,7 @@ _STRIDE = 8
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one feature map: the Gram matrix F F^T / (C N), mean [C] and covariance [C, C]."""
+    """One feature map's: the Gram matrix F F^T / (C N), mean [C] and covariance [C, C]."""
 
     gram: Double
     mean: Double
@@ -37,7 +37,7 @@ class Statistics:
 
 
 def statistics_of(features: Array) -> Statistics:
-    """Of a feature map [1, C, h, w]."""
+    """The statistics of a feature map [1, C, h, w]."""
     matrix = features.reshape(features.shape[1], -1).astype(np.float64)
     mean = matrix.mean(1)
     centred = matrix - mean[:, None]

@@ -1,0 +1,13 @@
+// In Node: reads a case from the standard input, prints the answer. The model's folder is named.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import * as ort from "onnxruntime-node";
+import { answer } from "./client.mjs";
+
+const folder = process.argv[2];
+const read = async (file) => new Uint8Array(await readFile(join(folder, file)));
+const manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8"));
+const options = { intraOpNumThreads: 1 };
+const found = await answer(ort, manifest, read, JSON.parse(await text(process.stdin)), options);
+process.stdout.write(JSON.stringify(found));
