@@ -90,7 +90,7 @@ class Request:
     json: bool = flag("Print the result as one JSON object on stdout.", "--json")
 
     def placed(self, named: Named) -> Request:
-        """With a place for the picture: where none is asked for, content and styles name it.
+        """The request with a place for the picture: where none is asked for, the inputs name it.
 
         Raises OptionError where a picture of that name is there, unless it may be overwritten, or
         goes on from a checkpoint.
