@@ -15,7 +15,7 @@ from ..options.declaring import Heading
 from ..options.fields import Options
 from ..signals import end_in_order
 from .arguments import PRESET, asked, flag, takes_options
-from .telling import losses_as_json, note, progress_bar
+from .telling import be_quiet, losses_as_json, note, progress_bar
 
 if TYPE_CHECKING:
     from ..jobs.batch import Batch
@@ -46,6 +46,7 @@ def batch(
     ),
     preset: str | None = PRESET,
     as_json: bool = flag("Print one JSON object a picture on stdout.", "--json"),
+    quiet: bool = flag("Say nothing on stderr but errors.", "--quiet"),
     *,
     given: dict[str, Any],
 ) -> None:
@@ -54,6 +55,7 @@ def batch(
     Started again, it paints only what is missing: pictures that are there, whole, and were made
     from the same files with the same options are kept. What cannot be painted is listed at the end.
     """
+    be_quiet(quiet)
     options = Options.of(preset, **given)
     from ..jobs.batch import plan_batch
 

@@ -16,6 +16,7 @@ from .._version import __version__
 from ..errors import OrtistError, ResourceError
 from . import batch, paint, serve, style, system, video
 from .arguments import HeadedCommand
+from .telling import shortened
 from .workshop import open_workshop
 
 __all__ = ["app", "main"]
@@ -121,5 +122,5 @@ def _drop_stdout() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"ortist: {message}", file=sys.stderr)
+    print(f"ortist: {shortened(message)}", file=sys.stderr)
     return code

@@ -19,7 +19,7 @@ from ..options.presets import CS231N_MODEL
 from ..signals import end_in_order
 from .arguments import HeadedCommand, asked, takes_options
 from .request import Named, Places, Request, recorded_settings
-from .telling import losses_as_json, note, progress_bar
+from .telling import be_quiet, losses_as_json, note, progress_bar
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -100,6 +100,7 @@ def texture(style: _Styles = None, *, request: Request, given: dict[str, Any]) -
 
 
 def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
+    be_quiet(request.quiet)
     settings = recorded_settings(named.command, request, given)
     # The options that were given, over those of a preset, a file, or the picture of --from.
     recorded = dict(settings.options) if settings else {}
