@@ -19,7 +19,7 @@ from ..options.presets import CS231N_MODEL
 from ..signals import end_in_order
 from .arguments import HeadedCommand, asked, takes_options
 from .request import Named, Places, Request, recorded_settings
-from .telling import be_quiet, losses_as_json, note, progress_bar
+from .telling import be_quiet, interrupted, losses_as_json, note, progress_bar
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -153,8 +153,9 @@ def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
     if isinstance(stopped, DivergedError):
         raise DivergedError(f"{stopped} What is written is of iteration {result.iterations}.")
     if stopped is not None:
-        note(f"interrupted after {result.iterations} of {options.iterations} iterations.")
-        raise typer.Exit(130)
+        raise interrupted(
+            f"interrupted after {result.iterations} of {options.iterations} iterations."
+        )
 
 
 def _planned(engine: Engine, named: Named, places: Places, options: Options) -> tuple[Asked, Plan]:

@@ -14,12 +14,21 @@ import typer
 if TYPE_CHECKING:
     from ..objective.targets import Losses
 
-__all__ = ["be_quiet", "losses_as_json", "note", "progress_bar", "shortened", "shows_lines"]
+__all__ = [
+    "be_quiet",
+    "interrupted",
+    "losses_as_json",
+    "note",
+    "progress_bar",
+    "shortened",
+    "shows_lines",
+    "told_of_interruption",
+]
 
 _LONGEST = 1000
 """Letters of a message; a path, which may be named in it twice, can have 4096."""
 _MINUTE = 60.0
-_quiet = False
+_quiet = _told = False
 _LOSSES = ("content", "content_by_layer", "style", "style_by_layer", "tv", "total")
 
 
@@ -33,6 +42,19 @@ def note(message: str) -> None:
     """A remark on stderr."""
     if not _quiet:
         print(f"ortist: {shortened(message)}", file=sys.stderr)
+
+
+def interrupted(message: str) -> typer.Exit:
+    """The end of a command that was interrupted, with its one line, which is always said."""
+    global _told
+    _told = True
+    print(f"ortist: {shortened(message)}", file=sys.stderr)
+    return typer.Exit(130)
+
+
+def told_of_interruption() -> bool:
+    """Whether that line was said: typer, too, ends with 130, and without a word."""
+    return _told
 
 
 def shortened(message: str) -> str:

@@ -16,7 +16,7 @@ from ..options.declaring import Heading
 from ..options.fields import STARTS, Options
 from ..signals import end_in_order
 from .arguments import PRESET, asked, flag, takes_options
-from .telling import be_quiet, note, shows_lines
+from .telling import be_quiet, interrupted, note, shows_lines
 
 if TYPE_CHECKING:
     from ..jobs.video import Frame
@@ -76,8 +76,7 @@ def video(
         report = {"output": output, "frames": len(frames), "seconds": seconds}
         print(json.dumps({**report, "iterations": sum(frames)}))
     if isinstance(stopped, KeyboardInterrupt):
-        note(f"interrupted after {len(frames)} frames.")
-        raise typer.Exit(130)
+        raise interrupted(f"interrupted after {len(frames)} frames.")
     if stopped is not None:
         raise stopped
 
