@@ -21,7 +21,7 @@ from ..signals import end_in_order
 from .arguments import HeadedCommand, asked, takes_options
 from .cluster import connected
 from .request import Named, Places, Request, recorded_settings
-from .telling import losses_as_json, note, progress_bar
+from .telling import be_quiet, interrupted, losses_as_json, note, progress_bar
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -102,6 +102,7 @@ def texture(style: _Styles = None, *, request: Request, given: dict[str, Any]) -
 
 
 def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
+    be_quiet(request.quiet)
     with contextlib.ExitStack() as stack:
         _painted(named, request, given, stack)
 
@@ -163,8 +164,7 @@ def _painted(
     if isinstance(stopped, DivergedError):
         raise DivergedError(f"{stopped} What is written is of iteration {result.iterations}.")
     if stopped is not None:
-        note(f"interrupted after {result.iterations} of {options.steps} iterations.")
-        raise typer.Exit(130)
+        raise interrupted(f"interrupted after {result.iterations} of {options.steps} iterations.")
 
 
 def _for_outputs(options: Options, request: Request, shown: bool) -> Options:
