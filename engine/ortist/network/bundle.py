@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ortist_models import FORMAT, LARGEST_FILE, MANIFEST, SHIPPED, SHIPPED_MODEL, model_home
+from ortist_models import (
+    EVERYTHING,
+    FORMAT,
+    LARGEST_FILE,
+    MANIFEST,
+    SHIPPED,
+    SHIPPED_MODEL,
+    model_home,
+)
 
 from ..errors import ModelError, OptionError, OutputError
 from ..files import atomic_writer
@@ -60,6 +68,11 @@ class Tap:
     receptive_field: int
     receptive_start: int
     path: tuple[tuple[int, ...], ...]
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether every feature depends on the whole picture, as behind a gate."""
+        return self.receptive_field == EVERYTHING
 
     def length(self, pixels: int) -> int:
         """The number of features along an axis of so many pixels (ONNX's rules of pooling)."""
@@ -340,7 +353,8 @@ def _parse_tap(raw: Any) -> Tap:
     tap = Tap(name=str(raw["name"]), path=path, **{key: int(raw[key]) for key in numbers})
     if not all(len(w) <= 5 and min(*w[:2], *w[4:]) >= 1 and w[2] >= 0 for w in tap.path):
         raise ValueError("a window of a tap is none")
-    if not 1 <= tap.channels <= 2**14 or not tap.receptive_field <= 10**4 or len(tap.path) > 1000:
+    fits = tap.receptive_field <= 10**4 or tap.sees_everything
+    if not 1 <= tap.channels <= 2**14 or not fits or len(tap.path) > 1000:
         raise ValueError("a tap's channels, receptive field or path are out of range")
     if max((n for window in tap.path for n in (*window[:3], *window[4:])), default=0) > 10**4:
         raise ValueError("a window of a tap is too large")

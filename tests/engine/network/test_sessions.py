@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ortist.errors import OptionError
+from ortist.errors import OptionError, ResourceError
 from ortist.network import sessions as runtime
 from ortist.network.bundle import Model
 from ortist.network.providers import CPU
@@ -32,6 +32,28 @@ def test_cpus_follow_the_quota_of_the_group(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: quota)
     assert runtime.available_cpus() == expected
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "libc", "said"),
+    [
+        ("darwin", "x86_64", "", "no wheels for Intel Macs, so use a machine with an Apple chip"),
+        ("linux", "x86_64", "x86_64-alpine-linux-musl", "no wheels for musl .Alpine., so use"),
+        ("linux", "x86_64", "x86_64-pc-linux-gnu", "pip install 'onnxruntime>=1.24' brings it"),
+    ],
+)
+def test_without_onnxruntime_it_is_said_what_to_do(
+    system: str, machine: str, libc: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(runtime.importlib, "import_module", missing)
+    monkeypatch.setattr(runtime.sys, "platform", system)
+    monkeypatch.setattr(runtime.platform, "machine", lambda: machine)
+    monkeypatch.setattr(runtime.sysconfig, "get_config_var", lambda name: libc)
+    with pytest.raises(ResourceError, match=f"No module named 'onnxruntime'.; .*{said}"):
+        runtime.load_onnxruntime.__wrapped__()
 
 
 def test_threads_are_bounded_by_the_cpus(procedural: Model) -> None:
