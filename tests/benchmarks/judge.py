@@ -114,9 +114,8 @@ def measure(
     pictures = []
     with bundle(judge) as judge_folder, bundle(model) as candidate:
         for pair in chosen:
-            eyes = Judge(
-                find_model(str(judge_folder)), *(load_picture(p, 10**9) for p in pair), side
-            )
+            shown = [load_picture(path, 10**9) for path in pair]
+            eyes = Judge(find_model(str(judge_folder)), shown[0], shown[1], side)
             own = paint(judge_folder, pair, eyes)(1.0)
             found, tried = at_equal_content(paint(candidate, pair, eyes), own.content_distance)
             rows.append(

@@ -26,7 +26,7 @@ from ortist_models import (
 )
 
 from ..errors import ModelError, OptionError, OutputError
-from ..files import atomic_writer
+from ..files import atomic_writer, read_bytes
 from ..options.parsing import Layer
 from ..options.presets import CS231N_MODEL
 from .graphs import check_graph
@@ -196,16 +196,8 @@ class Model:
 
 def _read(path: Path, most: int = LARGEST_FILE) -> bytes:
     """A regular file of bounded size; raises ModelError for anything else."""
-    if not os.path.isfile(path):
-        raise ModelError(f"there is no model file {str(path)!r}; export the model again.")
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(most + 1)
-    except OSError as error:
-        raise ModelError(f"cannot read {str(path)!r} ({error.strerror}).") from error
-    if len(data) > most:
-        raise ModelError(f"{str(path)!r} is larger than a model may be ({most} bytes).")
-    return data
+    named = f"the model file {str(path)!r}"
+    return read_bytes(str(path), named, ModelError, "export the model again", most)
 
 
 def installed_models() -> Iterator[tuple[str, Path]]:
