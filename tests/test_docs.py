@@ -35,8 +35,8 @@ TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 GROUPS = ("export", "models", "style")
 """Commands that have commands of their own."""
 
-FOREIGN = {"--extra-index-url"}
-"""Options in the prose that are another program's."""
+FOREIGN = {"--extra-index-url", "--ignore-scripts", "--prefix"}
+"""Options in the prose that are other programs'."""
 
 NAMES = {
     "harbour.jpg": ("photo.jpg", "photo.tif", "photos/harbour.jpg", "photos/old/harbour.png"),

@@ -48,10 +48,10 @@ def test_without_onnxruntime_it_is_said_what_to_do(
     def missing(name: str) -> None:
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr("importlib.import_module", missing)
     monkeypatch.setattr("sys.platform", system)
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr("sysconfig.get_config_var", lambda name: libc)
+    monkeypatch.setattr("importlib.import_module", missing)  # last: pytest imports by it
     with pytest.raises(ResourceError, match=f"No module named 'onnxruntime'.; .*{said}"):
         runtime.load_onnxruntime.__wrapped__()
 
