@@ -170,7 +170,7 @@ def test_benchmarks_in_the_pages_exist() -> None:
 
 
 def test_options_in_the_prose_exist() -> None:
-    found = ["transfer", "texture", "batch", "video", "serve", "models get"]
+    found = ["transfer", "texture", "batch", "video", "serve", "models get", "models tune"]
     found += ["export squeezenet1_1", "export onnx", "export train"]
     known = "".join(usage(*words.split()) for words in found)
     known += "".join(path.read_text() for path in (ROOT / "tests" / "benchmarks").glob("*.py"))
