@@ -34,7 +34,7 @@ TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 GROUPS = ("export", "models", "style")
 """Commands that have commands of their own."""
 
-FOREIGN = {"--extra-index-url"}
+FOREIGN = {"--extra-index-url", "--nthreads", "--preload"}
 """Options in the prose that are another program's."""
 
 NAMES = {
