@@ -35,7 +35,7 @@ TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 GROUPS = ("export", "models", "style")
 """Commands that have commands of their own."""
 
-FOREIGN = {"--extra-index-url", "--ignore-scripts", "--prefix"}
+FOREIGN = {"--extra-index-url", "--ignore-scripts", "--nthreads", "--prefix", "--preload"}
 """Options in the prose that are other programs'."""
 
 NAMES = {
