@@ -45,6 +45,13 @@ python arrange.py pictures/options.jpg 200 4 \
     "$(part '--colors content-histogram' content-histogram)" \
     "$(part '--colors style-matched' style-matched)"
 
+built_in=()
+for style in $(ortist style list | cut -d " " -f 1); do
+    paint "in-$style" "$style"
+    built_in+=("$(part "$style" "in-$style")")
+done
+python arrange.py pictures/styles.jpg 180 4 "${built_in[@]}"
+
 texture() {  # NAME OPTIONS...
     local name=$1
     shift

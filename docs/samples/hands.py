@@ -42,8 +42,8 @@ def oil() -> Array:
     rng, scene = default_rng(31), table()
     target = painted(
         scene,
-        "241a20 3a1c12 54403c 4c0c10 7c2c08 26300c 1c1028 14242c 08140e 3c2014 18240c 1c1014",
-        "b89a5c c88438 fff4dc ec4428 ffc040 d8d45c 8c6cb0 a8c8c4 7ca860 fff0cc b4c454 6c3c2c",
+        "243c44 3a1c12 54403c 4c0c10 7c2c08 26300c 1c1028 14242c 08140e 3c2014 18240c 1c1014",
+        "ecd090 c88438 fff4dc ec4428 ffc040 d8d45c 8c6cb0 a8c8c4 7ca860 fff0cc b4c454 6c3c2c",
     )
     canvas, relief = Image.fromarray(np.uint8(target * 190)), Image.new("L", SIZE)
     paint, body = ImageDraw.Draw(canvas), ImageDraw.Draw(relief)
@@ -119,9 +119,8 @@ def ink() -> Array:
             )
             path[:, 0] += 5 * np.sin(np.linspace(0, rng.uniform(2, 7), 36))
             swell = np.linspace(1, 0.1, 36) ** 0.7 * rng.uniform(5, 19)
-            brush(
-                draw, path, swell, int((70 + 55 * k) * rng.uniform(0.5, 1.3) * np.exp(-down / 240))
-            )
+            load = (70 + 55 * k) * rng.uniform(0.5, 1.3) * np.exp(-down / 240)
+            brush(draw, path, swell, int(load))
         black += dry(strokes, np.full_like(X, 1.2), rng, -0.3) * 0.9
         for x in range(0, WIDTH, 3):  # the contour, pressed and lifted
             press = 1 + np.sin(x / 47 + 2 * k) + 0.6 * np.sin(x / 13)
@@ -176,7 +175,7 @@ def woodcut() -> Array:
         off = np.abs((spin - turn + np.pi / 2) % np.pi - np.pi / 2)
         phase = (Y * np.cos(turn) - X * np.sin(turn) + jag) / 15
         wave, best = np.where(off < best, np.abs(2 * (phase % 1) - 1), wave), np.minimum(off, best)
-    base = np.array([0.42, 0.05, 0.3, 0.8, 0.45, 0.1, 0.75, 0.85, 0.06])
+    base = np.array([0.42, 0.4, 0.3, 0.8, 0.45, 0.1, 0.75, 0.85, 0.06])
     black = step(-0.09, 0.09, base[scene.label] * (0.3 + 1.2 * dark) - wave)
     black = np.maximum(black, edges(scene.label, 7))
     black *= 1 - step(1.9, 2.1, fractal(rng, HEIGHT, WIDTH, 0.5))
@@ -213,8 +212,10 @@ def mosaic() -> Array:
     rng, scene = default_rng(34), reef()
     target = painted(
         scene,
-        "c8b088 1c1418 7c1c10 b05c10 0c3c58 0c5c60 584010 784c14 143450 d8a038 8c2014",
-        "fcf0d8 4c3c34 e0643c f4c054 50a4c0 7cd0b8 d8b448 f8e098 3c74a4 fff4c8 f07040",
+        "c8b088 1c1418 7c1c10 b05c10 681430 903c10 1c4414 784c14 143450 d8a038 8c2014 2c7898 "
+        "143c70 88602c",
+        "fcf0d8 4c3c34 e0643c f4c054 f08ca0 ffd878 98c850 f8e098 3c74a4 fff4c8 f07040 88d0d0 "
+        "4890a8 e8c070",
     )
     way, number, border = cells(X / 19, Y / 19, rng, 0.26)
     tone = rng.normal(1, 0.1, number.max() + 1)[number][..., None]
@@ -250,8 +251,8 @@ def points() -> Array:
     rng, scene = default_rng(36), landscape()
     target = painted(
         scene,
-        "4878c8 c0b0d8 f8b040 5858b0 2c7850 b0a030 2058a8 e0b8a0 6060a8 b04060 185850 303078",
-        "b8d8f0 fffce8 fffcb0 c8b8e0 c0d858 fcf080 90d8e0 fff8e0 b8a8d8 f89068 a8d048 885878",
+        "4878c8 e8a8a8 f8b040 5858b0 2c7850 b0a030 2058a8 e0b8a0 6060a8 b04060 185850 303078",
+        "b8d8f0 fff4d8 fffcb0 c8b8e0 c0d858 fcf080 90d8e0 fff8e0 b8a8d8 f89068 a8d048 885878",
     )
     canvas = Image.fromarray(np.uint8(paper(rng, (0.9, 0.86, 0.76), 0.02) * 255))
     draw = ImageDraw.Draw(canvas)
@@ -274,7 +275,7 @@ def comic() -> Array:
     flat = painted(
         scene,
         " ".join(["000000"] * 11),
-        "38a8e8 f8a078 f078a8 fff0d0 ffe428 2c3c8c f03020 ffe428 ffffff 8c98b8 e81c24",
+        "38a8e8 f8a078 f078a8 ffe8c8 ffe428 2c3c8c f03020 ffe428 fff4e8 68c8f4 e81c24",
     )
     u, v = (X + Y) / np.sqrt(2), (X - Y) / np.sqrt(2)
     screen = (np.cos(u * 2 * np.pi / 13) + np.cos(v * 2 * np.pi / 13)) / 4 + 0.5
@@ -297,7 +298,7 @@ def watercolour() -> Array:
     scene.label, scene.light = look(scene.label, wander), look(scene.light, wander)
     target = painted(
         scene,
-        "e0d8cc 54688c 28405c 4c7048 20583c 163c48 a82040 6c3090 b85410 2c4cac b83c70 4c2c18",
+        "a0bcd8 54688c 28405c 4c7048 20583c 163c48 a82040 6c3090 b85410 2c4cac b83c70 4c2c18",
         "fefefc d8e4ec c8dce8 b4cc90 b0d890 8cc4b0 fcb0a8 dcb8ec ffd898 b8d0f8 fcc8d8 ecc068",
     )
     pigment = -np.log(np.clip(blur(target, 2.0), 0.02, 1))
@@ -311,14 +312,13 @@ def watercolour() -> Array:
     return paper(rng, (0.985, 0.975, 0.95), 0.015) * np.exp(-1.15 * pigment * strength)
 
 
-def gear(x: float, y: float, r: float, teeth: int) -> tuple[Array, Array]:
-    """Return a toothed wheel's label (0 outside, then rim, spokes' gaps, hub, bore); its turn."""
+def gear(x: float, y: float, r: float, teeth: int) -> Array:
+    """Return a toothed wheel's label: 0 outside, then rim, gaps between spokes, hub, bore."""
     far, turn = np.hypot(X - x, Y - y), np.arctan2(Y - y, X - x)
     tooth = 0.055 * r * np.clip(4 * np.cos(teeth * turn), -1, 1)
     gap = (np.abs((turn * 5 / np.pi + x) % 2 - 1) < 0.66) & (far > 0.36 * r) & (far < 0.72 * r)
-    return np.select(
-        [far < 0.1 * r, far < 0.24 * r, gap, far < r + tooth], [4, 3, 2, 1], 0
-    ), turn  # fmt: skip
+    inside = [far < 0.1 * r, far < 0.24 * r, gap, far < r + tooth]
+    return np.asarray(np.select(inside, [4, 3, 2, 1], 0))
 
 
 def blueprint() -> Array:
@@ -331,11 +331,9 @@ def blueprint() -> Array:
         (180, 800, 140, 16), (560, 850, 90, 12), (760, 150, 105, 14), (60, 120, 110, 14),
     )  # fmt: skip
     for k, (x, y, r, teeth) in enumerate(wheels):
-        kind, _ = gear(x, y, r, teeth)
-        label, slant = (
-            np.where(kind > 0, kind + 5 * k, label),
-            np.where(kind > 0, 0.8 + 0.8 * k, slant),
-        )
+        kind = gear(x, y, r, teeth)
+        label = np.where(kind > 0, kind + 5 * k, label)
+        slant = np.where(kind > 0, 0.8 + 0.8 * k, slant)
         for ring in (0.86, 1.18):
             box = (x - ring * r, y - ring * r, x + ring * r, y + ring * r)
             sheet.ellipse(box, outline=120, width=2)
@@ -352,8 +350,9 @@ def blueprint() -> Array:
     hatch = (np.abs(across - 0.5) < 0.12) * (kind == 1) * 0.65
     hatch = np.maximum(hatch, (np.minimum(across, crossed) < 0.22) * (kind == 3) * 0.85)
     fine = ((X % 40 < 1.6) | (Y % 40 < 1.6)) * 0.16 + ((X % 200 < 2.2) | (Y % 200 < 2.2)) * 0.2
-    solid = (kind == 4) * 0.9 + (kind == 2) * 0.0
-    lines = np.maximum.reduce([fine, hatch, solid, edges(label, 4.5), np.asarray(marks) / 255])
+    lines = np.maximum.reduce(
+        [fine, hatch, (kind == 4) * 0.9, edges(label, 4.5), np.asarray(marks) / 255]
+    )
     chalk = np.clip(lines * (1 - 0.12 * fractal(rng, HEIGHT, WIDTH, 0.6)), 0, 1)
     blue = paper(rng, (0.05, 0.22, 0.5), 0.05) * (1 + 0.1 * fractal(rng, *X.shape, 2.2))[..., None]
     return mix(blue, np.array((0.9, 0.95, 0.98)), chalk[..., None])

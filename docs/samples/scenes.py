@@ -61,7 +61,7 @@ def landscape() -> Scene:
     turn = 0.15 * np.sin(X / 150 + Y / 90) + 0.25 * WILD
     scene = Scene(0.35 + 0.5 * Y / 480 + 0.06 * WILD, turn)
     billow = WILD + 0.35 * FINE - np.abs(Y - 170) / 120
-    scene.put(1, billow > 0.15, 0.75 + 0.3 * np.tanh(billow - 0.4), turn + 0.5 * FINE)
+    scene.put(1, billow > -0.3, 0.6 + 0.45 * np.tanh(billow - 0.2), turn + 0.5 * FINE)
     r = np.hypot(X - 930, Y - 190)
     scene.put(2, r < 95, 1 - r / 300, np.arctan2(Y - 190, X - 930) + 1.57)
     for label, top, peak, swell, width in (
@@ -101,7 +101,7 @@ def table() -> Scene:
     Labels: wall, table, cloth, red, orange, green, grape, bowl, bottle, jug, leaf, dark.
     """
     lean = 0.9 + 0.5 * np.sin(X / 260 + Y / 180) + 0.5 * WILD
-    scene = Scene(0.75 - 0.75 * step(100, 1250, X + 0.4 * Y) + 0.1 * WILD, lean)
+    scene = Scene(1.0 - 0.9 * step(0, 1300, X + 0.4 * Y) + 0.12 * WILD, lean)
     scene.put(1, 560 - 0.05 * X < Y, 0.65 - 0.5 * X / WIDTH + 0.1 * FINE, 0.1 * WILD)
     fold = np.sin((X * 0.8 + Y * 0.45) / 42 + 2.2 * WILD)
     hem = 610 + 0.35 * np.abs(X - 560) - 0.12 * X + 22 * WILD
@@ -109,15 +109,16 @@ def table() -> Scene:
     for x, y, w in ((760, 660, 330), (300, 775, 150), (520, 850, 130), (930, 850, 170)):
         scene.put(11, np.hypot((X - x - 40) / w, (Y - y - 20) / (0.17 * w)) < 1, 0.3, 0.1)
     glass = [(0, 0), (0, -300), (35, -370), (40, -480), (85, -480), (90, -370), (125, -300)]
-    at = np.array([*glass, (125, 0)]) + (985, 690)
+    at = np.array([*glass, (125, 0)]) + np.array((985, 690))
     scene.polygon(8, at, 0.3 + 0.7 * np.exp(-(((X - 1015) / 12) ** 2)) + 0.2 * (X > 1080), 1.57)
     jug = [(0, 0), (-45, -110), (-20, -230), (20, -290), (10, -350), (150, -350), (140, -290)]
-    body = np.array([*jug, (190, -230), (215, -110), (170, 0)]) + (150, 690)
+    body = np.array([*jug, (190, -230), (215, -110), (170, 0), (0, 0)]) + np.array((150, 690))
     scene.polygon(9, body, 0.95 - 0.85 * step(120, 370, X), 1.4)
     ring = np.hypot((X - 375) / 75, (Y - 480) / 95)
     scene.put(9, (ring < 1) & (ring > 0.68) & (X > 340), 0.35, np.arctan2(Y - 480, X - 375) + 1.57)
     for label, x, y, r in (
-        (4, 640, 470, 82), (3, 770, 445, 88), (5, 890, 480, 78), (4, 720, 535, 80), (3, 845, 545, 70),
+        (4, 640, 470, 82), (3, 770, 445, 88), (5, 890, 480, 78), (4, 720, 535, 80),
+        (3, 845, 545, 70),
     ):  # fmt: skip
         scene.ball(label, x, y, r)
     rim = np.hypot((X - 750) / 245, (Y - 530) / 140)
@@ -146,7 +147,7 @@ def storm() -> Scene:
     ray = np.arctan2(Y - y, X - x)
     far = np.hypot(X - x, Y - y)
     scene = Scene(0.62 + 0.3 * np.sin(ray * 15) - far / 2600, ray)
-    scene.put(1, far < 120, 1.0, ray + 1.57)
+    scene.put(1, far < 105, 0.7 + 0.3 * np.sin(far / 7), ray + 1.57)
     billow = WILD + 0.3 * FINE - np.abs(Y - 120 - 0.1 * X) / 90
     scene.put(2, billow > 0.25, 0.55 + 0.4 * np.tanh(2 * billow - 1), 1.2 * WILD)
     cliff = 560 - 330 * np.exp(-(((X - 1130) / 190) ** 2)) - 30 * FINE + 25 * np.sin(X / 23)
@@ -168,10 +169,10 @@ def storm() -> Scene:
     for x, y, r in ((250, 960, 330), (880, 1020, 330)):
         u, v = (X - x) / r, (Y - y) / r
         far, turn = np.hypot(u, v), np.arctan2(v, u)
-        back = far < 1 + 0.25 * np.clip(u, 0, 1)
+        back = far < 1 + 0.5 * np.clip(u, 0, 1) ** 2
         scene.put(7, back, 0.4 + 0.45 * np.sin(far * 19 - turn), turn + 1.4)
-        claw = far > 0.9 + 0.06 * np.sin(13 * turn) + 0.03 * FINE
-        scene.put(8, back & claw & (u < 0.75), 1.0, turn + 1.57)
+        crest = 0.92 + 0.06 * np.sin(13 * turn) + 0.03 * FINE + 0.5 * np.clip(u + 0.3, 0, 1)
+        scene.put(8, back & (far > crest), 1.0, turn + 1.57)
     return scene.ended()
 
 
@@ -194,14 +195,19 @@ def fish(scene: Scene, x: float, y: float, size: float, turn: float, label: int)
 
 
 def reef() -> Scene:
-    """Return fishes and a starfish on a pale ground, between bands of waves and a border.
+    """Return fishes and a starfish in bands of air, water and sand, within a border of waves.
 
-    Labels: ground, outline, then body and fins of three kinds of fish, band, wave, star.
+    Labels: air, outline, then body and fins of three kinds of fish, band, wave, star, water, deep
+    water, sand.
     """
     scene = Scene(0.75 + 0.15 * WILD, 0.15 * np.sin(X / 200) + 0.2 * WILD)
+    for label, level, light in ((11, 330, 0.7), (12, 560, 0.5), (13, 770, 0.6)):
+        top = level + 34 * np.sin(X / 75 + label) + 22 * WILD
+        ripple = np.sin((Y - top) / 26 + np.sin(X / 110))
+        scene.put(label, top < Y, light + 0.3 * ripple, 0.4 * np.cos(X / 75 + label))
     for x, y, size, turn, label in (
         (390, 300, 240, 0.12, 2), (820, 590, 250, -0.2, 4), (300, 690, 140, 0.1, 6),
-        (960, 270, 150, 3.35, 6),
+        (980, 250, 170, 3.35, 6), (560, 480, 110, 3.0, 4), (1010, 800, 100, 0.2, 2),
     ):  # fmt: skip
         fish(scene, x, y, size, turn, label)
     ray, far = np.arctan2(Y - 790, X - 540), np.hypot(X - 540, Y - 790)
@@ -212,7 +218,7 @@ def reef() -> Scene:
     scene.put(8, frame, 0.5 + 0.2 * WILD, along)
     scene.put(9, frame & (np.abs(edge - 46 - 17 * wave) < 13), 0.85, along + 0.5 * wave)
     scene.put(1, frame & (edge > 78), 0.3, along)
-    outline = edges(scene.label, 15) > 0.5
+    outline = edges(np.where(scene.label > 10, 0, scene.label), 11) > 0.5
     scene.put(1, outline & ~frame, 0.25, 0.0)
     return scene.ended()
 
@@ -268,8 +274,9 @@ def city() -> Scene:
         scene.put(8, np.hypot(u, v) < 1, 0.7 - 0.35 * u - 0.35 * v, np.arctan2(v, u))
     scene.put(9, 880 - 20 * np.sin(X / 400) < Y, 0.6 - 0.3 * np.sin(X / 90 + Y / 20), 0.0)
     car = [(0, 0), (10, -50), (80, -60), (120, -110), (250, -110), (300, -58), (370, -45), (380, 0)]
-    scene.polygon(10, np.array(car) + (380, 915), 0.9 - 0.7 * step(840, 915, Y), 0.0)
-    scene.polygon(4, np.array([(130, -62), (150, -98), (240, -98), (272, -62)]) + (380, 915), 1, 0)
+    at = np.array((380, 915))
+    scene.polygon(10, np.array(car) + at, 0.9 - 0.7 * step(840, 915, Y), 0.0)
+    scene.polygon(4, np.array([(130, -62), (150, -98), (240, -98), (272, -62)]) + at, 1, 0)
     for x in (460, 680):
         scene.put(5, np.hypot(X - x, Y - 915) < 38, 0.2, 0.0)
         scene.put(8, np.hypot(X - x, Y - 915) < 15, 0.9, 0.0)
@@ -287,11 +294,12 @@ def bloom(scene: Scene, x: float, y: float, size: float, petals: int, label: int
 
 
 def flowers() -> Scene:
-    """Return a bunch of flowers with stems and leaves on bare paper, and a vase.
+    """Return a bunch of flowers with stems and leaves in a vase, before a wet wash.
 
-    Labels: paper, ground, vase, stem, leaf, dark leaf, then five sorts of petals, heart.
+    Labels: background, ground, vase, stem, leaf, dark leaf, then five sorts of petals, heart.
     """
-    scene = Scene(1 - 0.2 * step(0, 1.5, WILD), 0.3 * WILD)
+    edge = np.minimum(np.minimum(X, WIDTH - X), np.minimum(Y, 1200 - Y)) / 260 + 0.5 * WILD
+    scene = Scene(1 - 0.75 * step(0.1, 1.3, edge) * (0.75 + 0.3 * FINE), 0.3 * WILD)
     scene.put(1, 790 + 12 * WILD < Y, 0.5 + 0.35 * WILD, 0.0)
     scene.put(1, np.hypot((X - 760) / 260, (Y - 850) / 40) < 1, 0.05, 0.0)
     pot = [(520, 860), (490, 700), (530, 600), (510, 560), (770, 560), (750, 600), (790, 700)]

@@ -25,7 +25,7 @@ def save(pixels: Array, path: Path) -> None:
     """Save at half of the working size."""
     levels = np.uint8(np.clip(pixels, 0, 1) * 255 + 0.5)
     half = Image.fromarray(levels).resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.LANCZOS)
-    half.save(path, quality=80, method=6)
+    half.save(path, quality=75, method=6)
 
 
 def main(folder: Path, names: list[str]) -> None:

@@ -116,16 +116,17 @@ class Calls(ABC):
 
         Without ``style`` only content and TV count (feature inversion); without ``content`` only
         style and TV, on a square canvas (texture synthesis); both start from noise unless told
-        otherwise. A style is a picture, a style file's path or what ``extract_style`` returned; a
-        list or tuple of them is blended as ``style_weights`` say. ``masks`` are pairs (mask of the
-        content, mask of the style or None for all of it), white where they count: of one style any
-        number, of several styles one each, in their order. Options come from ``options``, or from
-        ``preset``, ``config`` (a TOML file) and keywords, each over the one before (see Options).
-        ``init`` may be a picture in any form. With ``executor`` the picture is done in tiles,
-        wherever that runs things: its workers must have Ortist and the model, and use ``threads``
-        threads each. What is sent are pixels and matrices, no paths; the result is that of the same
-        tiles here, to rounding, and to the byte with one thread. Raises OptionError, PictureError,
-        StyleFileError, ModelError, ProviderError or ResourceError.
+        otherwise. A style is a picture, a style file's path, the name of a built-in style or what
+        ``extract_style`` returned; a list or tuple of them is blended as ``style_weights`` say.
+        ``masks`` are pairs (mask of the content, mask of the style or None for all of it), white
+        where they count: of one style any number, of several styles one each, in their order.
+        Options come from ``options``, or from ``preset``, ``config`` (a TOML file) and keywords,
+        each over the one before (see Options). ``init`` may be a picture in any form. With
+        ``executor`` the picture is done in tiles, wherever that runs things: its workers must have
+        Ortist and the model, and use ``threads`` threads each. What is sent are pixels and
+        matrices, no paths; the result is that of the same tiles here, to rounding, and to the byte
+        with one thread. Raises OptionError, PictureError, StyleFileError, ModelError, ProviderError
+        or ResourceError.
         """
         init = overrides.get("init")
         if isinstance(init, (Image.Image, np.ndarray, Raster)):

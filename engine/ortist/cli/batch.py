@@ -37,7 +37,10 @@ def batch(
         ),
     ],
     style: list[str] = asked(
-        ..., "A painting or style file, a folder or pattern of them; repeatable.", _FIRST, "STYLE"
+        ...,
+        "A painting, style file, built-in style, folder or pattern; repeatable.",
+        _FIRST,
+        "STYLE",
     ),
     output: Path = asked(
         ..., "The folder to paint into, made if need be.", _FIRST, "FOLDER", "--output", "-o"

@@ -38,7 +38,10 @@ __all__ = ["TransferCommand", "invert", "texture", "transfer"]
 _Content = Annotated[str | None, typer.Argument(help="The photo.", metavar="CONTENT")]
 _Styles = Annotated[
     list[str] | None,
-    typer.Argument(help="The painting or style file, or several to blend.", metavar="STYLE..."),
+    typer.Argument(
+        help="The painting, style file or built-in style (ortist style list), or several to blend.",
+        metavar="STYLE...",
+    ),
 ]
 _MASKS = asked(
     None,

@@ -24,7 +24,7 @@ from ..options.fields import Options
 from ..run.result import Result
 from ..run.stepping import Progress
 
-__all__ = ["contact_sheet", "html_report"]
+__all__ = ["contact_sheet", "html_report", "picture_rows"]
 
 _CELL = 256
 """The height of a picture on the sheet."""
@@ -99,11 +99,20 @@ def contact_sheet(result: Result, inputs: Mapping[str, Image.Image]) -> Image.Im
         if iteration != result.iterations:
             cells.append((f"iteration {iteration}", Image.fromarray(painting.pixels)))
     cells.append((f"iteration {result.iterations}: the picture", Image.fromarray(result.pixels)))
+    rows = picture_rows(cells)
+    width = max(rows.width, 3 * _CELL)
+    sheet = Image.new("RGB", (width, rows.height + _CURVES_HEIGHT + _GAP), _PAPER)
+    sheet.paste(rows)
+    curves = _drawn(result.history, (width - 2 * _GAP, _CURVES_HEIGHT))
+    sheet.paste(curves, (_GAP, rows.height))
+    return sheet
+
+
+def picture_rows(cells: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    """Pictures in rows, each over its caption: an RGB image of ``cells`` (caption, image)."""
     rows = _in_rows([(caption, _fitted(image)) for caption, image in cells])
     width = max(sum(image.width + _GAP for _, image in row) + _GAP for row in rows)
-    width = max(width, 3 * _CELL)
-    height = len(rows) * (_CELL + _CAPTION + _GAP) + _CURVES_HEIGHT + 2 * _GAP
-    sheet = Image.new("RGB", (width, height), _PAPER)
+    sheet = Image.new("RGB", (width, len(rows) * (_CELL + _CAPTION + _GAP) + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(13)
     top = _GAP
@@ -114,7 +123,6 @@ def contact_sheet(result: Result, inputs: Mapping[str, Image.Image]) -> Image.Im
             draw.text((left, top + _CELL + 5), caption, _INK, font)
             left += image.width + _GAP
         top += _CELL + _CAPTION + _GAP
-    sheet.paste(_drawn(result.history, (width - 2 * _GAP, _CURVES_HEIGHT)), (_GAP, top))
     return sheet
 
 

@@ -1,4 +1,4 @@
-"""``ortist style``: taking a style from its paintings, and showing what a style file holds."""
+"""``ortist style``: the built-in styles, taking a style from paintings, what a style file holds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Take a style from paintings into a small file, and show such files.",
+    help="List the built-in styles, take a style from paintings into a file, show such files.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -30,11 +30,48 @@ _SIZES = ("size", "smallest_size", "style_size", "style_scale")
 _TAKEN = (*_SIZES, "style_weights", "model", "provider", "threads", "tile", "max_pixels")
 
 
+@app.command("list")
+def list_styles(
+    output: Path | None = file(
+        "Write one picture that shows them all.", Heading.FIRST, "--output", "-o"
+    ),
+    as_json: bool = flag("Print them as one JSON array on stdout.", "--json"),
+) -> None:
+    """Name the built-in styles, which can be given wherever a painting can."""
+    from ..style.named import BUILT_IN
+
+    if output is not None:
+        from PIL import Image
+
+        from ..files import check_apart, check_writable
+        from ..pictures.outputs import picture_format, save_picture
+        from ..pictures.raster import Painting
+        from .report import picture_rows
+
+        picture_format(output)
+        check_writable(output)
+        check_apart([output], [style.path for style in BUILT_IN.values()])
+        cells = [(style.name, Image.open(style.path)) for style in BUILT_IN.values()]
+        save_picture(Painting.of(picture_rows(cells)), output, depth=8)
+    if as_json:
+        told = [
+            {"name": style.name, "description": style.description, "file": str(style.path)}
+            for style in BUILT_IN.values()
+        ]
+        print(json.dumps(told))
+        return
+    for style in BUILT_IN.values():
+        print(f"{style.name:<13}{style.description}")
+
+
 @app.command("extract", cls=HeadedCommand)
 @takes_options(without=[f.name for f in dataclasses.fields(Options) if f.name not in _TAKEN])
 def extract(
     paintings: Annotated[
-        list[str], typer.Argument(help="The painting, or several to blend.", metavar="STYLE...")
+        list[str],
+        typer.Argument(
+            help="The painting or built-in style, or several to blend.", metavar="STYLE..."
+        ),
     ],
     output: Path = asked(
         ..., "The style file to write.", Heading.FIRST, "FILE.ostyle", "--output", "-o"

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["tune"]
 
-_SCENES = 2
-"""Photos that are drawn where none is given."""
+_STYLES = ("shards", "swirls")
+"""The built-in styles that drawn photos are painted in, where none is given."""
 _MOST_PIXELS = 10**9
 
 
@@ -75,7 +75,7 @@ def _pairs(contents: list[Path], styles: list[Path], size: int) -> list[tuple[Ra
     from ..jobs.scenes import draw_scene
     from ..pictures.raster import Raster
     from ..pictures.reading import load_picture
-    from ..serve.gallery import BUILT_IN
+    from ..style.named import BUILT_IN
 
     if len(contents) != len(styles):
         raise OptionError(
@@ -87,9 +87,9 @@ def _pairs(contents: list[Path], styles: list[Path], size: int) -> list[tuple[Ra
             (load_picture(photo, _MOST_PIXELS), load_picture(painting, _MOST_PIXELS))
             for photo, painting in zip(contents, styles, strict=True)
         ]
-    paintings = sorted(BUILT_IN.glob("*.jpg"))
-    scenes = [Raster(draw_scene(seed, max(192, size))) for seed in range(_SCENES)]
+    paintings = [BUILT_IN[name].path for name in _STYLES]
+    scenes = [Raster(draw_scene(seed, max(192, size))) for seed in range(len(_STYLES))]
     return [
         (scene, load_picture(painting, _MOST_PIXELS))
-        for scene, painting in zip(scenes, paintings[-_SCENES:], strict=True)
+        for scene, painting in zip(scenes, paintings, strict=True)
     ]

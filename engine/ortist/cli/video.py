@@ -31,7 +31,7 @@ def video(
     source: Annotated[
         str, typer.Argument(help="A video file, or - for Y4M on stdin.", metavar="VIDEO")
     ],
-    style: str = asked(..., "The painting or style file.", _FIRST, "STYLE"),
+    style: str = asked(..., "The painting, style file or built-in style.", _FIRST, "STYLE"),
     output: str = asked(
         ..., "The file to write, or - for Y4M on stdout.", _FIRST, "FILE", "--output", "-o"
     ),

@@ -30,7 +30,7 @@ from ..options.choice import choose_options
 from ..options.fields import Options
 from ..pictures.outputs import picture_format
 from ..run.setup import load_init
-from ..style.files import SUFFIX, ExtractedStyle, load_style
+from ..style.files import ExtractedStyle, load_style
 from ..style.styles import Styles
 from .finding import find_pictures
 from .ledger import LEDGER, Ledger, file_sha256
@@ -118,7 +118,8 @@ def plan_batch(
 ) -> Batch:
     """Every content in every style, each to ``output``/its place-style``suffix``.
 
-    Contents and styles are files, folders and glob patterns (finding.py). Refuses what cannot end
+    Contents and styles are files, folders and glob patterns (finding.py), and styles also names of
+    built-in ones. Refuses what cannot end
     well before anything is painted: raises OptionError where two pictures would have one name or
     an output would replace an input, PictureError or StyleFileError for a style that cannot be
     used, and as ``find_pictures``, ``find_model`` and ``Styles`` do. A content that cannot be read
@@ -133,7 +134,7 @@ def plan_batch(
     picture_format(Path(f"x{suffix}"))
     folder = os.path.abspath(output)
     photos = find_pictures(contents, folder)
-    paintings = find_pictures(styles, folder, also=(SUFFIX,))
+    paintings = find_pictures(styles, folder, styles=True)
     model = find_model(options.model)
     check_provider(options.provider)  # said once, and not of every picture
     for style in paintings:
@@ -209,11 +210,11 @@ def batch(
     ['painted', 'painted']
 
     Contents and styles are files, folders or glob patterns, one or several, among the styles style
-    files too; a folder's tree is kept. ``jobs`` processes share the CPUs, or the work goes through
-    ``executor``, whose workers must have Ortist, the same model and the same files. A picture that
-    fails does not stop the others: its outcome says why. ``on_outcome`` is called with each as it
-    comes. As with every use of processes, the script that calls this with ``jobs`` needs
-    ``if __name__ == "__main__":``.
+    files and names of built-in styles too; a folder's tree is kept. ``jobs`` processes share the
+    CPUs, or the work goes through ``executor``, whose workers must have Ortist, the same model and
+    the same files. A picture that fails does not stop the others: its outcome says why.
+    ``on_outcome`` is called with each as it comes. As with every use of processes, the script that
+    calls this with ``jobs`` needs ``if __name__ == "__main__":``.
     Raises as ``plan_batch`` and ``Batch.run`` do.
     """
     options = choose_options(options, preset, overrides)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError, OptionError
 from ..files import as_path
+from ..style.files import SUFFIX
+from ..style.named import built_in
 
 __all__ = ["Found", "find_pictures"]
 
@@ -33,21 +35,23 @@ class Found(NamedTuple):
 def find_pictures(
     names: str | PathLike[str] | Iterable[str | PathLike[str]],
     without: str | PathLike[str] | None = None,
-    also: Collection[str] = (),
+    styles: bool = False,
 ) -> list[Found]:
     """The pictures that ``names`` stand for: files, folders with all below, and glob patterns.
 
     They come in the order of ``names``, sorted within each, each file once. Hidden files and
-    folders below a folder are left out. From a folder, files with the suffix of a picture, or one
-    in ``also``, are taken. Nothing below the folder ``without`` is taken from folders and patterns
-    that are not below it themselves. The place of a picture from a pattern is its path below what
-    precedes the first wildcard. A file that is named need not exist: opening it says so best.
+    folders below a folder are left out. From a folder, files with the suffix of a picture are
+    taken. Where ``styles`` are looked for, so are style files, and the name of a built-in style
+    stands for its picture, unless a file or folder is called so. Nothing below the folder
+    ``without`` is taken from folders and patterns that are not below it themselves. The place of a
+    picture from a pattern is its path below what precedes the first wildcard. A file that is named
+    need not exist: opening it says so best.
 
     Raises OptionError for a folder or pattern with no picture, InputError for a folder that cannot
-    be read.
+    be read, PictureError for a word that names no style.
     """
     barred = None if without is None else os.path.realpath(without)
-    suffixes = {*_SUFFIXES, *also}
+    suffixes = {*_SUFFIXES, SUFFIX} if styles else _SUFFIXES
     found: dict[str, Found] = {}
     if not isinstance(names, (str, PathLike, Iterable)):
         raise OptionError(f"pictures should be paths, one or several, not {names!r:.80}.")
@@ -59,6 +63,8 @@ def find_pictures(
         elif not os.path.lexists(name) and glob.has_magic(name):
             paths = sorted(glob.glob(name, recursive=True))
             what, new = "pattern", list(_taken(paths, _base(name), barred, suffixes))
+        elif styles and (style := built_in(name)):
+            what, new = "style", [Found(str(style.path), name, name)]
         else:
             what, new = "file", [Found(os.path.abspath(name), os.path.basename(name), name)]
         if not new:

@@ -38,6 +38,7 @@ from ..pictures.raster import Source
 from ..run.result import Result
 from ..run.setup import Asked
 from ..signals import ENDING
+from ..style.named import shadow_note
 from .ledger import file_sha256
 
 __all__ = [
@@ -172,7 +173,8 @@ class Worker:
         if task.init_sha256 and file_sha256(str(options.init)) != task.init_sha256:
             raise PictureError(f"the init image {options.init!r} changed since then.")
         run = engine.set_up(asked, options, plan=plan)
-        return finished(run), tuple(run.notes)
+        shadow = shadow_note(task.names[1], task.style_sha256)
+        return finished(run), (*run.notes, *([shadow] if shadow else []))
 
     def _engine_for(self, task: Task) -> Engine:
         """The engine of the last task, where it has the model, provider and threads of this one."""

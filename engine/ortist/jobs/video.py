@@ -33,6 +33,7 @@ from ..run.plan import Plan
 from ..run.setup import Asked, load_init
 from ..run.tuning import tuned
 from ..style.files import Style, load_style
+from ..style.named import opened
 from .y4m import read_frame, read_header, write_frame, write_header
 
 __all__ = ["Frame", "Painter", "frame_size", "video"]
@@ -88,7 +89,7 @@ class Painter:
             raise OptionError(f"blend {blend} is out of range; it should be from 0 to below 1.")
         if options.snapshots:
             raise OptionError("a video keeps no snapshots; leave them out.")
-        self._style = load_style(style, options.max_pixels)
+        self._style = load_style(opened(style), options.max_pixels)
         # Frames that follow are painted in the paper's way; so is the first, unless told otherwise.
         self._options, self._init = load_init(options.settled(matched=False))
         self._iterations = iterations

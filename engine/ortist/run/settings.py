@@ -39,6 +39,7 @@ from ..options.presets import QUALITIES
 from ..pictures.metadata import text_of
 from ..pictures.raster import Source
 from ..pictures.reading import open_picture
+from ..style.named import BUILT_IN, built_in
 from .stepping import Progress
 from .tuning import plan_scales
 
@@ -49,6 +50,7 @@ _LIMIT, _LONGEST_PATH = 32_768, 4096
 _LEFT_OUT = {"snapshots", "settings", "max_pixels", "time_limit", "max_memory", "scratch"}
 _COMMANDS = {(True, True): "transfer", (True, False): "invert", (False, True): "texture"}
 """By whether there is a content image, and a style image."""
+_STYLE = re.compile(r"style( [0-9]+)?", re.ASCII)
 _ROLE = re.compile(r"content|style|init|(style|content mask|style mask) [1-9][0-9]{0,2}", re.ASCII)
 
 
@@ -89,6 +91,8 @@ class Settings:
     def find_input(self, role: str) -> str:
         """The path of the ``role``'s file: as recorded, else beside the picture.
 
+        It is the name of a built-in style where that was taken.
+
         Raises PictureError where it is missing or its bytes are not those of then.
         """
         recorded = self.inputs[role]
@@ -98,6 +102,9 @@ class Settings:
                 f"the {name} of {self.picture!r} was no file; name one to paint with its settings."
             )
         path, sha256 = recorded
+        named = BUILT_IN.get(path) if _STYLE.fullmatch(role) else None
+        if named is not None and named.sha256 == sha256:
+            return path if built_in(path) else str(named.path)
         beside = Path(self.picture).parent / re.split(r"[\\/]", path)[-1]
         there = [p for p in dict.fromkeys((path, str(beside))) if os.path.isfile(p)]
         if not there:

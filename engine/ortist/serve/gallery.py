@@ -1,7 +1,6 @@
 """Styles that callers may name: those of the package, and those in the folder of ``--styles``.
 
-A name is looked up among those that were found when the service started, and is never a path. The
-built-in pictures are drawn by docs/samples/draw.py, and reduced.
+A name is looked up among those that were found when the service started, and is never a path.
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ from ..errors import OptionError, OrtistError
 from ..options.parsing import shown
 from ..pictures.reading import load_picture
 from ..style.files import SUFFIX, read_style
+from ..style.named import BUILT_IN
 
-__all__ = ["BUILT_IN", "Gallery", "NamedStyle"]
+__all__ = ["Gallery", "NamedStyle"]
 
-BUILT_IN = Path(__file__).parent / "styles"
-"""The folder of the package's own styles."""
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", SUFFIX)
 _SIDE = 240
 """Pixels of a thumbnail's longer side."""
@@ -38,6 +36,11 @@ class NamedStyle:
     built_in: bool
     thumbnail: bytes
 
+    @property
+    def called(self) -> str:
+        """What the command takes for it: a built-in style's name, another one's file."""
+        return self.name if self.built_in else self.path.name
+
 
 class Gallery:
     """The named styles, by name; read once, when the service starts.
@@ -48,19 +51,20 @@ class Gallery:
     def __init__(self, folder: Path | None, max_pixels: int) -> None:
         self.notes: list[str] = []
         self._styles: dict[str, NamedStyle] = {}
-        for place, built_in in ((folder, False), (BUILT_IN, True)):
-            paths = sorted(place.iterdir()) if place else []
-            for path in paths:
-                if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
-                    continue
-                if path.stem in self._styles or len(self._styles) >= _MOST:
-                    continue
-                try:
-                    thumbnail = _thumbnail(path, max_pixels)
-                except OrtistError as error:
-                    self.notes.append(f"the style {path.name!r} is left out: {error}")
-                    continue
-                self._styles[path.stem] = NamedStyle(path.stem, path, built_in, thumbnail)
+        own = sorted(folder.iterdir()) if folder else []
+        built_in = [style.path for style in BUILT_IN.values()]
+        for path in (*own, *built_in):
+            if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
+                continue
+            if path.stem in self._styles or len(self._styles) >= _MOST:
+                continue
+            try:
+                thumbnail = _thumbnail(path, max_pixels)
+            except OrtistError as error:
+                self.notes.append(f"the style {path.name!r} is left out: {error}")
+                continue
+            style = NamedStyle(path.stem, path, path in built_in, thumbnail)
+            self._styles[path.stem] = style
 
     def __iter__(self) -> Iterator[NamedStyle]:
         return iter(self._styles.values())

@@ -54,7 +54,7 @@ class _Routes:
             [
                 {
                     "name": style.name,
-                    "file": style.path.name,
+                    "file": style.called,
                     "built_in": style.built_in,
                     "thumbnail": f"/v1/styles/{quote(style.name, '')}/thumbnail",
                 }

@@ -122,7 +122,7 @@ class Reception:
         """A style of the gallery, copied into the job's folder: it may be another one later."""
         style = self._service.gallery.named(name)
         number = len(list(folder.path.iterdir())) + 1
-        sent = Sent(f"named-{number}", style.path.name)
+        sent = Sent(f"named-{number}", style.called)
         shutil.copyfile(style.path, folder.path / sent.file)
         return sent
 

@@ -1,4 +1,4 @@
 """What is known of styles: style pictures and files, masks, moments, style losses.
 
-For use elsewhere: ``styles``, ``files``, ``guides``, ``moments``, ``losses``.
+For use elsewhere: ``styles``, ``files``, ``named``, ``guides``, ``moments``, ``losses``.
 """

@@ -24,6 +24,7 @@ from ..pictures.values import alpha_at, normalize, shorter_side_to, size_at
 from .files import ExtractedStyle, Style
 from .guides import Guides, load_mask, mask_values
 from .moments import Moments, Statistics, blend, rounded, sum_moments
+from .named import opened, shadow_note
 
 __all__ = ["Mask", "Observer", "Region", "Styles", "as_list", "load_regions"]
 
@@ -32,12 +33,15 @@ Mask = tuple[Picture, Picture | None]
 
 
 def as_list(style: Style | Sequence[Style] | None) -> list[Style]:
-    """One style, several or None (no style) as a list; raises OptionError for an empty list."""
+    """One style, several or None (no style) as a list, with pictures for the built-in names.
+
+    Raises OptionError for an empty list, PictureError for a name that no style has.
+    """
     if isinstance(style, (list, tuple)):
         if not style:
             raise OptionError("the list of styles is empty; give a style image.")
-        return list(style)
-    return [] if style is None else [cast(Style, style)]
+        return [opened(one) for one in style]
+    return [] if style is None else [opened(cast(Style, style))]
 
 
 @dataclass(frozen=True)
@@ -165,9 +169,16 @@ class Styles:
         return max(round(full * side / self._options.size), smallest)
 
     def notes(self, sides: Iterable[int], smallest: int) -> list[str]:
-        """Sentences on style files that do not span the sizes that pictures of ``sides`` need."""
+        """Sentences on styles that are not what might be thought.
+
+        They are files called as a built-in style, and style files that do not span the sizes that
+        pictures of ``sides`` need.
+        """
+        sources = [image.source for image in self.images if image.source is not None]
+        shadows = [shadow_note(source.path, source.sha256) for source in sources]
         wanted = {self.wanted(side, smallest) for side in sides}
-        return [note for image in self._extracted if (note := image.note(wanted)) is not None]
+        spans = [image.note(wanted) for image in self._extracted]
+        return [note for note in (*shadows, *spans) if note is not None]
 
     @property
     def unmatched(self) -> list[str]:

@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ortist.run.settings import read_settings
+from ortist.style.named import BUILT_IN
 from PIL import Image
 
 from tests.conftest import SAMPLES, Ortist, refused
@@ -146,3 +148,58 @@ def test_what_is_off_is_one_sentence(ortist: Ortist, style: str) -> None:
         "1,2",
     )
     assert os.path.getsize(style) == len(data)
+
+
+def test_the_built_in_styles_are_listed(ortist: Ortist, folder: Path) -> None:
+    done = ortist("style", "list", "-o", "sheet.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(BUILT_IN)
+    with Image.open("sheet.png") as sheet:
+        assert sheet.width > 1000
+        assert sheet.height > 500
+    done = ortist("style", "list", "--json")
+    listed = json.loads(done.stdout)
+    assert [style["name"] for style in listed] == list(BUILT_IN)
+    assert all(Path(style["file"]).is_file() for style in listed)
+    refused(ortist, 2, "cannot tell a picture format", "style", "list", "-o", "sheet.txt")
+    refused(ortist, 2, "there is no folder 'no'", "style", "list", "-o", "no/sheet.png")
+
+
+def test_a_built_in_style_paints_and_is_repeated(ortist: Ortist, folder: Path) -> None:
+    done = ortist("transfer", "photo.jpg", "ink", "-o", "out.png", *QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+    settings = read_settings("out.png", 10**7)
+    assert settings.inputs["style"] == ("ink", BUILT_IN["ink"].sha256)
+    done = ortist("transfer", "--from", "out.png", "-o", "again.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
+    refused(ortist, 3, "perhaps ink is meant", "transfer", "photo.jpg", "inc", "-o", "x.png")
+
+    shutil.copy("style.jpg", "ink")
+    done = ortist("transfer", "photo.jpg", "ink", "-o", "file.png", *QUICK)
+    assert done.returncode == 0
+    assert done.stderr.startswith("ortist: the style is the file 'ink' here, not the built-in")
+    assert Path("file.png").read_bytes() != Path("out.png").read_bytes()
+    done = ortist("transfer", "--from", "out.png", "-o", "again.png", "--no-settings")
+    assert (done.returncode, done.stderr) == (0, "")  # what it was made with, not the file
+    with Image.open("again.png") as again, Image.open("out.png") as out:
+        assert again.tobytes() == out.tobytes()
+
+
+def test_a_batch_takes_names_beside_files(ortist: Ortist, folder: Path) -> None:
+    styles = ("--style", "ink", "--style", "style.jpg")
+    done = ortist("batch", "photo.jpg", *styles, "-o", "out", *QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in Path("out").glob("*.png")) == [
+        "photo-ink.png",
+        "photo-style.png",
+    ]
+    assert read_settings("out/photo-ink.png", 10**7).inputs["style"] == (
+        "ink",
+        BUILT_IN["ink"].sha256,
+    )
+    refused(ortist, 3, "perhaps ink is meant", "batch", "photo.jpg", "--style", "inc", "-o", "x")
+    shutil.copy("style.jpg", "ink")
+    done = ortist("batch", "photo.jpg", "--style", "ink", "-o", "other", *QUICK)
+    assert done.returncode == 0
+    assert "the style is the file 'ink' here" in done.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ortist.style.named import BUILT_IN
 from PIL import Image
 
 from tests.conftest import Ortist
@@ -365,7 +366,7 @@ def test_there_is_a_word_for_paths_and_methods_that_are_none(server: Server) -> 
 
 def test_styles_models_and_health_are_told(server: Server) -> None:
     styles = server.client.get("/v1/styles").json()
-    assert [style["name"] for style in styles] == ["mine", "pencil", "shards", "swirls"]
+    assert [style["name"] for style in styles] == ["mine", *BUILT_IN]
     for style in styles:
         answer = server.client.get(style["thumbnail"])
         with Image.open(io.BytesIO(answer.content)) as image:
