@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ModelError, OptionError, ProviderError, ResourceError
-from ..forks import check_not_forked, fresh_after_fork
+from ..forks import check_not_forked, fresh_after_fork, importing
 from ..options.fields import Provider
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ _SETTINGS: dict[str, dict[str, str]] = {
 def load_onnxruntime() -> ModuleType:
     """Imports onnxruntime with its telemetry off, which must be said before the import."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    runtime = importlib.import_module("onnxruntime")
+    with importing:
+        runtime = importlib.import_module("onnxruntime")
     # Fatal ones only: what fails is raised as well, and said in our own words.
     runtime.set_default_logger_severity(4)
     _begin_pool(runtime)

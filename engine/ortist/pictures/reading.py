@@ -31,7 +31,7 @@ from PIL.ExifTags import Base
 from ..arrays import Arrays, Rows
 from ..errors import OrtistError, PictureError
 from ..files import require_file, sha256_of
-from ..forks import fresh_after_fork
+from ..forks import fresh_after_fork, importing
 from .metadata import exif_of
 from .profiles import convert, to_srgb
 from .raster import Header, Picture, Raster, Source, in_depth, to_levels, unit
@@ -147,7 +147,8 @@ def _opened(path: str | PathLike[str], role: str) -> Image.Image:
     reads the header and TIFF's as it makes room for the pixels (``_past_limit``). Raises
     UnidentifiedImageError where no decoder knows the file, PictureError as ``screen`` does.
     """
-    Image.init()
+    with importing:  # of Pillow's plugins
+        Image.init()
     with open(path, "rb") as stream:
         begin = stream.read(16)
     for form in _READABLE:
