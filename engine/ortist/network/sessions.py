@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ModelError, OptionError, ProviderError, ResourceError
-from ..forks import check_not_forked, fresh_after_fork
+from ..forks import check_not_forked, fresh_after_fork, importing
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -57,7 +57,8 @@ def load_onnxruntime() -> ModuleType:
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
-        runtime = importlib.import_module("onnxruntime")
+        with importing:
+            runtime = importlib.import_module("onnxruntime")
     except ImportError as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise ResourceError(f"onnxruntime cannot be loaded ({reason}); {_remedy()}.") from error

@@ -32,7 +32,7 @@ from PIL.ExifTags import Base
 from ..arrays import Arrays, Rows
 from ..errors import OrtistError, PictureError
 from ..files import require_file, sha256_of
-from ..forks import fresh_after_fork
+from ..forks import fresh_after_fork, importing
 from .metadata import exif_of
 from .profiles import convert, to_srgb
 from .raster import Header, Picture, Raster, Source, in_depth, to_levels, unit
@@ -161,7 +161,7 @@ def _opened(path: str | PathLike[str], role: str) -> Image.Image:
         begin = stream.read(16)
     for form, plugin in _READABLE.items():
         # All of Pillow's would take 0.1 s.
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(ImportError), importing:
             importlib.import_module(f"PIL.{plugin}")
         make, accepts = Image.OPEN.get(form, (None, None))
         if make is None or (accepts is not None and accepts(begin) is not True):
