@@ -16,6 +16,7 @@ from .._version import __version__
 from ..errors import OrtistError, ResourceError
 from . import batch, cluster, paint, serve, style, system, video
 from .arguments import HeadedCommand
+from .streams import drop_stdout
 from .telling import shortened, told_of_interruption
 from .workshop import open_workshop
 
@@ -100,10 +101,10 @@ def _run() -> int:
     except MemoryError:
         return _fail("there is not enough memory; give a smaller --size.", 4)
     except SystemExit as error:  # typer's own way out when the reader of stdout is gone
-        _drop_stdout()
+        drop_stdout()
         return 0 if error.code == 1 else int(error.code or 0)
     except OSError as error:
-        _drop_stdout()
+        drop_stdout()
         if isinstance(error, BrokenPipeError):
             return 0
         if error.filename is not None:
@@ -117,11 +118,6 @@ def _run() -> int:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "ortist"
         return _fail(f"{show().rstrip('.')}; see {path} --help.", getattr(error, "exit_code", 2))
-
-
-def _drop_stdout() -> None:
-    """Keeps Python's own flush at exit from failing once more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _fail(message: str, code: int) -> int:

@@ -16,11 +16,20 @@ from ..files import unwritable
 from ..options.choice import layered_options
 from ..options.declaring import Heading
 from ..options.fields import Options
+from ..options.parsing import shown
 from ..options.presets import CS231N_MODEL
 from ..signals import end_in_order
 from .arguments import HeadedCommand, asked, takes_options
 from .cluster import connected
 from .request import Named, Places, Request, recorded_settings
+from .streams import (
+    FORMATS,
+    STREAM,
+    check_stdout,
+    photo_from_stdin,
+    picture_for_stdout,
+    send,
+)
 from .telling import be_quiet, interrupted, losses_as_json, note, progress_bar
 
 if TYPE_CHECKING:
@@ -30,12 +39,15 @@ if TYPE_CHECKING:
     from ..run.loop import Run
     from ..run.plan import Plan
     from ..run.result import Result
+    from ..run.settings import Settings
     from ..run.setup import Asked
     from ..run.stepping import Progress
 
 __all__ = ["TransferCommand", "invert", "texture", "transfer"]
 
-_Content = Annotated[str | None, typer.Argument(help="The photo.", metavar="CONTENT")]
+_Content = Annotated[
+    str | None, typer.Argument(help="The photo; a - is standard input.", metavar="CONTENT")
+]
 _Styles = Annotated[
     list[str] | None,
     typer.Argument(
@@ -131,18 +143,20 @@ def _painted(
     from ..run.setup import settle
 
     options = settle(options, named.content, named.styles)
-    places = Places(request, options.snapshots)
-    places.check(named, options)
+    told, request = request.output, request.placed(named)
+    read = _received(named, options, stack)
+    places = Places(request, options.snapshots, _for_stdout(request, options, stack))
+    places.check(read, options)
     from ..engine import Engine
 
-    shown = request.sheet is not None or request.report is not None
-    options = _for_outputs(options, request, shown)
+    with_inputs = request.sheet is not None or request.report is not None
+    options = _for_outputs(options, request, with_inputs)
     with Engine(options.model, options.provider, options.threads) as engine:
-        asked, plan = _planned(engine, named, places, options)
+        asked, plan = _planned(engine, read, places, options)
         if request.plan:
             print(json.dumps(plan.as_json()) if request.json else plan)
             return
-        if plan.folder and shown:
+        if plan.folder and with_inputs:
             raise OptionError(
                 "--sheet and --report hold pictures in memory, where this one has no room; leave "
                 "them out, or give more by --max-memory."
@@ -152,28 +166,68 @@ def _painted(
             executor = stack.enter_context(connected(request.scheduler)).executor()
         run = engine.set_up(asked, options, executor, plan)
     roles = [role for role in run.inputs if role != "init" and "mask" not in role]
-    inputs = {role: run.inputs[role].image for role in roles if shown}
-    end = None
-    if settings and not (settings.schedule and _PLAN & set(given)):
-        end = settings.iteration
-        if settings.schedule:
-            run.reschedule(settings.schedule)
-    _remark(run, request)
+    inputs = {role: run.inputs[role].image for role in roles if with_inputs}
+    end = _as_recorded(run, settings, given)
+    _remark(run, places)
     end_in_order()
     stopped = _followed(run, places, end)
     result = run.result()
+    if read is not named:  # a stream's photo has no path by which it could be read again
+        result = dataclasses.replace(result, inputs={**result.inputs, "content": None})
     _write(result, places, inputs, named.sources)
+    if request.output != told:
+        note(f"the picture is {str(request.output)!r}.")
     _keep_checkpoint(run, request.checkpoint, stopped)
+    _tell_end(stopped, result.iterations, options.steps)
+
+
+def _tell_end(stopped: DivergedError | KeyboardInterrupt | None, done: int, steps: int) -> None:
+    """Raises what the command ends with where something stopped it after so many steps."""
     if isinstance(stopped, DivergedError):
-        raise DivergedError(f"{stopped} What is written is of iteration {result.iterations}.")
+        raise DivergedError(f"{stopped} What is written is of iteration {done}.")
     if stopped is not None:
-        raise interrupted(f"interrupted after {result.iterations} of {options.steps} iterations.")
+        raise interrupted(f"interrupted after {done} of {steps} iterations.")
 
 
-def _for_outputs(options: Options, request: Request, shown: bool) -> Options:
+def _as_recorded(run: Run, settings: Settings | None, given: dict[str, Any]) -> int | None:
+    """The step at which the run of the settings ended early; its schedule is taken over.
+
+    Unless options were given with which it would be another run.
+    """
+    if settings is None or (settings.schedule and _PLAN & set(given)):
+        return None
+    if settings.schedule:
+        run.reschedule(settings.schedule)
+    return settings.iteration
+
+
+def _received(named: Named, options: Options, stack: contextlib.ExitStack) -> Named:
+    """The pictures that are named, with a file in the place of a photo on standard input."""
+    if named.content != STREAM:
+        return named
+    photo = photo_from_stdin(options.scratch, options.max_pixels)
+    return dataclasses.replace(named, content=stack.enter_context(photo))
+
+
+def _for_stdout(request: Request, options: Options, stack: contextlib.ExitStack) -> Path | None:
+    """A file for the picture where it goes to standard output; raises OptionError, OutputError."""
+    if request.output != Path(STREAM):
+        if request.format is not None:
+            raise OptionError(
+                "--format is for a picture on standard output; end the file's name in a suffix."
+            )
+        return None
+    form = request.format or FORMATS[0]
+    if form not in FORMATS:
+        raise OptionError(f"there is no format {shown(form)}; choose one of {', '.join(FORMATS)}.")
+    check_stdout(request.json, form, options.depth, bool(options.snapshots))
+    return stack.enter_context(picture_for_stdout(form, options.scratch))
+
+
+def _for_outputs(options: Options, request: Request, with_inputs: bool) -> Options:
     """The options with the pictures on the way that a sheet needs, and a place for large arrays."""
     # They are files only where they were asked for, not just for a sheet.
-    if shown and not options.snapshots:
+    if with_inputs and not options.snapshots:
         middle, last = options.steps // 2, options.steps
         options = dataclasses.replace(options, snapshots=(0, middle, last))
     if request.output and options.scratch is None:
@@ -194,10 +248,11 @@ def _planned(engine: Engine, named: Named, places: Places, options: Options) -> 
     return asked, plan
 
 
-def _remark(run: Run, request: Request) -> None:
+def _remark(run: Run, places: Places) -> None:
     """Says on stderr what the run does in another way than might be thought."""
     from ..pictures.outputs import holds_alpha
 
+    request = places.request
     if request.preset and run.model.name != CS231N_MODEL:
         note(
             f"the preset {request.preset} was made for the model {CS231N_MODEL}; with "
@@ -205,10 +260,11 @@ def _remark(run: Run, request: Request) -> None:
         )
     for remark in run.notes:
         note(remark)
-    content, output = run.inputs.get("content"), request.output
+    content, output = run.inputs.get("content"), places.picture
     has_alpha = getattr(content, "alpha", None) is not None
     if has_alpha and output and not holds_alpha(output):
-        note(f"{output.suffix} holds no transparency; {str(output)!r} is laid over white.")
+        name = "the picture" if places.streamed else repr(str(output))
+        note(f"{output.suffix} holds no transparency; {name} is laid over white.")
 
 
 def _followed(
@@ -276,8 +332,10 @@ def _write(
     """
     request = places.request
     snapshots = {n: path for n, path in places.snapshots.items() if n in result.snapshots}
-    if request.output:
-        result.save(request.output)
+    if places.picture:
+        result.save(places.picture)
+        if places.streamed:
+            send(places.picture)
     for iteration, path in snapshots.items():
         result.save(path, snapshot=iteration)
     if request.sheet:

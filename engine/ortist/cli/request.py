@@ -5,6 +5,8 @@ All of it is checked before the work begins.
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from ..options.declaring import Heading
 from ..options.fields import STARTS, Options
 from .arguments import PRESET, asked, file, flag
 from .cluster import SCHEDULER
+from .streams import FORMATS, STREAM
 from .telling import note
 
 if TYPE_CHECKING:
@@ -31,9 +34,22 @@ class Request:
     """Where options come from, and what is written where; each field is a command-line option."""
 
     output: Path | None = file(
-        "The picture to write; its suffix names the format.", Heading.FIRST, "--output", "-o"
+        "The picture to write; its suffix names the format. A - is standard output. Without it, "
+        "transfer writes CONTENT-STYLE.png into the working directory.",
+        Heading.FIRST,
+        "--output",
+        "-o",
     )
-    overwrite: bool = flag("Let the picture replace the content, once it is done.", "--overwrite")
+    overwrite: bool = flag(
+        "Let the picture replace the content, once it is done, or, without -o, one that is there.",
+        "--overwrite",
+    )
+    format: str | None = asked(
+        None,
+        "The picture's format on standard output. [default: png]",
+        Heading.OUTPUT,
+        "|".join(FORMATS),
+    )
     preset: str | None = PRESET
     config: Path | None = file(
         "Options from a TOML file: over the preset's, under the command line's.", Heading.RECIPE
@@ -73,6 +89,25 @@ class Request:
     )
     json: bool = flag("Print the result as one JSON object on stdout.", "--json")
     quiet: bool = flag("Say nothing on stderr but errors.", "--quiet")
+
+    def placed(self, named: Named) -> Request:
+        """With a place for the picture: where none is asked for, content and styles name it.
+
+        Raises OptionError where a picture of that name is there, unless it may be overwritten, or
+        goes on from a checkpoint.
+        """
+        wanted = self.output or self.sheet or self.report or self.json or self.plan
+        if wanted or named.command != "transfer" or named.content in (None, STREAM):
+            return self
+        name = "-".join(Path(source).stem for source in named.sources)
+        path = Path(f"{name}.png")
+        going_on = self.checkpoint is not None and self.checkpoint.exists()
+        if os.path.lexists(path) and not (self.overwrite or going_on):
+            raise OptionError(
+                f"{str(path)!r} is there already; give --overwrite to replace it, or name another "
+                "file with -o."
+            )
+        return dataclasses.replace(self, output=path)
 
 
 @dataclass(frozen=True)
@@ -144,24 +179,29 @@ def recorded_settings(command: str, request: Request, given: dict[str, Any]) -> 
 class Places:
     """The files that a command writes.
 
+    ``picture`` is where the picture is written: for standard output a file ``stream`` meanwhile.
     ``snapshots`` are the pictures on the way, by iteration: beside out.png, iteration 100's goes to
     out-0100.png. ``preview`` is where the picture so far is shown, None where it is not.
     ``painted`` are all pictures that have the depth asked for, ``others`` is what is no picture.
     """
 
-    def __init__(self, request: Request, snapshots: Sequence[int]) -> None:
-        self.request, out = request, request.output
+    def __init__(
+        self, request: Request, snapshots: Sequence[int], stream: Path | None = None
+    ) -> None:
+        out = stream or request.output
+        self.request, self.picture, self.streamed = request, out, stream is not None
         self.snapshots: dict[int, Path] = {}
         if out:
             self.snapshots = {n: out.with_name(f"{out.stem}-{n:04}{out.suffix}") for n in snapshots}
-        self.preview = (request.preview or out) if request.preview_every else None
+        shown = None if stream else out
+        self.preview = (request.preview or shown) if request.preview_every else None
         self.painted = _there(out, request.preview, *self.snapshots.values())
         self.others = _there(request.report, request.trace, request.checkpoint)
 
     def check(self, named: Named, options: Options) -> None:
         """Raises OptionError for what has no place, cannot be written or would replace an input."""
         request = self.request
-        out, preview, checkpoint = request.output, request.preview, request.checkpoint
+        out, preview, checkpoint = self.picture, request.preview, request.checkpoint
         wanted = out or request.sheet or request.report or request.json or request.plan
         if not wanted and options.steps > 0:
             raise OptionError("there is no place for the picture; name one with -o FILE.")
@@ -185,7 +225,7 @@ class Places:
         from ..files import check_apart, named_file
         from ..network.bundle import find_model
 
-        request, out = self.request, self.request.output
+        request, out = self.request, self.picture
         kept = [*named.styles, *(path for pair in named.masks for path in pair if path)]
         kept += [] if options.init is None or options.init in STARTS else [options.init]
         kept += map(str, _there(request.config, request.source))

@@ -19,7 +19,7 @@ from ortist.pictures.raster import Raster
 from ortist.style.named import BUILT_IN, built_in, opened, shadow_note
 from PIL import Image
 
-from tests.conftest import SAMPLES
+from tests.conftest import ROOT, SAMPLES
 
 QUICK: dict[str, Any] = {"size": 48, "smallest_size": 32, "iterations": 4}
 
@@ -135,3 +135,10 @@ def test_style_files_and_videos_take_names() -> None:
     frame = np.asarray(Image.open(SAMPLES / "pencil.jpg").convert("RGB").resize((64, 48)))
     painter = ortist.Painter("comic", Options.of(None, **QUICK))
     assert painter(frame).pixels.shape == (48, 64, 3)
+
+
+def test_the_page_lists_them() -> None:
+    page = (ROOT / "docs" / "styles.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.M)
+    listed = {name: text for name, text in rows if name in BUILT_IN}
+    assert listed == {style.name: style.description for style in BUILT_IN.values()}
