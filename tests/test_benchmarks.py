@@ -14,6 +14,7 @@ import pytest
 from ortist_models import SHIPPED
 from PIL import Image
 
+from tests.benchmarks.scale import batch_seconds, step_seconds
 from tests.conftest import ROOT, SAMPLES, shared
 
 
@@ -152,3 +153,15 @@ def test_without_torch_one_sentence(name: str) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("this race needs torch; install Ortist with the extra")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_simulated_cluster_is_as_fast_as_what_is_slowest_in_it() -> None:
+    workers = batch_seconds(100, 10, painting=10.0, megabytes=1.0, link=1e9, overhead=0.0)
+    assert workers == pytest.approx(100, rel=0.01)  # ten each
+    wire = batch_seconds(100, 10, painting=0.1, megabytes=1.0, link=1e6, overhead=0.0)
+    assert wire == pytest.approx(100, rel=0.01)
+    scheduler = batch_seconds(100, 10, painting=0.1, megabytes=0.0, link=1e9, overhead=1.0)
+    assert scheduler == pytest.approx(100, rel=0.01)
+    computing, sent = step_seconds(1e9, 1, tile=512, halo=0, seconds=1.0, link=1e12)
+    assert computing == pytest.approx(1000, rel=0.01)
+    assert sent == pytest.approx(4 * 12e9 / 1e12, rel=0.01)

@@ -35,8 +35,8 @@ TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 GROUPS = ("export", "models", "style")
 """Commands that have commands of their own."""
 
-FOREIGN = {"--extra-index-url"}
-"""Options in the prose that are another program's."""
+FOREIGN = {"--extra-index-url", "--ignore-scripts", "--nthreads", "--prefix", "--preload"}
+"""Options in the prose that are other programs'."""
 
 NAMES = {
     "harbour.jpg": ("photo.jpg", "photo.tif", "photos/harbour.jpg", "photos/old/harbour.png"),
@@ -170,7 +170,7 @@ def test_benchmarks_in_the_pages_exist() -> None:
 
 
 def test_options_in_the_prose_exist() -> None:
-    found = ["transfer", "texture", "batch", "video", "serve", "models get"]
+    found = ["transfer", "texture", "batch", "video", "serve", "models get", "models tune"]
     found += ["export squeezenet1_1", "export onnx", "export train"]
     known = "".join(usage(*words.split()) for words in found)
     known += "".join(path.read_text() for path in (ROOT / "tests" / "benchmarks").glob("*.py"))

@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
+from .forks import importing
 
 if TYPE_CHECKING:
     from .api import extract_style, invert, iterate, texture, transfer
@@ -96,7 +97,8 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'ortist' has no attribute {name!r}")
     module = next((module for module, names in _MODULES.items() if name in names), "errors")
-    value = getattr(importlib.import_module(f".{module}", __name__), name)
+    with importing:
+        value = getattr(importlib.import_module(f".{module}", __name__), name)
     globals()[name] = value
     return value
 

@@ -6,14 +6,21 @@ not there.
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401 - see _end_fork
+import logging  # noqa: F401
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from .errors import ResourceError
 
-__all__ = ["check_not_forked", "fresh_after_fork"]
+__all__ = ["check_not_forked", "fresh_after_fork", "importing"]
+
+importing = threading.RLock()
+"""Held while Ortist imports what is imported late, and while this process is forked: a child would
+wait for ever for a module that another thread was importing."""
 
 _forked = False
 """Whether this process was forked from one in which ONNX Runtime was there already."""
@@ -43,5 +50,16 @@ def _note_fork() -> None:
     _forked = _forked or "onnxruntime" in sys.modules
 
 
+def _begin_fork() -> None:
+    importing.acquire()
+
+
+def _end_fork() -> None:
+    # The two modules above have locks of their own that are taken for a fork: imported while one
+    # waits for ``importing``, they would be let go of without having been taken.
+    importing.release()
+
+
 if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_begin_fork, after_in_parent=_end_fork, after_in_child=_end_fork)
     os.register_at_fork(after_in_child=_note_fork)

@@ -37,6 +37,12 @@ app = typer.Typer(
 )
 
 
+_Output = Annotated[
+    Path | None, typer.Option(help="The folder that gets NAME/. Without it, the model home.")
+]
+_Model = Annotated[str, typer.Argument(help="A model's name, or the path of its folder.")]
+
+
 def run(words: Sequence[str]) -> int:
     """Runs ``ortist export`` with these words and returns its exit code.
 
@@ -123,10 +129,7 @@ def _add_backbone(backbone: Backbone) -> None:
                 show_default=f"{backbone.name}, or {backbone.name}-avg",
             ),
         ] = None,
-        output: Annotated[
-            Path | None,
-            typer.Option(help="The folder that gets NAME/. Without it, the model home."),
-        ] = None,
+        output: _Output = None,
         source: Annotated[
             str | None,
             typer.Option(help="For the manifest: where a --weights file came from."),
@@ -182,10 +185,7 @@ def onnx_command(
             help="The model's name, as --model will take it.", show_default="the file's name"
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(help="The folder that gets NAME/. Without it, the model home."),
-    ] = None,
+    output: _Output = None,
     source: Annotated[
         str | None, typer.Option(help="For the manifest: where the file came from.")
     ] = None,
@@ -232,7 +232,7 @@ def train_command(
 @app.command()
 @_reported
 def measure(
-    name: Annotated[str, typer.Argument(help="A model's name, or the path of its folder.")],
+    name: _Model,
 ) -> None:
     """Measure the memory that a model takes for each pixel here, into its manifest."""
     memory = measure_bundle(_folder(name))
@@ -252,7 +252,7 @@ def _folder(name: str) -> Path:
 @app.command()
 @_reported
 def check(
-    name: Annotated[str, typer.Argument(help="A model's name, or the path of its folder.")],
+    name: _Model,
     weights: Annotated[
         Path | None,
         typer.Option(help="The file it was exported from, to compare the weights as well."),

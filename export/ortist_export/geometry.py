@@ -9,14 +9,13 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from ortist_models import EVERYTHING
 
-__all__ = ["EVERYTHING", "Geometry", "GeometryError", "Path", "Step", "Window"]
+__all__ = ["Geometry", "GeometryError", "Path", "Step", "Window"]
 
 Path = tuple[int, int, int, bool] | tuple[int, int, int, bool, int]
 """A layer with windows: kernel, stride, pads of both sides, ceil, and the repeats, if not 1."""
 
-EVERYTHING = 2**20
-"""The pixels that a feature sees which sees the whole picture: more than any picture has."""
 _PLENTY = 512
 """Pixels of a picture in which every network sees something, a multiple of the strides."""
 _LARGEST_SIDE = 1024

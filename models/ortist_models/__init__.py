@@ -14,6 +14,7 @@ from pathlib import Path
 __all__ = [
     "ARITHMETIC",
     "ASSIGNMENT",
+    "EVERYTHING",
     "FEATURES",
     "FORMAT",
     "LARGEST_FILE",
@@ -27,6 +28,9 @@ __all__ = [
 
 FORMAT = 2
 """Version of the manifest's layout. A reader refuses versions that it does not know."""
+
+EVERYTHING = 2**20
+"""The receptive field, in pixels, of a feature that sees the whole picture, however large."""
 
 LARGEST_FILE = 64 * 2**20
 """Bytes of one file of a model, at most; SqueezeNet's are 1 to 6 MB."""

@@ -40,7 +40,7 @@ def kill_and_restart(folder: Path, kills: int, count: int, seed: int) -> dict[st
         keys = [f"{tally['rounds']}-{number}" for number in range(count)]
         ids = [server.submit(key, seed=n, **_FORM) for n, key in enumerate(keys)]
         while tally["server"] + tally["process"] < kills and not _all_over(server, ids):
-            time.sleep(chance.uniform(0, 1.5))
+            time.sleep(chance.uniform(0, 4))
             running = _running(server, ids)
             workers = server.workers()
             if chance.random() < 0.5 and running and workers and not running <= hit:
@@ -48,7 +48,8 @@ def kill_and_restart(folder: Path, kills: int, count: int, seed: int) -> dict[st
                 hit |= running
                 tally["process"] += 1
             else:
-                server.kill()
+                with server:
+                    server.kill()
                 tally["server"] += 1
                 server = Server(state)
         with server:

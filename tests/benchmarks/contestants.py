@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ortist.network.bundle import Model, find_model
 from ortist.network.sessions import available_cpus
@@ -18,10 +18,25 @@ from ortist.options.presets import PRESETS
 
 SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
 
-__all__ = ["CONTESTANTS", "PRESET", "Contestant", "load_pictures"]
+__all__ = ["CONTESTANTS", "PRESET", "Contestant", "Recipe", "load_pictures", "recipe_of"]
 
 PRESET = PRESETS["cs231n-starry-night"]
 _BOX = (-1.5, 1.5)
+
+
+class Recipe(NamedTuple):
+    """The taps of content and style, by their weights, and the weight of the total variation."""
+
+    content: dict[int, float]
+    style: dict[int, float]
+    tv: float
+
+
+def recipe_of(model: Model) -> Recipe:
+    """The assignment's for SqueezeNet; for VGG-19 relu1_1 to relu4_1, each with one weight."""
+    if model.backbone == "vgg19":
+        return Recipe({20: 1e-3}, dict.fromkeys((1, 6, 11, 20), 1.0), 1e-3)
+    return Recipe({3: PRESET["content_weight"]}, PRESET["style_layers"], PRESET["tv_weight"])
 
 
 class Contestant(Protocol):
@@ -75,15 +90,16 @@ class OrtistStep:
         content, style = load_pictures(model, side, *(pictures or ()))
         self._sweeper = Sweeper(model, provider, threads, profile)
         self._objective = Objective(self._sweeper, Manner(tile))
-        taps = PRESET["style_layers"]
+        recipe = recipe_of(model)
+        taps = recipe.style
         losses = {
             tap: [STYLE_LOSSES["gram"](found.statistics()) for found in regions]
             for tap, regions in self._objective.moments(style, taps).items()
         }
         self._sweeper.release()
-        known = ContentFeatures(content, (3,), ByteBudget(2**28))
+        known = ContentFeatures(content, tuple(recipe.content), ByteBudget(2**28))
         self._targets = Targets(losses, known)
-        self._weights = Weights({3: PRESET["content_weight"]}, taps, PRESET["tv_weight"])
+        self._weights = Weights(recipe.content, taps, recipe.tv)
         self._values, self._state = np.clip(content, *_BOX), adam_init(content, Arrays())
         self._adam: Any = adam_step
         self._clip: Any = np.clip
@@ -130,7 +146,9 @@ class TorchStep:
         model = find_model(model_name)
         content, style = load_pictures(model, side, *(pictures or ()))
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        module: Any = bundled_module(model.folder, (1, 3, 4, 6, 7)).requires_grad_(False)
+        recipe = recipe_of(model)
+        taps = sorted({*recipe.content, *recipe.style})
+        module: Any = bundled_module(model.folder, tuple(taps)).requires_grad_(False)
         module = module.to(device, getattr(torch, dtype)).to(memory_format=layout)
 
         def tensor(values: Any) -> torch.Tensor:
@@ -142,17 +160,18 @@ class TorchStep:
             return matrix @ matrix.T / matrix.numel()
 
         def evaluate(image: torch.Tensor) -> torch.Tensor:
-            maps = dict(zip((1, 3, 4, 6, 7), module(image), strict=True))
-            loss = PRESET["content_weight"] * (maps[3] - target).square().sum()
-            for tap, weight in PRESET["style_layers"].items():
+            maps = dict(zip(taps, module(image), strict=True))
+            ((kept, weight),) = recipe.content.items()
+            loss = weight * (maps[kept] - target).square().sum()
+            for tap, weight in recipe.style.items():
                 loss = loss + weight * (gram(maps[tap]) - grams[tap]).square().sum()
             rows, columns = image[:, :, 1:] - image[:, :, :-1], image[..., 1:] - image[..., :-1]
             variation = rows.square().sum() + columns.square().sum()
-            total: torch.Tensor = loss + PRESET["tv_weight"] * variation
+            total: torch.Tensor = loss + recipe.tv * variation
             return total
 
-        target = module(tensor(content))[1]
-        grams = dict(zip((1, 3, 4, 6, 7), map(gram, module(tensor(style))), strict=True))
+        target = dict(zip(taps, module(tensor(content)), strict=True))[min(recipe.content)]
+        grams = dict(zip(taps, map(gram, module(tensor(style))), strict=True))
         self._evaluate: Callable[[torch.Tensor], torch.Tensor] = (
             torch.compile(evaluate) if compiled else evaluate
         )

@@ -60,11 +60,11 @@ def step_seconds(
 
 
 def main(
-    painting: Annotated[float, typer.Option(help="CPU seconds of a picture.")] = 35.0,
-    megabytes: Annotated[float, typer.Option(help="Of a picture on the link.")] = 1.5,
+    painting: Annotated[float, typer.Option(help="CPU seconds of a picture.")] = 10.0,
+    megabytes: Annotated[float, typer.Option(help="Of a picture on the link.")] = 0.7,
     overhead: Annotated[float, typer.Option(help="Scheduler's seconds a picture.")] = 0.002,
     gigabits: Annotated[float, typer.Option(help="Of the sender's link.")] = 10.0,
-    sweep: Annotated[float, typer.Option(help="CPU seconds a step and megapixel seen.")] = 1.6,
+    sweep: Annotated[float, typer.Option(help="CPU seconds a step and megapixel seen.")] = 0.36,
     gigapixels: Annotated[float, typer.Option(help="Of the one large picture.")] = 100.0,
     steps: Annotated[int, typer.Option(help="Of the large picture.")] = 300,
 ) -> None:
@@ -74,7 +74,7 @@ def main(
         sample = 40 * workers
         seconds = batch_seconds(sample, workers, painting, megabytes, link, overhead)
         a_day = sample / seconds * _DAY
-        step, crossed = step_seconds(gigapixels * 1e9, workers, 512, 96, sweep, link)
+        step, crossed = step_seconds(gigapixels * 1e9, workers, 512, 64, sweep, link)
         found = {
             "workers": workers,
             "pictures_an_hour": round(a_day / 24),

@@ -140,11 +140,12 @@ def _floor(
     """The least time of a step by the product's rate (floor.py), and how much more ours takes."""
     from ortist.network.bundle import find_model
 
-    from .contestants import PRESET
+    from .contestants import recipe_of
     from .floor import Product, operations
 
-    folder = find_model(model).folder
-    products = operations(folder, shape[2], shape[3], PRESET["style_layers"]) / Product.operations
+    found = find_model(model)
+    style = recipe_of(found).style
+    products = operations(found.folder, shape[2], shape[3], style) / Product.operations
     over = (own / (products * other) for own, other in zip(ours, product, strict=True))
     return {
         "gigaflops": Product.operations / statistics.median(product) / 1e9,

@@ -20,13 +20,13 @@ from ortist_export.backbones import BACKBONES
 from ortist_export.differentiate import append_gradient
 from ortist_export.float64 import evaluator, in_float64
 from ortist_export.foreign import export_onnx, input_of
-from ortist_export.geometry import EVERYTHING, Geometry
+from ortist_export.geometry import Geometry
 from ortist_export.graph import GraphBuilder
 from ortist_export.modules import Taps, build_module, load_weights
 from ortist_export.reading import read_model
 from ortist_export.survey import survey
 from ortist_export.weights import Weights
-from ortist_models import MANIFEST
+from ortist_models import EVERYTHING, MANIFEST
 
 from tests.conftest import Ortist
 

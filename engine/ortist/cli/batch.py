@@ -17,7 +17,7 @@ from ..options.fields import Options
 from ..signals import end_in_order
 from .arguments import PRESET, asked, flag, takes_options
 from .cluster import SCHEDULER, connected
-from .telling import losses_as_json, note, progress_bar
+from .telling import be_quiet, interrupted, losses_as_json, note, progress_bar
 
 if TYPE_CHECKING:
     from ..jobs.batch import Batch
@@ -52,6 +52,7 @@ def batch(
     scheduler: str | None = SCHEDULER,
     preset: str | None = PRESET,
     as_json: bool = flag("Print one JSON object a picture on stdout.", "--json"),
+    quiet: bool = flag("Say nothing on stderr but errors.", "--quiet"),
     *,
     given: dict[str, Any],
 ) -> None:
@@ -60,6 +61,7 @@ def batch(
     Started again, it paints only what is missing: pictures that are there, whole, and were made
     from the same files with the same options are kept. What cannot be painted is listed at the end.
     """
+    be_quiet(quiet)
     options = Options.of(preset, **given)
     if scheduler and jobs != 1:
         raise OptionError("give --jobs or --scheduler, but not both.")
@@ -68,7 +70,7 @@ def batch(
     plan = plan_batch(contents, style, output, options, suffix)
     outcomes: list[Outcome] = []
     failures = 0
-    interrupted = False
+    stopped = False
     end_in_order()
     try:
         with contextlib.ExitStack() as stack:
@@ -82,15 +84,17 @@ def batch(
                     print(json.dumps(_report(outcome)), flush=True)
                 show(len(outcomes), f"{failures} failed" if failures else None)
     except KeyboardInterrupt:
-        interrupted = True
-    _tell(plan, outcomes, interrupted)
-    if interrupted:
-        raise typer.Exit(130)
+        stopped = True
+    _tell(plan, outcomes, stopped)
+    if stopped:
+        done = sum(outcome.status in ("painted", "kept") for outcome in outcomes)
+        total = f"{done} of {len(plan.tasks)} pictures"
+        raise interrupted(f"interrupted with {total} there; start again for the rest.")
     if failures:
         raise typer.Exit(1)
 
 
-def _tell(plan: Batch, outcomes: list[Outcome], interrupted: bool) -> None:
+def _tell(plan: Batch, outcomes: list[Outcome], stopped: bool) -> None:
     """Says on stderr what was left out, and why; nothing where all went well."""
     counts: Counter[str] = Counter(outcome.status for outcome in outcomes)
     total = f"of {len(plan.tasks)} pictures"
@@ -99,14 +103,11 @@ def _tell(plan: Batch, outcomes: list[Outcome], interrupted: bool) -> None:
     for outcome in outcomes:
         if outcome.status == "failed":
             note(f"{os.path.relpath(outcome.output, plan.folder)}: {outcome.error}")
-    if not interrupted and (counts["failed"] or counts["kept"]):
+    if not stopped and (counts["failed"] or counts["kept"]):
         each = ", ".join(f"{counts[s]} {s}" for s in ("painted", "kept", "failed", "skipped"))
         note(f"{total} {each}.")
     if counts["skipped"]:
         note("make room, then start again for the rest.")
-    if interrupted:
-        done = counts["painted"] + counts["kept"]
-        note(f"interrupted with {done} {total} there; start again for the rest.")
 
 
 def _report(outcome: Outcome) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ..errors import OrtistError, ResourceError
 from . import batch, cluster, paint, serve, style, system, video
 from .arguments import HeadedCommand
 from .streams import drop_stdout
+from .telling import shortened, told_of_interruption
 from .workshop import open_workshop
 
 __all__ = ["app", "main"]
@@ -84,6 +85,8 @@ def _run() -> int:
     try:
         code = app(prog_name="ortist", standalone_mode=False)
         sys.stdout.flush()
+        if code == 130 and not told_of_interruption():
+            return _fail("interrupted.", 130)
         return code if isinstance(code, int) else 0
     except OrtistError as error:
         return _fail(str(error), error.exit_code)
@@ -118,5 +121,5 @@ def _run() -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"ortist: {message}", file=sys.stderr)
+    print(f"ortist: {shortened(message)}", file=sys.stderr)
     return code

@@ -30,7 +30,7 @@ from .streams import (
     picture_for_stdout,
     send,
 )
-from .telling import losses_as_json, note, progress_bar
+from .telling import be_quiet, interrupted, losses_as_json, note, progress_bar
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -117,6 +117,7 @@ def texture(style: _Styles = None, *, request: Request, given: dict[str, Any]) -
 
 
 def _paint(named: Named, request: Request, given: dict[str, Any]) -> None:
+    be_quiet(request.quiet)
     with contextlib.ExitStack() as stack:
         _painted(named, request, given, stack)
 
@@ -185,8 +186,7 @@ def _tell_end(stopped: DivergedError | KeyboardInterrupt | None, done: int, step
     if isinstance(stopped, DivergedError):
         raise DivergedError(f"{stopped} What is written is of iteration {done}.")
     if stopped is not None:
-        note(f"interrupted after {done} of {steps} iterations.")
-        raise typer.Exit(130)
+        raise interrupted(f"interrupted after {done} of {steps} iterations.")
 
 
 def _as_recorded(run: Run, settings: Settings | None, given: dict[str, Any]) -> int | None:

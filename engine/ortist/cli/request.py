@@ -88,6 +88,7 @@ class Request:
         None, "Steps from one checkpoint to the next. Without it, 50.", Heading.OUTPUT, "N", min=1
     )
     json: bool = flag("Print the result as one JSON object on stdout.", "--json")
+    quiet: bool = flag("Say nothing on stderr but errors.", "--quiet")
 
     def placed(self, named: Named) -> Request:
         """The request with a place for the picture: where none is asked for, the inputs name it.

@@ -16,7 +16,7 @@ from ..options.declaring import Heading
 from ..options.fields import STARTS, Options
 from ..signals import end_in_order
 from .arguments import PRESET, asked, flag, takes_options
-from .telling import note
+from .telling import be_quiet, interrupted, note, shows_lines
 
 if TYPE_CHECKING:
     from ..jobs.video import Frame
@@ -52,6 +52,7 @@ def video(
     ),
     preset: str | None = PRESET,
     as_json: bool = flag("Print the result as one JSON object on stdout.", "--json"),
+    quiet: bool = flag("Say nothing on stderr but errors.", "--quiet"),
     *,
     given: dict[str, Any],
 ) -> None:
@@ -60,6 +61,7 @@ def video(
     Y4M (8 bits; BT.601 in limited range is assumed) is read and written without help; other files
     need ffmpeg, and keep their sound. What was painted before an interruption is kept.
     """
+    be_quiet(quiet)
     options = Options.of(preset, **given)
     if output == "-" and as_json:
         raise OptionError(
@@ -74,8 +76,7 @@ def video(
         report = {"output": output, "frames": len(frames), "seconds": seconds}
         print(json.dumps({**report, "iterations": sum(frames)}))
     if isinstance(stopped, KeyboardInterrupt):
-        note(f"interrupted after {len(frames)} frames.")
-        raise typer.Exit(130)
+        raise interrupted(f"interrupted after {len(frames)} frames.")
     if stopped is not None:
         raise stopped
 
@@ -96,7 +97,7 @@ def _paint(
         for remark in () if frames else frame.notes:
             note(remark)
         frames.append(frame.iterations)
-        if sys.stderr.isatty():
+        if shows_lines():
             text = f"\rframe {len(frames)}, {frame.seconds:.1f} s"
             print(text, end="", file=sys.stderr, flush=True)
 
@@ -120,6 +121,6 @@ def _paint(
                 raise
             return error
         finally:
-            if frames and sys.stderr.isatty():
+            if frames and shows_lines():
                 print(file=sys.stderr)
     return None

@@ -24,6 +24,7 @@ from ..errors import OptionError, OrtistError, ResourceError
 from ..files import atomic_writer, unwritable
 from ..network.bundle import Model, find_model
 from ..objective.sweeper import Setup
+from ..pictures.reading import read_header
 from .elsewhere import Parcel, facts_here, kept, paint_parcel, swept
 from .painting import Outcome, Outcomes, Task
 
@@ -131,7 +132,7 @@ class Cluster(contextlib.AbstractContextManager["Cluster"]):
             for task in itertools.islice(waiting, count):
                 try:
                     future = self._sent(task, model)
-                except OSError as error:
+                except (OSError, OrtistError) as error:
                     yield task.failed(error)
                     continue
                 under_way[future] = task
@@ -153,7 +154,8 @@ class Cluster(contextlib.AbstractContextManager["Cluster"]):
         return _Tiles(self)
 
     def _sent(self, task: Task, model: Any) -> distributed.Future:
-        """A task on its way, with the bytes of its pictures."""
+        """A task on its way, with the bytes of its pictures; raises PictureError for no picture."""
+        read_header(task.content, task.options.max_pixels, "content image")
         init = str(task.options.init) if task.init_sha256 else None
         data = Path(task.content).read_bytes()
         parcel = Parcel(task, __version__)

@@ -34,6 +34,7 @@ __all__ = [
     "check_version",
     "facts_here",
     "kept",
+    "memory_share",
     "paint_parcel",
     "place_here",
     "swept",
@@ -109,7 +110,7 @@ def _task_here(asked: Task, own: Path, model: Path) -> Task:
         asked.options,
         model=str(model),
         threads=asked.options.threads or 1,
-        max_memory=asked.options.max_memory or _memory_share(),
+        max_memory=asked.options.max_memory or memory_share(),
         scratch=str(own),
     )
     if asked.init_sha256:
@@ -152,7 +153,7 @@ def place_here() -> Path:
     return place
 
 
-def _memory_share() -> int | None:
+def memory_share() -> int | None:
     """Bytes for each task of this worker, where it has a limit."""
     from distributed import get_worker
 

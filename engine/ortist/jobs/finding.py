@@ -16,7 +16,7 @@ from ..style.named import built_in
 
 __all__ = ["Found", "find_pictures"]
 
-_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
+_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif"}
 """The suffixes of what is taken from a folder; a file that is named may be called anything."""
 
 

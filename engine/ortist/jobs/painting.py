@@ -23,7 +23,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..engine import Engine, finished
-from ..errors import ModelError, OptionError, OrtistError, PictureError, ResourceError
+from ..errors import (
+    ModelError,
+    OptionError,
+    OrtistError,
+    PictureError,
+    ProviderError,
+    ResourceError,
+)
 from ..objective.targets import Losses
 from ..options.fields import Options
 from ..pictures.outputs import output_depth, takes_rows
@@ -128,12 +135,15 @@ class Worker:
         """The picture, written. What goes wrong with it is in the outcome, not raised.
 
         ``asked`` is the task of whoever gets the outcome, where paths and model are others here.
+        But for a provider that cannot be had: raises ProviderError.
         """
         asked = asked or task
         content_sha256 = file_sha256(task.content)
         try:
             result, notes = self._painted(task)
             _as_given(result, asked).save(task.output)
+        except ProviderError:  # which no other picture would have either
+            raise
         except Exception as error:
             return asked.failed(error)
         return asked.outcome(
@@ -217,6 +227,8 @@ def outcomes_of(tasks: Sequence[Task], executor: Executor | None) -> Outcomes:
                 yield future.result()
             except BrokenExecutor as error:
                 raise _ended(executor) from error
+            except ProviderError:
+                raise
             except Exception as error:  # the executor's own: a task could not be sent, say
                 yield futures[future].failed(error)
     finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ortist_models import (
+    EVERYTHING,
     FEATURES,
     FORMAT,
     LARGEST_FILE,
@@ -26,7 +27,7 @@ from ortist_models import (
 )
 
 from ..errors import ModelError, OptionError, OutputError
-from ..files import atomic_writer
+from ..files import atomic_writer, read_bytes
 from ..options.parsing import Layer
 from ..options.presets import CS231N_MODEL
 from .graphs import check_graph
@@ -68,6 +69,11 @@ class Tap:
     receptive_field: int
     receptive_start: int
     path: tuple[tuple[int, ...], ...]
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether every feature depends on the whole picture, as behind a gate."""
+        return self.receptive_field == EVERYTHING
 
     def length(self, pixels: int) -> int:
         """The number of features along an axis of so many pixels (ONNX's rules of pooling)."""
@@ -196,16 +202,8 @@ class Model:
 
 def _read(path: Path, most: int = LARGEST_FILE) -> bytes:
     """A regular file of bounded size; raises ModelError for anything else."""
-    if not os.path.isfile(path):
-        raise ModelError(f"there is no model file {str(path)!r}; export the model again.")
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(most + 1)
-    except OSError as error:
-        raise ModelError(f"cannot read {str(path)!r} ({error.strerror}).") from error
-    if len(data) > most:
-        raise ModelError(f"{str(path)!r} is larger than a model may be ({most} bytes).")
-    return data
+    named = f"the model file {str(path)!r}"
+    return read_bytes(str(path), named, ModelError, "export the model again", most)
 
 
 def installed_models() -> Iterator[tuple[str, Path]]:
@@ -358,7 +356,8 @@ def _parse_tap(raw: Any) -> Tap:
     tap = Tap(name=str(raw["name"]), path=path, **{key: int(raw[key]) for key in numbers})
     if not all(len(w) <= 5 and min(*w[:2], *w[4:]) >= 1 and w[2] >= 0 for w in tap.path):
         raise ValueError("a window of a tap is none")
-    if not 1 <= tap.channels <= 2**14 or not tap.receptive_field <= 10**4 or len(tap.path) > 1000:
+    fits = tap.receptive_field <= 10**4 or tap.sees_everything
+    if not 1 <= tap.channels <= 2**14 or not fits or len(tap.path) > 1000:
         raise ValueError("a tap's channels, receptive field or path are out of range")
     if max((n for window in tap.path for n in (*window[:3], *window[4:])), default=0) > 10**4:
         raise ValueError("a window of a tap is too large")

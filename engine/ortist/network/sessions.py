@@ -9,6 +9,9 @@ import contextlib
 import functools
 import importlib
 import os
+import platform
+import sys
+import sysconfig
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ModelError, OptionError, ProviderError, ResourceError
-from ..forks import check_not_forked, fresh_after_fork
+from ..forks import check_not_forked, fresh_after_fork, importing
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -48,13 +51,36 @@ _SETTINGS: dict[str, dict[str, str]] = {
 
 @functools.cache
 def load_onnxruntime() -> ModuleType:
-    """Imports onnxruntime with its telemetry off, which must be said before the import."""
+    """Imports onnxruntime with its telemetry off, which must be said before the import.
+
+    Raises ResourceError where it is not there, or cannot be loaded.
+    """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    runtime = importlib.import_module("onnxruntime")
+    try:
+        with importing:
+            runtime = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ResourceError(f"onnxruntime cannot be loaded ({reason}); {_remedy()}.") from error
     # Fatal ones only: what fails is raised as well, and said in our own words.
     runtime.set_default_logger_severity(4)
     _begin_pool(runtime)
     return runtime
+
+
+def _remedy() -> str:
+    """What to do where there is no onnxruntime; its wheels of 1.24 and newer are not for all."""
+    if sys.platform == "darwin" and platform.machine() == "x86_64":
+        return (
+            "1.24 and newer have no wheels for Intel Macs, so use a machine with an Apple chip or "
+            "with Linux"
+        )
+    if sys.platform == "linux" and "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or ""):
+        return (
+            "1.24 and newer have no wheels for musl (Alpine), so use a Linux with glibc, such as a "
+            "python:3.12-slim container"
+        )
+    return "pip install 'onnxruntime>=1.24' brings it"
 
 
 def _begin_pool(runtime: ModuleType) -> None:

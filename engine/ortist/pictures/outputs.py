@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from ..arrays import Rows, pixel_row_slices
 from ..errors import OptionError
@@ -30,20 +30,23 @@ _WRITABLE = {
     **{".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"},
     **{".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP", ".bmp": "BMP"},
 }
-_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+if features.check("avif"):
+    _WRITABLE[".avif"] = "AVIF"
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536}
 """Pixels on one side that a format holds at most."""
 _TIFF_BYTES = 2**32 - 2**24
 """The most that a TIFF may take before it is deflated: its offsets have 32 bits.
 
 How well pixels deflate, and whether they have alpha, is known late.
 """
-_ALPHA = ("PNG", "TIFF", "WEBP")
+_ALPHA = ("PNG", "TIFF", "WEBP", "AVIF")
 """The formats that hold transparency."""
 _BY_ROWS = {"PNG": write_png, "TIFF": write_tiff}
 """The formats that hold 16 bits, and whose pixels need not be in memory all at once."""
 _SAVE: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
     "WEBP": {"lossless": True},
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }
 
 

@@ -49,12 +49,14 @@ class Raster:
     [H, W] in levels of the same type, None for an opaque picture. Either may be a NumPy array or
     ``Rows`` (arrays.py), which need not be in memory. ``exif`` is what a painting of the picture
     may carry (pictures/metadata.py), b"" for nothing. ``source`` is None for what was no file.
+    ``several`` says that the file has more frames or pages, of which this is the first.
     """
 
     pixels: Any
     alpha: Any = None
     exif: bytes = b""
     source: Source | None = None
+    several: bool = False
 
     @property
     def size(self) -> tuple[int, int]:

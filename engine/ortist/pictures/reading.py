@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
+import io
 import os
 import struct
 import threading
@@ -30,7 +32,7 @@ from PIL.ExifTags import Base
 from ..arrays import Arrays, Rows
 from ..errors import OrtistError, PictureError
 from ..files import require_file, sha256_of
-from ..forks import fresh_after_fork
+from ..forks import fresh_after_fork, importing
 from .metadata import exif_of
 from .profiles import convert, to_srgb
 from .raster import Header, Picture, Raster, Source, in_depth, to_levels, unit
@@ -40,8 +42,17 @@ from .strips import strips_of
 
 __all__ = ["load_picture", "open_picture", "read_header", "spool_picture"]
 
-_READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-"""Pillow's names of the formats whose decoders are let near a file."""
+_READABLE = {
+    "JPEG": "JpegImagePlugin",
+    "PNG": "PngImagePlugin",
+    "WEBP": "WebPImagePlugin",
+    "TIFF": "TiffImagePlugin",
+    "BMP": "BmpImagePlugin",
+    "GIF": "GifImagePlugin",
+    "AVIF": "AvifImagePlugin",
+}
+"""Pillow's names of the formats whose decoders are let near a file, and its modules, which are
+imported when a file is not of those before; not every Pillow has AVIF."""
 _warnings_lock = fresh_after_fork(__name__, "_warnings_lock", threading.Lock)
 
 
@@ -62,8 +73,12 @@ def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Ra
             _check_size(picture.size, max_pixels, role)
             return _to_srgb(picture, None, role)
     with open_picture(picture, max_pixels, role) as (image, role):
+        if image.format in ("JPEG", "MPO"):
+            image = _without_end(image, picture)
+        several = image.format != "MPO" and bool(getattr(image, "is_animated", False))
         samples = read_sixteen(image, lambda: _opened(picture, role))
-        return replace(_to_srgb(image, samples, role), source=_source(picture))
+        raster = _to_srgb(image, samples, role)
+        return replace(raster, source=_source(picture), several=several)
 
 
 def spool_picture(picture: Picture, max_pixels: int, arrays: Arrays, role: str) -> Raster:
@@ -142,10 +157,12 @@ def _opened(path: str | PathLike[str], role: str) -> Image.Image:
     reads the header and TIFF's as it makes room for the pixels (``_past_limit``). Raises
     UnidentifiedImageError where no decoder knows the file, PictureError as ``screen`` does.
     """
-    Image.init()
     with open(path, "rb") as stream:
         begin = stream.read(16)
-    for form in _READABLE:
+    for form, plugin in _READABLE.items():
+        # All of Pillow's would take 0.1 s.
+        with contextlib.suppress(ImportError), importing:
+            importlib.import_module(f"PIL.{plugin}")
         make, accepts = Image.OPEN.get(form, (None, None))
         if make is None or (accepts is not None and accepts(begin) is not True):
             continue
@@ -173,6 +190,27 @@ def _past_limit(call: Callable[..., Any], *arguments: Any) -> Any:
             return call(*arguments)
         finally:
             Image.MAX_IMAGE_PIXELS = before
+
+
+def _without_end(image: Image.Image, path: str | PathLike[str]) -> Image.Image:
+    """The JPEG, decoded; also one that lacks only its end marker, which every viewer shows.
+
+    It is whole where what is put behind it makes no difference. Raises OSError for one that lacks
+    more.
+    """
+    try:
+        image.load()
+        return image
+    except OSError:
+        with open(path, "rb") as stream:
+            data = stream.read()
+        pictures = []
+        for more in (b"", bytes(range(1, 250)), bytes(range(250, 1, -1)), b"\x55" * 250):
+            pictures.append(Image.open(io.BytesIO(data + more + b"\xff\xd9"), formats=("JPEG",)))
+            pictures[-1].load()
+        if len({picture.tobytes() for picture in pictures}) > 1:
+            raise
+        return pictures[0]
 
 
 def _source(picture: str | PathLike[str]) -> Source:
@@ -210,7 +248,7 @@ def _decoding(role: str) -> Iterator[None]:
     except OrtistError:  # of the picture, or of a full disk that it is copied to
         raise
     except UnidentifiedImageError as error:
-        known = ", ".join(_READABLE)
+        known = ", ".join(form for form in _READABLE if form in Image.OPEN)
         raise PictureError(f"the {role} is not a picture that can be read ({known}).") from error
     except (MemoryError, RecursionError):
         raise

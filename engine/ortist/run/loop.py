@@ -79,6 +79,9 @@ class Run(Iterator[Progress]):
                     f"the content has {width} x {height} pixels, the picture {wide} x {high}: it "
                     "is enlarged, and a smaller --size would show as much."
                 )
+        for role, picture in self.inputs.items():
+            if isinstance(picture, Raster) and picture.several:
+                notes.append(f"the {role} has several frames or pages; the first is used.")
         return notes
 
     @property

@@ -215,6 +215,13 @@ class MemoryModel:
         content = set() if self.content is None else {*content_taps}
         seen = content | (style_taps.keys() if self.styles else set())
         self._taps = [tap for tap in self.model.taps if tap.index in seen]
+        everywhere = [tap.name for tap in self._taps if tap.sees_everything]
+        if self.options.seamless and everywhere:
+            raise OptionError(
+                f"a texture cannot be seamless by the layers {', '.join(everywhere)} of "
+                f"{self.model.name}, which see the whole picture; choose --style-layers before "
+                "them, or another model."
+            )
         own = [tap for tap in self._taps if tap.index in content]
         self._features = sum(4 * tap.channels / tap.stride**2 for tap in own)  # bytes a pixel
         self._regions = [mask.role for mask in self.masks].count("content mask")

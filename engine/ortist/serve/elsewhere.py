@@ -11,11 +11,11 @@ import json
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..jobs.elsewhere import check_version, place_here, unpacked
+from ..jobs.elsewhere import check_version, memory_share, place_here, unpacked
 from .folders import JobFolder
 from .order import Order
 from .own import Own
@@ -73,6 +73,7 @@ def paint_errand(
 
 def _painter(own: Own, model: Mapping[str, bytes]) -> Painter:
     """The one of this thread, where it has that model."""
+    own = replace(own, max_memory=memory_share())
     key = own, unpacked(place_here(), model)
     if getattr(_own, "key", None) != key:
         _own.painter, _own.key = Painter(own, lambda message: None, str(key[1])), key

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ortist.cli import telling
 from PIL import Image
 
 from tests.conftest import SAMPLES, SHIPPED_STYLE_TAPS, Ortist
@@ -464,3 +465,37 @@ def test_names_that_are_no_text_are_repeated(
         done = ortist("transfer", "--from", out, "-o", f"again-{out}")
         assert (done.returncode, done.stderr) == (0, "")
         assert Path(f"again-{out}").read_bytes() == Path(out).read_bytes()
+
+
+def test_long_messages_lose_their_middle(ortist: Ortist, tmp_path: Path) -> None:
+    name = "/".join(["x" * 200] * 100)
+    for words in (("transfer", name, name), ("texture", name, "-o", name), ("batch", name)):
+        done = ortist(*words)
+        assert done.returncode == 2 or done.returncode == 3
+        assert done.stderr.count("\n") == 1
+        assert len(done.stderr) < 1100
+
+
+def test_a_plain_line_a_minute_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    for quiet in (False, True):
+        telling.be_quiet(quiet)
+        with telling.progress_bar(300) as show:
+            for done in range(300):
+                now[0] += 1
+                show(done, "loss 0.5")
+        said = capsys.readouterr().err.splitlines()
+        expected = [f"ortist: {n} of 300 done, loss 0.5." for n in (59, 119, 179, 239, 299)]
+        assert said == ([] if quiet else expected)
+    telling.be_quiet(False)
+
+
+def test_quiet_leaves_remarks_out(ortist: Ortist, tmp_path: Path) -> None:
+    Image.new("RGB", (20, 16), "teal").save(tmp_path / "small.png")
+    inputs = (tmp_path / "small.png", SAMPLES / "swirls.jpg", "-o", tmp_path / "o.png")
+    words = (*inputs, "--size", 48, "--iterations", 1)
+    assert "it is enlarged" in ortist("transfer", *words).stderr
+    assert ortist("transfer", *words, "--quiet").stderr == ""

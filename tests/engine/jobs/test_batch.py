@@ -19,6 +19,7 @@ from typing import Any
 
 import ortist
 import pytest
+from ortist.engine import Engine
 from ortist.errors import (
     OptionError,
     OutputError,
@@ -373,3 +374,19 @@ def test_a_provider_that_is_not_there_is_said_once(photos: Path, tmp_path: Path)
         pytest.skip("this onnxruntime has CUDA")
     with pytest.raises(ProviderError, match="has no provider 'cuda'"):
         plan_batch(photos, STYLE, tmp_path / "out", Options(provider="cuda"))
+
+
+def test_a_provider_that_fails_at_the_first_picture_is_said_once(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there by its name, and cannot be used: no other picture would be painted either."""
+    tried = []
+
+    def unusable(*_: object, **__: object) -> None:
+        tried.append(1)
+        raise ProviderError("CUDA cannot be used here.")
+
+    monkeypatch.setattr(Engine, "set_up", unusable)
+    with pytest.raises(ProviderError, match="CUDA cannot be used here"):
+        ortist.batch(photos, STYLE, tmp_path / "out", size=48, iterations=1)
+    assert len(tried) == 1

@@ -128,6 +128,28 @@ def test_cpus_follow_the_quota_of_the_group(
     assert runtime.available_cpus() == expected
 
 
+@pytest.mark.parametrize(
+    ("system", "machine", "libc", "said"),
+    [
+        ("darwin", "x86_64", "", "no wheels for Intel Macs, so use a machine with an Apple chip"),
+        ("linux", "x86_64", "x86_64-alpine-linux-musl", "no wheels for musl .Alpine., so use"),
+        ("linux", "x86_64", "x86_64-pc-linux-gnu", "pip install 'onnxruntime>=1.24' brings it"),
+    ],
+)
+def test_without_onnxruntime_it_is_said_what_to_do(
+    system: str, machine: str, libc: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("sysconfig.get_config_var", lambda name: libc)
+    monkeypatch.setattr("importlib.import_module", missing)  # last: pytest imports by it
+    with pytest.raises(ResourceError, match=f"No module named 'onnxruntime'.; .*{said}"):
+        runtime.load_onnxruntime.__wrapped__()
+
+
 def test_threads_are_bounded_by_the_cpus(procedural: Model) -> None:
     cpus = runtime.available_cpus()
     segment = procedural.program.segments[0]

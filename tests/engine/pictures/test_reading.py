@@ -12,16 +12,18 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import ortist
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from ortist.errors import PictureError
 from ortist.network.bundle import Model
-from ortist.pictures.raster import Raster, to_levels
+from ortist.pictures.outputs import save_picture
+from ortist.pictures.raster import Painting, Raster, to_levels
 from ortist.pictures.reading import load_picture, read_header
 from ortist.pictures.values import denormalize, extremes, normalize, shorter_side_to
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
 LIMIT = 10**8
 
@@ -189,3 +191,46 @@ def test_damage_is_an_error_in_words(form: str, tmp_path: Path) -> None:
             messages.append(str(error))
     assert len(messages) > 20
     assert all("attack.png" in message for message in messages)
+
+
+def test_a_jpeg_may_lack_its_end_marker_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    values = np.random.default_rng(0).integers(0, 255, (40, 56, 3), np.uint8)
+    for options in ({}, {"progressive": True}, {"optimize": True}):
+        whole = io.BytesIO()
+        Image.fromarray(values).save(whole, "JPEG", quality=90, **options)
+        data = whole.getvalue()
+        assert data.endswith(b"\xff\xd9")
+        path.write_bytes(data[:-2])
+        with Image.open(io.BytesIO(data)) as image:
+            np.testing.assert_array_equal(load_picture(path, 10**6).pixels, np.asarray(image))
+        for cut in (20, 50, 200, len(data) // 2):
+            path.write_bytes(data[:-cut])
+            with pytest.raises(PictureError, match="damaged or cut short"):
+                load_picture(path, 10**6)
+
+
+@pytest.mark.parametrize(("form", "several"), [("GIF", 3), ("TIFF", 2), ("PNG", 2), ("WEBP", 2)])
+def test_more_frames_or_pages_are_noticed_and_said(form: str, several: int, tmp_path: Path) -> None:
+    shots = [Image.new("RGB", (48, 40), (60 * i, 9, 9)) for i in range(1, several + 1)]
+    path = tmp_path / f"a.{form.lower()}"
+    shots[0].save(path, form)
+    assert not load_picture(path, 10**6).several
+    shots[0].save(path, form, save_all=True, append_images=shots[1:])
+    assert load_picture(path, 10**6).several
+    run = ortist.iterate(path, shots[0], size=40, iterations=0)
+    assert run.notes == ["the content has several frames or pages; the first is used."]
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_avif_is_read_and_written(tmp_path: Path) -> None:
+    values = np.zeros((40, 56, 3), np.float32) + np.array([0.2, 0.5, 0.7], np.float32)
+    save_picture(Painting(values), tmp_path / "a.avif")
+    picture = load_picture(tmp_path / "a.avif", 10**6)
+    assert picture.size == (56, 40)
+    assert np.abs(picture.pixels / 255 - values).max() < 0.02
+    data = (tmp_path / "a.avif").read_bytes()
+    for cut in range(0, len(data), 7):
+        (tmp_path / "b.avif").write_bytes(data[:cut])
+        with pytest.raises(PictureError):
+            load_picture(tmp_path / "b.avif", 10**6)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.attacks.restarts import kill_and_restart
 from tests.attacks.schema import conform
 from tests.attacks.serve import crowd, fuzz
 from tests.engine.serve.serving import Server
@@ -43,3 +44,8 @@ def test_a_crowd_is_served_or_told_to_come_again(server: Server) -> None:
 def test_answers_are_as_the_description_says(server: Server) -> None:
     pytest.importorskip("schemathesis")
     assert conform(server, examples=2, seed=0, phases="fuzzing") > 16
+
+
+def test_kills_of_server_and_process_lose_no_job(tmp_path: Path) -> None:
+    tally = kill_and_restart(tmp_path, kills=2, count=2, seed=2)
+    assert tally["server"] + tally["process"] >= 2
