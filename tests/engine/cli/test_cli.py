@@ -162,7 +162,7 @@ BAD = [
     (["transfer", "cut.jpg", "{style}", "-o", "o.png"], 3, "is damaged or cut short"),
     (["transfer", "bomb.png", "{style}", "-o", "o.png"], 3, "60000 x 60000 pixels"),
     (["transfer", "{content}", ".", "-o", "o.png"], 3, "is not a regular file"),
-    (["transfer", "{content}", "{style}"], 2, "name one with -o FILE"),
+    (["texture", "{style}"], 2, "name one with -o FILE"),
     (["transfer", "{content}", "{style}", "-o", "no/o.png"], 2, "there is no folder 'no'"),
     (["transfer", "{content}", "{style}", "-o", "."], 2, "cannot tell a picture format"),
     (["transfer", "{content}", "{style}", "-o", "o.xyz"], 2, "end it in one of .jpg"),
