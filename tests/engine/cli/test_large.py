@@ -84,7 +84,7 @@ def test_killed_and_gone_on_with_its_state_in_files(in_files: list[str], tmp_pat
     """Nothing is left of its files, and it ends with the bytes of a run that nobody killed."""
     words = [sys.executable, "-m", "ortist", "transfer", *PICTURES, *in_files, "-o"]
     whole, out, trace = (tmp_path / name for name in ("whole.tif", "out.tif", "trace.jsonl"))
-    subprocess.run([*words, str(whole)], check=True, timeout=120)
+    subprocess.run([*words, str(whole)], check=True, timeout=400)
     words += [str(out), "--trace", str(trace)]
     words += ["--checkpoint", str(tmp_path / "run"), "--checkpoint-every", "1"]
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
@@ -94,7 +94,7 @@ def test_killed_and_gone_on_with_its_state_in_files(in_files: list[str], tmp_pat
     assert process.wait() == -9
     left = set(os.listdir(tmp_path)) - {".run.part"}
     assert left == {"whole.tif", "trace.jsonl", "run"}
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     assert "going on from iteration" in done.stderr
     assert out.read_bytes() == whole.read_bytes()
