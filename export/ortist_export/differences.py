@@ -15,6 +15,7 @@ Three comparisons, on pictures without ties (where a maximum has no derivative):
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +23,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from ortist_models import FEATURES
 
 from .adopting import adopt
 from .backbones import BACKBONES
@@ -62,14 +65,15 @@ _DIRECTIONS = 2
 
 Values = Mapping[str, NDArray[Any]]
 Features = Callable[[Array], list[NDArray[Any]]]
-"""Taps' maps of a picture, in float64."""
+"""Taps' maps of a picture."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """Worst relative errors of one image.
 
-    ``features``, ``sums`` and ``gradient`` (float32 against float64) are shares of the largest
+    ``features`` (of the program, and of the graph of the features alone), ``sums`` and
+    ``gradient`` (float32 against float64) are shares of the largest
     component or of the sum; ``difference``, of the float64 gradient against central differences, is
     a share of the gradient's norm, v being normal. Both gradients are the worse of a program with
     plain terms and of one with regions and shifts.
@@ -106,8 +110,9 @@ def check_differences(
     if weights is not None and Weights(weights, "", "").sha256 != manifest["weights"]["sha256"]:
         raise ExportError(f"{str(weights)!r} is not the file that {folder.name} came from.")
     features = _reference(manifest, program, weights)
+    alone = _features_alone(folder, manifest, tuple(program.taps))
     for name, image in _images(extra, manifest["smallest_side"]):
-        yield _compare(name, _shown(image, manifest), program, features)
+        yield _compare(name, _shown(image, manifest), program, features, alone)
 
 
 def _images(extra: Mapping[str, Array], smallest_side: int) -> Iterator[tuple[str, Array]]:
@@ -164,7 +169,27 @@ def _runner(model: onnx.ModelProto, taps: Sequence[int]) -> Features:
     return features
 
 
-def _compare(name: str, image: Array, program: Program, features: Features | None) -> Difference:
+def _features_alone(
+    folder: Path, manifest: Mapping[str, Any], taps: Sequence[int]
+) -> Features | None:
+    """The maps that the graph of the features alone gives; None where the bundle has none."""
+    if FEATURES not in manifest["files"]:
+        return None
+    path = folder / FEATURES
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ExportError(f"cannot read {str(path)!r} ({error.strerror}).") from error
+    if hashlib.sha256(data).hexdigest() != manifest["files"][FEATURES]["sha256"]:
+        raise ExportError(f"{path} is damaged: its sha256 is not the manifest's.")
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    names = [f"tap_{tap}" for tap in taps]
+    return lambda image: list(session.run(names, {"image": image}))
+
+
+def _compare(
+    name: str, image: Array, program: Program, features: Features | None, alone: Features | None
+) -> Difference:
     taps, everywhere = tuple(program.taps), range(len(program.segments))
     parts = [part.value for parts in program.taps.values() for part in parts]
 
@@ -188,7 +213,7 @@ def _compare(name: str, image: Array, program: Program, features: Features | Non
     return Difference(
         name,
         (image.shape[2], image.shape[3]),
-        worst(own, exact),
+        max(worst(found, exact) for found in (own, alone and alone(image)) if found is not None),
         max(sums),
         max(gradients),
         max(differences),

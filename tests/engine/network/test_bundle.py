@@ -29,7 +29,9 @@ def test_the_shipped_model_is_there_and_whole() -> None:
     assert model.folder == SHIPPED / model.name
     model.verify()
     assert "MIT" in model.license
-    assert [segment.file for segment in model.program.segments] == sorted(model.hashes)
+    segments = [segment.file for segment in model.program.segments]
+    assert ["features.onnx", *segments] == sorted(model.hashes)
+    assert model.has_features
     assert [segment.file for segment in model.program.segments][::13] == [FIRST, LAST]
     assert all(100 < size < 1000 for size in (model.program.kept, model.program.working))
 
