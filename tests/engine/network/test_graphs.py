@@ -60,7 +60,7 @@ def test_shares_of_nothing_and_brackets_without_end_are_refused(tmp_path: Path) 
     with pytest.raises(ModelError, match="style shares are all 0"):
         load_model(tmp_path)
     (tmp_path / MANIFEST).write_text("[" * 60_000_000)
-    with pytest.raises(ModelError, match="larger than a model may be"):
+    with pytest.raises(ModelError, match="larger than one may be"):
         load_model(tmp_path)
     (tmp_path / MANIFEST).write_text("[" * 1_000_000)
     with pytest.raises(ModelError, match="RecursionError"):
