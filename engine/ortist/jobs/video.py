@@ -34,7 +34,7 @@ from ..run.setup import Asked, load_init
 from ..run.tuning import tuned
 from ..style.files import Style, load_style
 from ..style.named import opened
-from .y4m import read_frame, read_header, write_frame, write_header
+from .y4m import Header, read_frame, read_header, write_frame, write_header
 
 __all__ = ["Frame", "Painter", "frame_size", "video"]
 
@@ -149,6 +149,17 @@ class Painter:
         )
 
 
+def _header(source: IO[bytes], most: int) -> Header:
+    """The stream's header; raises InputError, also for more than ``most`` pixels."""
+    header = read_header(source)
+    if header.width * header.height > most:
+        raise InputError(
+            f"the video has {header.width} x {header.height} pixels, more than the limit of "
+            f"{most}; raise it with --max-pixels if you trust the source."
+        )
+    return header
+
+
 def video(
     source: IO[bytes],
     target: IO[bytes],
@@ -174,12 +185,7 @@ def video(
     options = choose_options(options, preset, overrides)
     if chroma not in ("input", "444"):
         raise OptionError(f"there is no chroma {chroma!r}; choose input or 444.")
-    header = read_header(source)
-    if header.width * header.height > options.max_pixels:
-        raise InputError(
-            f"the video has {header.width} x {header.height} pixels, more than the limit of "
-            f"{options.max_pixels}; raise it with --max-pixels if you trust the source."
-        )
+    header = _header(source, options.max_pixels)
     painter = Painter(style, options, frame_iterations, blend)
     before: NDArray[np.uint8] | None = None
     frame: Frame | None = None
