@@ -67,7 +67,7 @@ def test_a_still_film_flickers_far_less_than_frames_on_their_own() -> None:
     """The same frame with a little noise, as a camera has it."""
     noise = np.random.default_rng(0).integers(-2, 3, (4, *CONTENT.shape))
     shots = [np.clip(CONTENT + n, 0, 255).astype(np.uint8) for n in noise]
-    options = Options(size=48, iterations=30)
+    options = Options(size=48, iterations=30, quality="paper")  # as videos are painted
     painter = Painter(STYLE, options, 6)
     followed = [painter(shot) for shot in shots]
     alone = [ortist.transfer(shot, STYLE, options).pixels for shot in shots]
