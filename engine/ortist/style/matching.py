@@ -28,7 +28,7 @@ __all__ = ["Matches", "Pool", "assign", "enlarge", "refine"]
 
 Ints = NDArray[np.int32]
 
-_ROUNDS = 6
+_ROUNDS = 12
 """Steps of the search for the bias; more change no picture that could be seen."""
 _TEMPERATURE = 0.1
 """The softmax's in those rounds, in units of the cosine."""

@@ -41,7 +41,7 @@ def test_a_picture_matches_itself_place_by_place() -> None:
 
 
 def test_coverage_makes_more_of_the_style_be_used() -> None:
-    asked, style = places((20, 20), 1, 3), places((20, 20), 2, 3)
+    asked, style = places((20, 20), 1, 3), places((10, 10), 2, 3)
     used = [
         len(set(zip(found.row.flat, found.column.flat, strict=True)))
         for strength in (0.0, 1.0)
