@@ -44,6 +44,10 @@ def as_list(style: Style | Sequence[Style] | None) -> list[Style]:
     return [] if style is None else [opened(cast(Style, style))]
 
 
+_REACH = 2
+"""Places by which a patch (style/patchwork.py) reaches beyond its own, jittered, at every grid."""
+
+
 @dataclass(frozen=True)
 class Region:
     """A region of the content, and the part of a style whose statistics it shall have.
@@ -262,9 +266,9 @@ class Styles:
         """How much each place of each picture is wanted, [height, width] by region and picture.
 
         The pictures are those of ``pixels``; ``sizes`` (width, height) are of their grids of
-        places. Without masks there is one
-        region, in which styles have their weights, however many places they have. What is clear of
-        a style does not count.
+        places. Without masks there is one region, in which styles have their weights, however many
+        places they have. What is clear of a style does not count, nor, unless a mask has nothing
+        else, a place whose patch would show what lies beyond the mask.
         """
         parts = self._patches
         shown = [_alpha_over(part.picture, size) for part, size in zip(parts, sizes, strict=True)]
@@ -276,7 +280,9 @@ class Styles:
             own = [np.zeros((height, width), np.float32) for width, height in sizes]
             for index, (part, size) in enumerate(zip(parts, sizes, strict=True)):
                 if part.style == region.style:
-                    mask = 1.0 if region.part is None else mask_values(region.part, size)
+                    mask = (
+                        1.0 if region.part is None else _well_within(mask_values(region.part, size))
+                    )
                     own[index][...] = mask * shown[index]
             shares.append(own)
         return shares
@@ -357,6 +363,19 @@ class _Part(NamedTuple):
     style: int
     weight: float
     picture: Raster
+
+
+def _well_within(mask: Array) -> Array:
+    """The least of ``mask`` [h, w] as far around each place as a patch reaches; if that is nothing
+    anywhere, the mask itself.
+    """
+    least = mask
+    for axis in (0, 1):
+        around = [(_REACH, _REACH) if axis == own else (0, 0) for own in (0, 1)]
+        padded = np.pad(least, around, mode="edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1, axis)
+        least = windows.min(axis=-1)
+    return least if least.any() else mask
 
 
 def _alpha_over(image: Raster, size: tuple[int, int]) -> Array:

@@ -102,8 +102,12 @@ def test_a_style_mask_leaves_out_the_rest() -> None:
     everywhere = np.full(CONTENT.shape[:2], 255, np.uint8)
     options = {**DRAFT, "detail": 0}
     result = ortist.transfer(CONTENT, both, masks=[(everywhere, part)], **options).pixels
-    # What a patch at the border shows of the other side is all that is left of it.
-    assert (result[..., 0] > result[..., 2]).mean() > 0.95
+    assert (result[..., 0] > result[..., 2]).mean() > 0.999
+    # Also where nothing makes all of the mask be used, and matches crowd at its border.
+    crowded = ortist.transfer(
+        CONTENT, both, masks=[(everywhere, part)], coverage=0, **options
+    ).pixels
+    assert (crowded[..., 0] > crowded[..., 2]).mean() > 0.999
     unmasked = ortist.transfer(CONTENT, both, **options).pixels
     assert (unmasked[..., 0] > unmasked[..., 2]).mean() < 0.7
 
