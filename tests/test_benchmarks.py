@@ -82,7 +82,7 @@ def test_recipes(tmp_path: Path) -> None:
     pair = (str(SAMPLES / "harbour.jpg"), str(SAMPLES / "swirls.jpg"))
     found = race("tests.benchmarks.recipes", *words, "--content", pair[0], "--style", pair[1])
     recipes = [one["recipe"] for one in found["pictures"]]
-    assert recipes == ["default", "lbfgs", "cs231n", "cs231n, balanced"]
+    assert recipes == ["paper", "lbfgs", "cs231n", "cs231n, balanced"]
     assert all(one["iterations"] >= 10 and one["grid"] > 0 for one in found["pictures"])
     with Image.open(tmp_path / "s.jpg") as image:
         assert image.width > image.height

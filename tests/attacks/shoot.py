@@ -176,8 +176,13 @@ def _paint() -> None:
 
 
 def _peak() -> int:
-    """The most bytes that this process had in memory so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most bytes that this program had in memory so far.
+
+    ru_maxrss is not it: it counts what the process had that started this program, too.
+    """
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def main(

@@ -4,10 +4,10 @@ Each recipe paints each pair with as many steps as fit into ``--seconds``: two s
 say how long its steps take. What it took is under the picture; which picture is the best one, the
 eye has to say. ``--model`` may be given several times.
 
-    default            what ``ortist transfer`` does: scales, jitter, running average
+    paper              ``ortist transfer --quality paper``: scales, jitter, running average
     lbfgs              the same scales by L-BFGS, which has neither jitter nor average
     cs231n             the assignment's recipe, preset cs231n-starry-night, weights and all
-    cs231n, balanced   its steps with the default's balanced weights: other models need them
+    cs231n, balanced   its steps with the paper recipe's balanced weights: other models need them
 
 ``grid`` is the energy at the frequencies of the network's strides (distances.py), 1 for none.
 """

@@ -332,7 +332,7 @@ def test_small_styles_at_small_scales_stay_large_enough() -> None:
     # Windows are as large as the picture, whatever the jitter.
     ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, jitter=12, iterations=6)
     for quality in ("paper", "standard"):
-        with pytest.raises(OptionError, match="the style image would have 8 x 8 .* 9 each way"):
+        with pytest.raises(OptionError, match=r"the style image would have 8 x 8 .* 9 each way"):
             ortist.transfer(CONTENT, STYLE[:8, :8], size=48, iterations=1, quality=quality)
 
 
