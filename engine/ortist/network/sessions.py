@@ -39,8 +39,11 @@ __all__ = [
 
 _CPU = "CPUExecutionProvider"
 _SETTINGS: dict[str, dict[str, str]] = {
-    # By default cuDNN tries every algorithm for every new size; and the pool doubles when full.
+    # By default cuDNN tries every algorithm for every new size, and the pool doubles when full; and
+    # it computes in TF32, which was no faster on an H200 and put a quarter of a gradient's
+    # components beyond 1e-5 (docs/performance.md).
     "CUDAExecutionProvider": {
+        "use_tf32": "0",
         "cudnn_conv_algo_search": "HEURISTIC",
         "arena_extend_strategy": "kSameAsRequested",
     },
@@ -201,12 +204,14 @@ def open_session(
     profile: str | None = None,
     switches: Mapping[str, bool] | None = None,
     spinning: bool = True,
+    in_private_arena: bool = False,
 ) -> onnxruntime.InferenceSession:
     """A session of ``model`` on ``provider``, in ONNX Runtime's words, with so many ``threads``.
 
     ``switches`` are the truth values that the model leaves open. Without ``spinning`` threads sleep
     at once when there is nothing to do, for sessions between whose runs other threads work. With
-    ``profile`` the time of every op is recorded to a file whose name begins with it.
+    ``profile`` the time of every op is recorded to a file whose name begins with it. Whoever is in
+    a ``private_arena`` may have several threads open sessions in it (``in_private_arena``).
 
     Raises ProviderError where the provider cannot be had, and ModelError for what ONNX Runtime
     cannot load on the CPU.
@@ -232,7 +237,8 @@ def open_session(
         options.add_external_initializers(list(switches), values)
     try:
         chosen = [(provider, _SETTINGS.get(provider, {}))]
-        with _opening:  # with a fallback it would turn to the CPU, and say so on stdout
+        with contextlib.nullcontext() if in_private_arena else _opening:
+            # With a fallback it would turn to the CPU, and say so on stdout.
             session = runtime.InferenceSession(model, options, providers=chosen, enable_fallback=0)
     except Exception as error:  # its exceptions share no base class
         reason = str(error).strip().splitlines()[0]
