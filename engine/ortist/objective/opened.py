@@ -164,11 +164,16 @@ class OpenProgram:
         began = time.perf_counter()
         opened: dict[tuple[int, frozenset[str]], list[InferenceSession]] = {k: [] for k in keys}
         threads = 1 if self.in_bands else self.threads
-        for thread in range(min(self.threads, _ARENAS) if self.in_bands else 1):
-            with private_arena():
-                for index, on in keys:
-                    profile = self._profile and f"{self._profile}-{index}-{thread}"
-                    opened[index, on].append(self._opened(index, on, threads, profile))
+        arenas = min(self.threads, _ARENAS) if self.in_bands else 1
+        with ThreadPoolExecutor(arenas) as executor:
+            for arena in range(arenas):
+                profile = self._profile and f"{self._profile}-{arena}"
+                with private_arena():  # its sessions are opened by as many threads
+                    sessions = executor.map(
+                        lambda key, to=profile: self._opened(key[0], key[1], threads, to), keys
+                    )
+                    for key, session in zip(keys, sessions, strict=True):
+                        opened[key].append(session)
         self._open |= opened  # all or none
         self.seconds_opening += time.perf_counter() - began
 
@@ -178,4 +183,5 @@ class OpenProgram:
         segment = self.model.program.segments[index]
         switches = {name: name in on for name in segment.switches}
         data = self.model.read(segment.file)
-        return open_session(data, self.provider, threads, profile, switches)
+        profile = profile and f"{profile}-{index}"
+        return open_session(data, self.provider, threads, profile, switches, in_private_arena=True)

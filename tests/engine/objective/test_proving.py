@@ -22,8 +22,8 @@ from tests.conftest import small_pictures
 def other(monkeypatch: pytest.MonkeyPatch) -> str:
     """A provider that is the CPU under another name, in the place of a graphics card."""
 
-    def opening(data: bytes, provider: str, *given: Any) -> Any:
-        return open_session(data, CPU, *given)
+    def opening(data: bytes, provider: str, *given: Any, **named: Any) -> Any:
+        return open_session(data, CPU, *given, **named)
 
     names = {"auto": ["webgpu", "cpu"], "webgpu": ["webgpu"], "cpu": ["cpu"]}
     monkeypatch.setattr(opened, "open_session", opening)

@@ -278,7 +278,7 @@ def test_scales_share_the_iterations() -> None:
     scales = plan_scales(Options(size=512, smallest_size=128, iterations=300))
     assert [scale.side for scale in scales] == [128, 181, 256, 362, 512]
     assert [scale.iterations for scale in scales] == [100, 50, 50, 50, 50]
-    assert plan_scales(Options(size=100).settled(True)) == [Scale(100, 12)]
+    assert plan_scales(Options(size=100).settled(True)) == [Scale(100, 4)]
     assert plan_scales(Options(size=100).settled(False)) == [Scale(100, 300)]
     assert plan_scales(Options(size=512, smallest_size="none").settled(False)) == [Scale(512, 300)]
     assert plan_scales(Options(iterations=0).settled(False)) == [Scale(512, 0)]
