@@ -86,7 +86,7 @@ def _tight(folder: Path, side: int, words: list[str], quality: str) -> int:
     from ortist.network.bundle import find_model
     from ortist.options.fields import Options
     from ortist.pictures.reading import read_header
-    from ortist.run.plan import MemoryModel
+    from ortist.run.memory import MemoryModel
 
     options = Options.of(
         size=side,

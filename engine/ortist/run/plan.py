@@ -7,54 +7,30 @@ The least costly way that fits the budget is taken:
    down to tiles of 256 pixels;
 3. in tiles, its state in files (arrays.py).
 
-What a way takes is predicted from the model's bytes per pixel (measured at export) and from the
-arrays that the loop and the objectives hold at once, counted below. A prediction is held against
-the measured peak by ``python -m tests.benchmarks.budget``.
+What a way takes is predicted in memory.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError, ResourceError
-from ..network.bundle import Model
 from ..network.machine import available_memory
-from ..network.sessions import available_cpus
-from ..objective.bands import BAND_PIXELS
-from ..objective.pieces import plan_tiles
-from ..objective.weights import chosen_taps
-from ..options.fields import STARTS, Options
+from ..options.fields import Options
 from ..options.parsing import size_in_words
-from ..pictures.raster import Header
-from ..pictures.values import size_at
-from .guide import guide_sides, most_matched
-from .tuning import Scale, plan_scales, tuned
+from .memory import MemoryModel
+from .tuning import Scale, plan_scales
 from .view import KEPT_BYTES
 
-__all__ = ["MemoryModel", "Plan", "plan_run"]
+__all__ = ["Plan", "plan_run"]
 
-_BASE = 95 * 10**6
-"""Interpreter, libraries and sessions."""
-_FILES = 50 * 10**6
-"""Bands and strips of arrays in files, at once."""
-_TILES = (1024, 768, 512, 384, 256, 192, 128, 64)
-"""Larger ones see less halo, but are not faster."""
-_SMALL = 256
-"""Below this tiles see more halo than picture: state in files is cheaper than smaller tiles."""
-_MATCHING, _LAYING = 1.75, 170
-"""What matching takes, over the features of both pictures; bytes a pixel of laying patches, also of
-resizing, where the arrays are in memory."""
 _LONGEST = 2**14
 """Pixels of the longer side, at most, of a picture that is larger than its content."""
-_ARRAY = 12
-"""Bytes a pixel of one array of the state: three float32."""
 
 
 @dataclass(frozen=True)
@@ -191,181 +167,3 @@ def _check_disk(folder: Path, needed: int, size: tuple[int, int]) -> None:
             f"and {str(folder)!r} has {size_in_words(free)}; make room, name another folder by "
             "--scratch, or give a smaller --size."
         )
-
-
-@dataclass
-class MemoryModel:
-    """The memory that a run takes, by the way it is made; all in bytes.
-
-    ``by_rows`` says that the picture will be written in a format that takes it by rows.
-    """
-
-    model: Model
-    options: Options
-    content: Header | None
-    styles: Sequence[Header]
-    masks: Sequence[Header] = ()
-    by_rows: bool = True
-
-    def __post_init__(self) -> None:
-        side = self.options.size
-        self.canvas = (side, side) if self.content is None else size_at(self.content.size, side)
-        self._pixels = self.canvas[0] * self.canvas[1]
-        content_taps, style_taps = chosen_taps(self.options, self.model)
-        content = set() if self.content is None else {*content_taps}
-        seen = content | (style_taps.keys() if self.styles else set())
-        self._taps = [tap for tap in self.model.taps if tap.index in seen]
-        everywhere = [tap.name for tap in self._taps if tap.sees_everything]
-        if self.options.seamless and everywhere:
-            raise OptionError(
-                f"a texture cannot be seamless by the layers {', '.join(everywhere)} of "
-                f"{self.model.name}, which see the whole picture; choose --style-layers before "
-                "them, or another model."
-            )
-        own = [tap for tap in self._taps if tap.index in content]
-        self._features = sum(4 * tap.channels / tap.stride**2 for tap in own)  # bytes a pixel
-        self._regions = [mask.role for mask in self.masks].count("content mask")
-        on_cpu = self.options.provider in ("auto", "cpu")
-        self._in_bands = bool(self.model.program.exchanges) and on_cpu
-
-    def at_size(self, size: int) -> MemoryModel:
-        """The model of the run at another size, without snapshots."""
-        options = dataclasses.replace(self.options, size=size, snapshots=())
-        return dataclasses.replace(self, options=options)
-
-    def ways(self, files: bool = True) -> Iterator[tuple[int | None, bool]]:
-        """(tile, state in files) from the least costly to the least hungry."""
-        files = files and self.why_not_in_files is None
-        asked = self.options.tile
-        if isinstance(asked, int):
-            tiles = large = [asked]
-        else:
-            yield None, False
-            if asked == "off":
-                return
-            tiles = [tile for tile in _TILES if tile < max(self.canvas)] or [_TILES[-1]]
-            large = [tile for tile in tiles if tile >= _SMALL or not files] or tiles
-        yield from ((tile, False) for tile in large)
-        if files:
-            yield from ((tile, True) for tile in tiles)
-
-    def least(self, files: bool = True) -> int:
-        """The least budget for which there is a plan."""
-        return min(self.peak(*way) for way in self.ways(files))
-
-    @property
-    def features(self) -> int:
-        """Content features over all windows, which may be kept."""
-        steps = plan_scales(self.options)[-1].iterations
-        windows = 1 + min(tuned(self.options, self.model.recipe).jitter ** 2, steps)
-        return int(windows * self._features * self._pixels)
-
-    @property
-    def why_not_in_files(self) -> str | None:
-        """What of the options needs the state in memory."""
-        if self.options.optimizer == "lbfgs":
-            return "lbfgs keeps 20 arrays of its size in memory; adam can have them in files"
-        if self.options.seamless:
-            return "a seamless texture is rolled in memory"
-        if self.options.init == "style" or self.options.init not in (None, *STARTS):
-            return f"init {self.options.init!r} is made in memory"
-        if self.options.colors == "content-histogram":
-            return "colors content-histogram needs all of it in memory"
-        return None
-
-    @property
-    def disk(self) -> int:
-        """All files at the largest scale: the last state and the next, the content."""
-        arrays = {0: 2, 1: 6}.get(self.options.steps, 10)
-        spooled = 0 if self.content is None else self.content.resident
-        return int(self._pixels * (_ARRAY * arrays + 4 + 4 * self._regions)) + spooled
-
-    def peak(self, tile: int | None, on_disk: bool) -> int:
-        """The most that is resident at once."""
-        resident, decoding = 0, 0
-        for picture in filter(None, (self.content, *self.styles, *self.masks)):
-            spooled = on_disk and picture is self.content
-            own = picture.spooling if spooled and picture.spooling else picture.decoding
-            decoding = max(decoding, resident + own)
-            resident += 0 if spooled else picture.resident
-        styles = max((self._style(header, tile) for header in self.styles), default=0)
-        step = self._graphs(tile) + (_FILES if on_disk else self._state(tile))
-        ending = 0
-        if on_disk and not self.by_rows:  # its levels, and Pillow's
-            ending = self._graphs(tile) + 8 * self._pixels
-        guide = self._guide(tile, on_disk) if self.options.guidance else 0
-        if guide and not self.options.steps:
-            return _BASE + max(decoding, resident + max(guide, ending))
-        return _BASE + max(decoding, resident + max(styles, step, ending, guide))
-
-    def _guide(self, tile: int | None, on_disk: bool) -> int:
-        """The guide (run/guide.py): features of both pictures, at the largest scale that is looked
-        at, and the patches at the full size.
-        """
-        shares = self.model.recipe.style_shares
-        features = sum(4 * t.channels / t.stride**2 for t in self.model.taps if t.index in shares)
-        looked_at, laid = 0, 0
-        for side in guide_sides(self.options.size):
-            width, height = self.at_size(side).canvas
-            own = width * height
-            painted = sum(math.prod(self._seen_style(style, side)) for style in self.styles)
-            if own <= most_matched(tile) or not looked_at:
-                looked_at = int(_MATCHING * features * (own + painted))
-            laid = _ARRAY * painted + (_FILES if on_disk else _LAYING * own)
-        return max(looked_at, laid)
-
-    def _style(self, header: Header, tile: int | None) -> int:
-        """The moments of one style: its values, resized and normalised, and its features."""
-        options = self.options
-        width, height = self._seen_style(header, options.size)
-        values, wraps = _ARRAY * width * height, (options.seamless, options.seamless)
-        seen = self._seen((width, height), tile, wraps, observing=True)
-        return values + max(values, self._swept(seen))
-
-    def _seen_style(self, header: Header, side: int) -> tuple[int, int]:
-        """(width, height) of a style where the picture's shorter side is ``side``."""
-        options = self.options
-        full = (options.style_size or options.size) * options.style_scale * side / options.size
-        return size_at(header.size, min(max(round(full), self.model.smallest_side), *header.size))
-
-    def _graphs(self, tile: int | None) -> int:
-        wraps = self.options.seamless
-        by_rows = wraps and tile is None and self._in_bands
-        seen = self._seen(self.canvas, tile, (wraps and not by_rows, wraps), observing=False)
-        taken = self._swept(seen) + int(seen * self._features)
-        if tile is not None or wraps:
-            # The pixels of the tile that comes next and the gradient of the last are there too.
-            taken += 4 * _ARRAY * seen
-        return taken
-
-    def _swept(self, pixels: int) -> int:
-        """What a sweep over so many pixels takes: its arrays, and the segments that are run."""
-        program, worked_on = self.model.program, pixels
-        if self._in_bands:
-            worked_on = min(pixels, (self.options.threads or available_cpus()) * BAND_PIXELS)
-        guides, guided = 0.0, 0.0
-        for tap in self._taps if self._regions else ():
-            guides += 4 * self._regions / tap.stride**2
-            guided = max(guided, 4 * (1 + self._regions) * tap.channels / tap.stride**2)
-        kept = program.kept + 2 * _ARRAY + guides
-        return int(pixels * kept + worked_on * (program.working + guided))
-
-    def _seen(
-        self, size: tuple[int, int], tile: int | None, wraps: tuple[bool, bool], observing: bool
-    ) -> int:
-        """Pixels of the largest tile with its halo; ``size`` is (width, height)."""
-        least = self.model.smallest_side
-        tiles = plan_tiles(size[1], size[0], tile, self._taps, least, wraps, observing)
-        seen = (part.seen for part in tiles)
-        return max(int((y.stop - y.start) * (x.stop - x.start)) for y, x in seen)
-
-    def _state(self, tile: int | None) -> int:
-        """The arrays of the state before and after a step, with its gradient, at once.
-
-        Adam: values, gradient and two moments, twice; the average, twice; the content. L-BFGS: ten
-        pairs, and what its line search holds.
-        """
-        arrays = 9.0 if self.options.optimizer == "adam" else 29.0
-        arrays += 2 if tuned(self.options, self.model.recipe).averaging else 0
-        arrays += 5 if tile is None else 1.5  # the window's copies; what tiles leave between them
-        return int(self._pixels * (_ARRAY * arrays + 4 * self._regions))

@@ -26,7 +26,8 @@ from ..style.files import ExtractedStyle, Style, has_patches, is_style_file, loa
 from ..style.remembered import RememberingObserver
 from ..style.styles import Mask, Observer, Styles, as_list, load_regions
 from .loop import Run
-from .plan import MemoryModel, Plan, plan_run
+from .memory import MemoryModel
+from .plan import Plan, plan_run
 from .turns import Turns
 from .view import Scene
 

@@ -15,7 +15,7 @@ import pytest
 from ortist.network.bundle import find_model
 from ortist.options.fields import Options
 from ortist.pictures.reading import read_header
-from ortist.run.plan import MemoryModel
+from ortist.run.memory import MemoryModel
 
 from tests.conftest import SAMPLES, Ortist
 

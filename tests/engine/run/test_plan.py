@@ -19,7 +19,8 @@ from ortist.options.fields import Options
 from ortist.options.parsing import parse_size
 from ortist.pictures.raster import Header, Raster
 from ortist.pictures.reading import read_header
-from ortist.run.plan import MemoryModel, Plan, plan_run
+from ortist.run.memory import MemoryModel
+from ortist.run.plan import Plan, plan_run
 from PIL import Image
 
 from tests.conftest import SAMPLES, small_pictures
