@@ -138,7 +138,7 @@ def plan_batch(
     model = find_model(options.model)
     check_provider(options.provider)  # said once, and not of every picture
     for style in paintings:
-        loaded = load_style(style.path, options.max_pixels)
+        loaded = load_style(style.path, options.max_pixels, options.style_side)
         if isinstance(loaded, ExtractedStyle):
             loaded.check(model)
         Styles([loaded], options)

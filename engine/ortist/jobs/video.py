@@ -89,7 +89,7 @@ class Painter:
             raise OptionError(f"blend {blend} is out of range; it should be from 0 to below 1.")
         if options.snapshots:
             raise OptionError("a video keeps no snapshots; leave them out.")
-        self._style = load_style(opened(style), options.max_pixels)
+        self._style = load_style(opened(style), options.max_pixels, options.style_side)
         # Frames that follow are painted in the paper's way; so is the first, unless told otherwise.
         self._options, self._init = load_init(options.settled(matched=False))
         self._iterations = iterations

@@ -261,6 +261,11 @@ class Options:
         return self.iterations or 0
 
     @property
+    def style_side(self) -> float:
+        """The shorter side, in pixels, at which a style is looked at where the picture is whole."""
+        return (self.style_size or self.size) * self.style_scale
+
+    @property
     def guidance(self) -> float:
         """``matching`` of settled options; 0 while it is open."""
         return self.matching or 0.0

@@ -49,7 +49,8 @@ class Raster:
     [H, W] in levels of the same type, None for an opaque picture. Either may be a NumPy array or
     ``Rows`` (arrays.py), which need not be in memory. ``exif`` is what a painting of the picture
     may carry (pictures/metadata.py), b"" for nothing. ``source`` is None for what was no file.
-    ``several`` says that the file has more frames or pages, of which this is the first.
+    ``several`` says that the file has more frames or pages, of which this is the first. ``full`` is
+    the (width, height) of the file where it was decoded smaller, else None.
     """
 
     pixels: Any
@@ -57,6 +58,7 @@ class Raster:
     exif: bytes = b""
     source: Source | None = None
     several: bool = False
+    full: tuple[int, int] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

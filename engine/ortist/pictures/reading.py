@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import io
 import os
 import struct
 import threading
@@ -33,6 +32,7 @@ from ..arrays import Arrays, Rows
 from ..errors import OrtistError, PictureError
 from ..files import require_file, sha256_of
 from ..forks import fresh_after_fork, importing
+from .jpeg import decode_jpeg, shrink
 from .metadata import exif_of
 from .profiles import convert, to_srgb
 from .raster import Header, Picture, Raster, Source, in_depth, to_levels, unit
@@ -56,12 +56,15 @@ imported when a file is not of those before; not every Pillow has AVIF."""
 _warnings_lock = fresh_after_fork(__name__, "_warnings_lock", threading.Lock)
 
 
-def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Raster:
+def load_picture(
+    picture: Picture, max_pixels: int, role: str = "picture", least: float | None = None
+) -> Raster:
     """The picture in memory, as upright sRGB: ``pixels`` [H, W, 3] and ``alpha`` [H, W] in levels.
 
-    ``role`` names it in messages. Raises PictureError for a file that is missing, unreadable, no
-    picture or damaged, for an array of another type or shape than ``Picture`` names, and for more
-    than ``max_pixels`` pixels.
+    ``role`` names it in messages. A JPEG whose shorter side has far more pixels than ``least`` is
+    decoded smaller (pictures/jpeg.py). Raises PictureError for a file that is missing, unreadable,
+    no picture or damaged, for an array of another type or shape than ``Picture`` names, and for
+    more than ``max_pixels`` pixels.
     """
     if isinstance(picture, np.ndarray):
         return _from_array(picture, max_pixels, role)
@@ -73,12 +76,14 @@ def load_picture(picture: Picture, max_pixels: int, role: str = "picture") -> Ra
             _check_size(picture.size, max_pixels, role)
             return _to_srgb(picture, None, role)
     with open_picture(picture, max_pixels, role) as (image, role):
+        size, opened = _upright_size(image), image.size
         if image.format in ("JPEG", "MPO"):
-            image = _without_end(image, picture)
+            image = decode_jpeg(image, picture, least)
+        full = None if image.size == opened else size
         several = image.format != "MPO" and bool(getattr(image, "is_animated", False))
         samples = read_sixteen(image, lambda: _opened(picture, role))
         raster = _to_srgb(image, samples, role)
-        return replace(raster, source=_source(picture), several=several)
+        return replace(raster, source=_source(picture), several=several, full=full)
 
 
 def spool_picture(picture: Picture, max_pixels: int, arrays: Arrays, role: str) -> Raster:
@@ -100,11 +105,14 @@ def spool_picture(picture: Picture, max_pixels: int, arrays: Arrays, role: str) 
     return raster if spooled else replace(raster, pixels=arrays.spooled(raster.pixels))
 
 
-def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Header:
+def read_header(
+    picture: Picture, max_pixels: int, role: str = "picture", least: float | None = None
+) -> Header:
     """The picture's size and what memory it takes, in bytes, a file's without decoding it.
 
-    Raises PictureError for a file that is missing, unreadable or no picture, and for more than
-    ``max_pixels`` pixels. What only decoding shows to be wrong passes.
+    ``least`` is what ``load_picture`` is given. Raises PictureError for a file that is missing,
+    unreadable or no picture, and for more than ``max_pixels`` pixels. What only decoding shows to
+    be wrong passes.
     """
     if isinstance(picture, np.ndarray):
         if picture.ndim not in (2, 3):
@@ -121,8 +129,10 @@ def read_header(picture: Picture, max_pixels: int, role: str = "picture") -> Hea
         with _decoding(role):  # it may be a file's that was not decoded yet
             return _header(picture, role)
     with open_picture(picture, max_pixels, role) as (image, _):
-        strips = strips_of(image, Path(os.fsdecode(picture)))
-        return replace(_header(image, role), spooling=0 if strips is None else 3 * strips.row_bytes)
+        strips, size = strips_of(image, Path(os.fsdecode(picture))), _upright_size(image)
+        shrink(image, least)
+        spooling = 0 if strips is None else 3 * strips.row_bytes
+        return replace(_header(image, role), size=size, spooling=spooling)
 
 
 @contextlib.contextmanager
@@ -192,27 +202,6 @@ def _past_limit(call: Callable[..., Any], *arguments: Any) -> Any:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _without_end(image: Image.Image, path: str | PathLike[str]) -> Image.Image:
-    """The JPEG, decoded; also one that lacks only its end marker, which every viewer shows.
-
-    It is whole where what is put behind it makes no difference. Raises OSError for one that lacks
-    more.
-    """
-    try:
-        image.load()
-        return image
-    except OSError:
-        with open(path, "rb") as stream:
-            data = stream.read()
-        pictures = []
-        for more in (b"", bytes(range(1, 250)), bytes(range(250, 1, -1)), b"\x55" * 250):
-            pictures.append(Image.open(io.BytesIO(data + more + b"\xff\xd9"), formats=("JPEG",)))
-            pictures[-1].load()
-        if len({picture.tobytes() for picture in pictures}) > 1:
-            raise
-        return pictures[0]
-
-
 def _source(picture: str | PathLike[str]) -> Source:
     return Source(os.fsdecode(picture), sha256_of(picture))
 
@@ -223,18 +212,23 @@ def _header(image: Image.Image, role: str) -> Header:
     Pillow holds colours in 4 bytes; each conversion on the way holds them once more. Raw modes of
     more than 8 bits have a 16 in their name.
     """
-    width, height = image.size
+    width, height = _upright_size(image)
     deep = any("16" in str(tile[3]) for tile in getattr(image, "tile", []))
     wide = deep or image.mode.startswith(("I", "F"))
     turned = image.getexif().get(Base.Orientation, 1)
     copies = 1 + (turned != 1) + (image.mode != "RGB") + ("icc_profile" in image.info)
     pixel, kept = (4 * copies + 20, 6) if wide else (4 * copies + 3, 3)
+    pixel += 6 if image.info.get("progressive") else 0  # all coefficients, until the last scan
     pixel += 12 if image.format == "WEBP" else 0  # the decoder's own: two frames, and their bytes
     alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     kept += kept // 3 * alpha
-    if turned in (5, 6, 7, 8):
-        width, height = height, width
     return Header(role, (width, height), pixel * width * height, kept * width * height)
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of an opened image when it is turned as its EXIF says."""
+    turned = image.getexif().get(Base.Orientation, 1) in (5, 6, 7, 8)
+    return (image.height, image.width) if turned else (image.width, image.height)
 
 
 @contextlib.contextmanager

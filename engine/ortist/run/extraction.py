@@ -35,7 +35,7 @@ def take_style(
     PictureError, StyleFileError, ModelError or ProviderError.
     """
     model, options = objectives.model, options.settled(matched=False)
-    sources = load_styles(paintings, options.max_pixels, model)
+    sources = load_styles(paintings, options, model)
     styles = Styles(sources, options)
     for source in sources:
         if isinstance(source, Raster) and min(source.size) < model.smallest_side:
@@ -91,7 +91,9 @@ def _painted(source: Raster | ExtractedStyle) -> tuple[Painted, ...]:
         return source.paintings
     file = source.source or Source("", "")
     name = os.path.basename(file.path)
-    return (Painted(name if name.isprintable() else "", file.sha256, *source.size),)
+    return (
+        Painted(name if name.isprintable() else "", file.sha256, *(source.full or source.size)),
+    )
 
 
 def _thumbnail(images: Sequence[Image.Image]) -> NDArray[np.uint8]:

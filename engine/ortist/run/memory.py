@@ -33,8 +33,8 @@ _SESSION, _WEIGHTS = 500_000, 2
 orders them for its products."""
 _BESIDE = 2 * 2**25
 """What sweeps of other shapes and kinds hold that are small enough to be kept (sweeper.py)."""
-_FILES = 50 * 10**6
-"""Bands and strips of arrays in files, at once."""
+_FILES, _SLICES = 20 * 10**6, 15 * 10**6
+"""What of arrays in files is in memory: columns that are resized, and every thread's slices."""
 _TILES = (1024, 768, 512, 384, 256, 192, 128, 64)
 """Larger ones see less halo, but are not faster."""
 _SMALL = 256
@@ -81,6 +81,11 @@ class MemoryModel:
         on_cpu = self.options.provider in ("auto", "cpu")
         self._in_bands = bool(self.model.program.exchanges) and on_cpu
         self._threads = self.options.threads or available_cpus()
+
+    @property
+    def _from_files(self) -> int:
+        """What is in memory of a state in files."""
+        return _FILES + _SLICES * self._threads
 
     def at_size(self, size: int) -> MemoryModel:
         """The model of the run at another size, without snapshots."""
@@ -143,7 +148,7 @@ class MemoryModel:
             decoding = max(decoding, resident + own)
             resident += 0 if spooled else picture.resident
         styles = max((self._style(header, tile) for header in self.styles), default=0)
-        step = self._graphs(tile) + (_FILES if on_disk else self._state(tile))
+        step = self._graphs(tile) + (self._from_files if on_disk else self._state(tile))
         ending = 0
         if on_disk and not self.by_rows:  # its levels, and Pillow's
             ending = self._graphs(tile) + 8 * self._pixels
@@ -165,7 +170,7 @@ class MemoryModel:
             painted = sum(math.prod(self._seen_style(style, side)) for style in self.styles)
             if own <= most_matched(tile) or not looked_at:
                 looked_at = int(_MATCHING * features * (own + painted))
-            laid = _ARRAY * painted + (_FILES if on_disk else _LAYING * own)
+            laid = _ARRAY * painted + (self._from_files if on_disk else _LAYING * own)
         return max(looked_at, laid)
 
     def _style(self, header: Header, tile: int | None) -> int:
@@ -174,7 +179,7 @@ class MemoryModel:
         width, height = self._seen_style(header, options.size)
         values, wraps = _ARRAY * width * height, (options.seamless, options.seamless)
         seen = self._seen((width, height), tile, wraps, observing=True)
-        return values + max(values, self._swept(seen) + self._pools(seen))
+        return values + max(values, self._swept(seen) + self._pools(seen, 1))
 
     def _seen_style(self, header: Header, side: int) -> tuple[int, int]:
         """(width, height) of a style where the picture's shorter side is ``side``."""
@@ -185,9 +190,9 @@ class MemoryModel:
     def _graphs(self, tile: int | None) -> int:
         """A step: its sweeps, and what the sessions of all kinds hold that were opened till then.
 
-        Of a whole picture those are the styles' and the step's. In tiles there are the content's
-        and those that only observe as well. What these took is of no use to the step's, whose
-        pieces see more; only a small part is given back.
+        Of a whole picture those are the styles' and the step's. In tiles there are the content's,
+        if there is one, and those that only observe as well. What these took is of no use to the
+        step's, whose pieces see more; only a small part is given back.
         """
         wraps = self.options.seamless
         by_rows = wraps and tile is None and self._in_bands
@@ -199,33 +204,36 @@ class MemoryModel:
             # The pixels of the tile that comes next and the gradient of the last are there too.
             taken += 4 * _ARRAY * pixels
         if tile is None:
-            return taken + 2 * self._sessions + self._pools(seen, 2)
+            return taken + int(2 * self._sessions) + self._pools(seen, 2, guided=1)
         observed = self._seen(self.canvas, tile, around, observing=True)
-        taken += self._swept(observed) + _BESIDE
-        return taken + 4 * self._sessions + self._pools(seen, 4)
+        both = self.content is not None
+        taken += self._swept(observed) + _BESIDE * both
+        # Those that observe have the way there alone.
+        return taken + int((2.5 + both) * self._sessions) + self._pools(seen, 3 + both, guided=2)
 
     @property
     def _sessions(self) -> int:
         """The sessions of one kind: one a segment, and for each thread where there are bands."""
         files = [self.model.folder / own.file for own in self.model.program.segments]
         weights = sum(file.stat().st_size for file in files)
-        return (self._threads if self._in_bands else 1) * (
-            _SESSION * len(files) + _WEIGHTS * weights
-        )
+        threads = self._threads if self._in_bands else 1
+        return threads * (_SESSION * len(files) + _WEIGHTS * weights)
 
-    def _pools(self, seen: tuple[int, int], kinds: int = 1) -> int:
-        """ONNX Runtime's pools of memory, one for each thread and kind of sessions."""
-        guided = 0.0
+    def _pools(self, seen: tuple[int, int], kinds: int, guided: int = 0) -> int:
+        """ONNX Runtime's pools of memory, for each thread one of each of the kinds of sessions.
+
+        So many of the kinds are ``guided``: they have the regions' masks.
+        """
+        (height, width), masked = seen, 0.0
         for tap in self._taps if self._regions else ():
-            guided = max(guided, 4 * (1 + self._regions) * tap.channels / tap.stride**2)
-        height, width = seen
-        band, threads = height * width, 1
+            masked = max(masked, 4 * (1 + self._regions) * tap.channels / tap.stride**2)
+        band, threads, program = height * width, 1, self.model.program
         if self._in_bands:
-            program, least = self.model.program, self.model.smallest_side
+            least = self.model.smallest_side
             bands = plan_bands(height, width, self._threads, program.unit, least)
             band = width * max(end - begin for begin, end in bands)
             threads = min(self._threads, len(bands))
-        return int(kinds * threads * band * (self.model.program.working + guided))
+        return int(threads * band * (kinds * program.working + guided * masked))
 
     def _swept(self, seen: tuple[int, int]) -> int:
         """The arrays of a sweep over a piece of (height, width)."""

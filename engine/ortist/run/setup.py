@@ -119,7 +119,7 @@ def plan_pictures(
     most, content = options.max_pixels, asked.content
     photo = None if content is None else read_header(content, most, "content image")
     paintings = [
-        read_header(cast(Picture, picture), most, "style image")
+        read_header(cast(Picture, picture), most, "style image", options.style_side)
         for picture in as_list(asked.style)
         if not is_style_file(picture)
     ]
@@ -155,7 +155,7 @@ def set_up(
     content: Raster | None = None
     if asked.content is not None:
         content = spool_picture(asked.content, most, arrays, "content image")
-    images = load_styles(asked.style, most, objectives.model)
+    images = load_styles(asked.style, options, objectives.model)
     masks = [
         (
             load_picture(mask, most, "content mask"),
@@ -177,10 +177,14 @@ def set_up(
 
 
 def load_styles(
-    style: Style | Sequence[Style] | None, max_pixels: int, model: Model
+    style: Style | Sequence[Style] | None, options: Options, model: Model
 ) -> list[Raster | ExtractedStyle]:
-    """The styles, read; raises PictureError and StyleFileError, also for another ``model``'s."""
-    images = [load_style(picture, max_pixels) for picture in as_list(style)]
+    """The styles, read, as large as such options look at them.
+
+    Raises PictureError and StyleFileError, also for a file of another ``model``.
+    """
+    most, least = options.max_pixels, options.style_side
+    images = [load_style(picture, most, least) for picture in as_list(style)]
     for image in images:
         if isinstance(image, ExtractedStyle):
             image.check(model)

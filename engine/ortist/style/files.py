@@ -220,16 +220,20 @@ def backbone_sha256(model: Model) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_style(style: Style, max_pixels: int) -> Raster | ExtractedStyle:
+def load_style(
+    style: Style, max_pixels: int, least: float | None = None
+) -> Raster | ExtractedStyle:
     """A style image, decoded, or a style file, read; the suffix or the first bytes tell which.
 
-    Raises PictureError where ``load_picture`` does, StyleFileError where ``read_style`` does.
+    ``least`` is the largest shorter side, in pixels, at which the image will be looked at; None for
+    all that it has. Raises PictureError where ``load_picture`` does, StyleFileError where
+    ``read_style`` does.
     """
     if isinstance(style, ExtractedStyle):
         return style
     if is_style_file(style):
         return read_style(cast(str | PathLike[str], style))
-    return load_picture(style, max_pixels, "style image")
+    return load_picture(style, max_pixels, "style image", least)
 
 
 def is_style_file(style: Style) -> bool:

@@ -169,8 +169,7 @@ class Styles:
         It is ``side`` times ``style_scale`` and, where it is given, ``style_size`` over ``size``,
         but not less than ``smallest``.
         """
-        full = (self._options.style_size or self._options.size) * self._options.style_scale
-        return max(round(full * side / self._options.size), smallest)
+        return max(round(self._options.style_side * side / self._options.size), smallest)
 
     def notes(self, sides: Iterable[int], smallest: int) -> list[str]:
         """Sentences on styles that are not what might be thought.
