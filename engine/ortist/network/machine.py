@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from .sessions import control_groups
 
-__all__ = ["available_memory"]
+__all__ = ["available_memory", "give_back_memory"]
 
 _FILES = {
     "": ("memory.max", "memory.current", "inactive_file"),
@@ -53,3 +57,22 @@ def _machine_memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, OSError, ValueError):
         return 0
+
+
+def give_back_memory() -> None:
+    """Returns to the system what was freed, where the C library (glibc) keeps it in between.
+
+    It keeps what lies between two pieces that are in use. What comes next is of other sizes, and
+    would be added to it.
+    """
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    """The function of the C library, None where it has none."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)

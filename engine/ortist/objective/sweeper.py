@@ -15,6 +15,7 @@ from ortist_models.program import Part
 from ..arrays import Array
 from ..errors import ModelError, ResourceError
 from ..network.bundle import Model
+from ..network.machine import give_back_memory
 from ..network.sessions import count_threads
 from ..options.fields import Provider
 from .bands import BAND_PIXELS, Buffers, Features
@@ -137,6 +138,7 @@ class Sweeper:
             if self._buffers.nbytes + self._nbytes > _LITTLE:
                 self._drop(0)
                 self._buffers = Buffers()
+                give_back_memory()
 
     def _with_features(self, piece: Piece, taps: Collection[int]) -> Piece:
         """The piece with the content's features at ``taps``, where it has only its pixels."""

@@ -20,6 +20,7 @@ from ..arrays import Array, Arrays, Field, row_slices, whole
 from ..network.arithmetic import Arithmetic
 from ..network.bundle import Model
 from ..network.features import FeatureMaps
+from ..network.machine import give_back_memory
 from ..network.sessions import count_threads
 from ..objective.objective import Objective
 from ..options.fields import Options
@@ -154,8 +155,10 @@ class _Maker:
         ]
         del maps
         seen = self._maps(wanted, features)
+        del features  # and its memory, before more is taken
+        give_back_memory()
         queries = basis.describe(seen, self._taps, grid, self._arithmetic)
-        del seen, features
+        del seen
         pool = self._pool_of([style.descriptors for style in described])
         regions = self._regions(grid)
         if self._matches is None:
@@ -166,6 +169,8 @@ class _Maker:
             matches = enlarge(self._matches, self._pool, grid.shape, pool)
         self._matches = refine(matches, queries, regions, pool, _ROUNDS, self._threads)
         self._pool = pool
+        del queries, wanted
+        give_back_memory()
 
     def _take_over(self, grid: Grid, styles: Sequence[Array]) -> None:
         """Matches a large picture's places as the scale before has them."""

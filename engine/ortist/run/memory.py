@@ -39,9 +39,11 @@ _TILES = (1024, 768, 512, 384, 256, 192, 128, 64)
 """Larger ones see less halo, but are not faster."""
 _SMALL = 256
 """Below this tiles see more halo than picture: state in files is cheaper than smaller tiles."""
-_MATCHING, _LAYING = 1.75, 170
-"""What matching takes, over the features of both pictures; bytes a pixel of laying patches, also of
-resizing, where the arrays are in memory."""
+_MATCHING, _MIXED = 1.9, 4
+"""How often there are the features of both pictures while places are matched, in ONNX Runtime's
+memory and in ours; and arrays of what is matched."""
+_PLACES, _LAID = 14, 54
+"""Bytes a pixel of knowing which patch lies where, and of laid ones that are in memory."""
 _ARRAY = 12
 """Bytes a pixel of one array of the state: three float32."""
 
@@ -83,8 +85,8 @@ class MemoryModel:
         self._threads = self.options.threads or available_cpus()
 
     @property
-    def _from_files(self) -> int:
-        """What is in memory of a state in files."""
+    def _slices(self) -> int:
+        """What is in memory of arrays in files, or of patches that are being laid."""
         return _FILES + _SLICES * self._threads
 
     def at_size(self, size: int) -> MemoryModel:
@@ -115,6 +117,8 @@ class MemoryModel:
     @property
     def features(self) -> int:
         """Content features over all windows, which may be kept."""
+        if self.options.guidance and not self.options.steps:
+            return 0
         steps = plan_scales(self.options)[-1].iterations
         windows = 1 + min(tuned(self.options, self.model.recipe).jitter ** 2, steps)
         return int(windows * self._features * self._pixels)
@@ -148,7 +152,7 @@ class MemoryModel:
             decoding = max(decoding, resident + own)
             resident += 0 if spooled else picture.resident
         styles = max((self._style(header, tile) for header in self.styles), default=0)
-        step = self._graphs(tile) + (self._from_files if on_disk else self._state(tile))
+        step = self._graphs(tile) + (self._slices if on_disk else self._state(tile))
         ending = 0
         if on_disk and not self.by_rows:  # its levels, and Pillow's
             ending = self._graphs(tile) + 8 * self._pixels
@@ -169,8 +173,8 @@ class MemoryModel:
             own = width * height
             painted = sum(math.prod(self._seen_style(style, side)) for style in self.styles)
             if own <= most_matched(tile) or not looked_at:
-                looked_at = int(_MATCHING * features * (own + painted))
-            laid = _ARRAY * painted + (self._from_files if on_disk else _LAYING * own)
+                looked_at = int(_MATCHING * features * (own + painted)) + _MIXED * _ARRAY * own
+            laid = _ARRAY * painted + self._slices + (_PLACES + _LAID * (not on_disk)) * own
         return max(looked_at, laid)
 
     def _style(self, header: Header, tile: int | None) -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from types import ModuleType
@@ -234,3 +237,64 @@ def test_avif_is_read_and_written(tmp_path: Path) -> None:
         (tmp_path / "b.avif").write_bytes(data[:cut])
         with pytest.raises(PictureError):
             load_picture(tmp_path / "b.avif", 10**6)
+
+
+STYLE_PEAK = """
+import sys
+from ortist.options.fields import Options
+from ortist.pictures.reading import read_header
+from ortist.style.files import load_style
+
+least = float(sys.argv[2]) or None
+header = read_header(sys.argv[1], 10**9, "style image", least)
+before = peak()
+style = load_style(sys.argv[1], 10**9, least)
+print(header.size, style.size, style.full, header.decoding, peak() - before)
+"""
+PEAK = """
+def peak():
+    status = open("/proc/self/status").read()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+def test_a_style_of_100_megapixels_takes_memory_for_what_is_looked_at(tmp_path: Path) -> None:
+    tile = Image.effect_noise((1000, 800), 60).convert("RGB")
+    tile.resize((11_000, 9_100)).save(tmp_path / "wide.jpg", quality=60)
+
+    def read(least: float) -> tuple[list[int], int]:
+        script = [sys.executable, "-c", PEAK + STYLE_PEAK, str(tmp_path / "wide.jpg"), str(least)]
+        words = subprocess.check_output(script, text=True)
+        *numbers, taken = [int(n) for n in re.findall(r"\d+", words)]
+        return numbers, taken
+
+    numbers, taken = read(512)
+    assert numbers[:6] == [11_000, 9_100, 2750, 2275, 11_000, 9_100]
+    assert taken < 1.2 * numbers[6] + 10**7 < 10**8
+    numbers, whole = read(0)
+    assert numbers[2:4] == [11_000, 9_100]
+    assert whole > 4 * taken
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_shrunk_jpeg_is_what_it_would_have_been(tmp_path: Path, orientation: int) -> None:
+    image = gradient_image(size=(5000, 4400))
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "large.jpg", quality=95, exif=exif)
+    data = (tmp_path / "large.jpg").read_bytes()
+    (tmp_path / "endless.jpg").write_bytes(data[:-2])
+    upright = (5000, 4400) if orientation == 1 else (4400, 5000)
+    whole = load_picture(tmp_path / "large.jpg", LIMIT)
+    assert (whole.size, whole.full) == (upright, None)
+    for name in ("large.jpg", "endless.jpg"):
+        small = load_picture(tmp_path / name, LIMIT, least=300)
+        assert small.size == (upright[0] // 2, upright[1] // 2)  # 2048 pixels are left in any case
+        assert small.full == upright
+        assert read_header(tmp_path / name, LIMIT, least=300).size == upright
+        seen = [shorter_side_to(picture, 300) for picture in (small, whole)]
+        assert np.abs(seen[0] - seen[1]).mean() < 1 / 255
+    assert load_picture(tmp_path / "large.jpg", LIMIT, least=1200).full is None
+    with pytest.raises(PictureError, match="more than the limit"):
+        load_picture(tmp_path / "large.jpg", 10**7, least=300)

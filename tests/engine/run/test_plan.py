@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -175,3 +176,51 @@ def test_sizes_in_words() -> None:
 
 def test_the_machine_has_memory() -> None:
     assert available_memory() > 10**7
+
+
+def memory_model(model: Model, size: int, content: bool = True, **given: Any) -> MemoryModel:
+    options = Options(size=size, max_pixels=10**10, **given).settled(content)
+    return MemoryModel(model, options, photo(600, 450) if content else None, [STYLE])
+
+
+def test_every_thread_has_sessions_and_a_pool_of_memory(procedural: Model) -> None:
+    few, more = (memory_model(procedural, 512, quality="paper", threads=n) for n in (1, 2))
+    files = [procedural.folder / segment.file for segment in procedural.program.segments]
+    weights = sum(file.stat().st_size for file in files)
+    sessions = 500_000 * len(files) + 2 * weights
+    # A band of some 45 000 pixels, and for each kind of sessions a pool of ``working`` bytes.
+    pool = 45_000 * procedural.program.working
+    whole = more.peak(None, False) - few.peak(None, False)
+    assert whole == pytest.approx(2 * (sessions + pool), rel=0.1)
+    # In tiles there are the content's and those that observe as well.
+    tiles = more.peak(384, False) - few.peak(384, False)
+    assert tiles > 1.5 * whole
+    texture = [
+        memory_model(procedural, 512, False, quality="paper", threads=n).peak(384, False)
+        for n in (1, 2)
+    ]
+    assert texture[1] - texture[0] < tiles
+    assert more.peak(384, True) < more.peak(384, False)
+
+
+def test_masks_and_a_larger_style_are_counted(procedural: Model) -> None:
+    plain = memory_model(procedural, 512, quality="paper", threads=2)
+    masked = dataclasses.replace(plain, masks=[Header("content mask", (600, 450), 0, 0)] * 2)
+    for way in ((None, False), (384, False), (384, True)):
+        assert masked.peak(*way) > plain.peak(*way) + 10**7
+    wide = dataclasses.replace(plain, styles=[Header("style image", (6000, 6000), 10**8, 10**8)])
+    assert wide.peak(None, False) >= plain.peak(None, False) + 9 * 10**7
+
+
+def test_a_draft_keeps_no_features_and_lays_at_full_size(procedural: Model) -> None:
+    draft = memory_model(procedural, 512, quality="draft", threads=2)
+    assert draft.features == 0
+    assert memory_model(procedural, 512, quality="paper").features > 10**7
+    larger = memory_model(procedural, 2048, quality="draft", threads=2)
+    # What is matched is bounded by the tile, what is laid is as large as the picture.
+    assert (
+        12 * larger.canvas[0] * larger.canvas[1]
+        < larger.peak(384, False)
+        < larger.peak(1024, False)
+    )
+    assert larger.peak(384, True) < larger.peak(384, False) / 2
