@@ -76,10 +76,11 @@ def load_picture(
             _check_size(picture.size, max_pixels, role)
             return _to_srgb(picture, None, role)
     with open_picture(picture, max_pixels, role) as (image, role):
-        size, opened = _upright_size(image), image.size
+        full = None
         if image.format in ("JPEG", "MPO"):
+            size, opened = _upright_size(image), image.size
             image = decode_jpeg(image, picture, least)
-        full = None if image.size == opened else size
+            full = None if image.size == opened else size
         several = image.format != "MPO" and bool(getattr(image, "is_animated", False))
         samples = read_sixteen(image, lambda: _opened(picture, role))
         raster = _to_srgb(image, samples, role)
@@ -215,8 +216,7 @@ def _header(image: Image.Image, role: str) -> Header:
     width, height = _upright_size(image)
     deep = any("16" in str(tile[3]) for tile in getattr(image, "tile", []))
     wide = deep or image.mode.startswith(("I", "F"))
-    turned = image.getexif().get(Base.Orientation, 1)
-    copies = 1 + (turned != 1) + (image.mode != "RGB") + ("icc_profile" in image.info)
+    copies = 1 + (_orientation(image) != 1) + (image.mode != "RGB") + ("icc_profile" in image.info)
     pixel, kept = (4 * copies + 20, 6) if wide else (4 * copies + 3, 3)
     pixel += 6 if image.info.get("progressive") else 0  # all coefficients, until the last scan
     pixel += 12 if image.format == "WEBP" else 0  # the decoder's own: two frames, and their bytes
@@ -227,8 +227,19 @@ def _header(image: Image.Image, role: str) -> Header:
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     """(width, height) of an opened image when it is turned as its EXIF says."""
-    turned = image.getexif().get(Base.Orientation, 1) in (5, 6, 7, 8)
-    return (image.height, image.width) if turned else (image.width, image.height)
+    across = _orientation(image) in (5, 6, 7, 8)
+    return (image.height, image.width) if across else (image.width, image.height)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF's number for how an opened image is to be turned, as far as its header says.
+
+    A PNG may have its EXIF behind its pixels, and Pillow would decode them to look.
+    """
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    turned: int = image.getexif().get(Base.Orientation, 1)
+    return turned
 
 
 @contextlib.contextmanager

@@ -271,7 +271,7 @@ def test_a_style_of_100_megapixels_takes_memory_for_what_is_looked_at(tmp_path: 
 
     numbers, taken = read(512)
     assert numbers[:6] == [11_000, 9_100, 2750, 2275, 11_000, 9_100]
-    assert taken < 1.2 * numbers[6] + 10**7 < 10**8
+    assert taken < numbers[6] + 3 * 10**7 < 10**8
     numbers, whole = read(0)
     assert numbers[2:4] == [11_000, 9_100]
     assert whole > 4 * taken
@@ -279,13 +279,13 @@ def test_a_style_of_100_megapixels_takes_memory_for_what_is_looked_at(tmp_path: 
 
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_shrunk_jpeg_is_what_it_would_have_been(tmp_path: Path, orientation: int) -> None:
-    image = gradient_image(size=(5000, 4400))
+    image = gradient_image(size=(4400, 4100))
     exif = image.getexif()
     exif[0x0112] = orientation
     image.save(tmp_path / "large.jpg", quality=95, exif=exif)
     data = (tmp_path / "large.jpg").read_bytes()
     (tmp_path / "endless.jpg").write_bytes(data[:-2])
-    upright = (5000, 4400) if orientation == 1 else (4400, 5000)
+    upright = (4400, 4100) if orientation == 1 else (4100, 4400)
     whole = load_picture(tmp_path / "large.jpg", LIMIT)
     assert (whole.size, whole.full) == (upright, None)
     for name in ("large.jpg", "endless.jpg"):

@@ -43,11 +43,11 @@ def test_the_least_costly_way_that_fits(procedural: Model, tmp_path: Path) -> No
     where: dict[str, Any] = {"scratch": str(tmp_path)}
     assert planned(procedural, 512, 4 * GB).tile is None
     where["threads"] = 2
-    tiled = planned(procedural, 2048, 2 * GB, **where)
+    tiled = planned(procedural, 2048, 22 * GB // 10, **where)
     assert (tiled.tile, tiled.folder) == (1024, None)
     alone = planned(procedural, 2048, 2 * GB, **{**where, "threads": 1})
     assert alone.peak < tiled.peak  # one band at a time
-    filed = planned(procedural, 4096, GB, **where)
+    filed = planned(procedural, 4096, 15 * GB // 10, **where)
     assert (filed.tile, filed.folder) == (1024, tmp_path)
     # Tiles of a state in memory grow with the budget, until there are none.
     budgets = (13 * GB // 10, 2 * GB, 10 * GB)
@@ -117,7 +117,7 @@ def test_what_cannot_be_in_files_is_refused(
 
 
 def test_a_budget_below_the_smallest_tile(procedural: Model) -> None:
-    said = r"90 MB of memory are less than the 1\d\d MB that \d+ x 500 pixels take at least; give"
+    said = r"90 MB of memory are less than the \d\d\d MB that \d+ x 500 pixels take at least; give"
     with pytest.raises(ResourceError, match=said):
         planned(procedural, 500, 9 * 10**7)
 
@@ -161,6 +161,10 @@ def test_headers_are_read_without_decoding(tmp_path: Path) -> None:
     Image.fromarray(sixteen).save(tmp_path / "deep.png")
     assert read_header(tmp_path / "deep.png", 100).resident == 6 * 20
     assert read_header(SAMPLES / "harbour.jpg", 10**6).size == (640, 480)
+    Image.new("RGB", (50, 60)).save(tmp_path / "plain.png")
+    data = (tmp_path / "plain.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(data[: data.index(b"IDAT") + 4])
+    assert read_header(tmp_path / "cut.png", 10**6).size == (50, 60)
 
 
 def test_sizes_in_words() -> None:
@@ -218,9 +222,6 @@ def test_a_draft_keeps_no_features_and_lays_at_full_size(procedural: Model) -> N
     assert memory_model(procedural, 512, quality="paper").features > 10**7
     larger = memory_model(procedural, 2048, quality="draft", threads=2)
     # What is matched is bounded by the tile, what is laid is as large as the picture.
-    assert (
-        12 * larger.canvas[0] * larger.canvas[1]
-        < larger.peak(384, False)
-        < larger.peak(1024, False)
-    )
+    laid = 12 * larger.canvas[0] * larger.canvas[1]
+    assert laid < larger.peak(384, False) < larger.peak(None, False)
     assert larger.peak(384, True) < larger.peak(384, False) / 2
