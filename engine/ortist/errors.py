@@ -20,7 +20,11 @@ __all__ = [
     "ProviderError",
     "ResourceError",
     "StyleFileError",
+    "reason_of",
 ]
+
+_LONGEST = 200
+"""Letters of a reason that a library gave."""
 
 
 class OrtistError(Exception):
@@ -80,3 +84,13 @@ class ResourceError(OrtistError):
 
 class ProviderError(ResourceError):
     """The execution provider that was named is not there."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What a library's error says, to stand within a message: one line, bounded, without a path.
+
+    Where it says nothing, that is the error's kind.
+    """
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    line = " ".join(said.split()).rstrip(".") or type(error).__name__
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

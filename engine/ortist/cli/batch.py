@@ -68,6 +68,8 @@ def batch(
     from ..jobs.batch import plan_batch
 
     plan = plan_batch(contents, style, output, options, suffix)
+    if plan.passed:
+        note(plan.passed)
     outcomes: list[Outcome] = []
     failures = 0
     stopped = False

@@ -32,7 +32,7 @@ from ..pictures.outputs import picture_format
 from ..run.setup import load_init
 from ..style.files import ExtractedStyle, load_style
 from ..style.styles import Styles
-from .finding import find_pictures
+from .finding import find_pictures, told_of
 from .ledger import LEDGER, Ledger, file_sha256
 from .painting import Outcome, Outcomes, Task, check_may_start, outcomes_of, processes
 
@@ -45,10 +45,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class Batch:
-    """What is to be painted into ``folder``, checked: iterate over ``run()``."""
+    """What is to be painted into ``folder``, checked: iterate over ``run()``.
+
+    ``passed`` is a sentence on files that were passed over, None where there were none.
+    """
 
     folder: str
     tasks: tuple[Task, ...]
+    passed: str | None = None
 
     def run(
         self,
@@ -133,8 +137,9 @@ def plan_batch(
         )
     picture_format(Path(f"x{suffix}"))
     folder = os.path.abspath(output)
-    photos = find_pictures(contents, folder)
-    paintings = find_pictures(styles, folder, styles=True)
+    passed: Counter[str] = Counter()
+    photos = find_pictures(contents, folder, passed=passed)
+    paintings = find_pictures(styles, folder, styles=True, passed=passed)
     model = find_model(options.model)
     check_provider(options.provider)  # said once, and not of every picture
     for style in paintings:
@@ -166,7 +171,7 @@ def plan_batch(
     written = [os.path.join(folder, LEDGER), *(task.output for task in tasks)]
     read = [found.path for found in (*photos, *paintings, *starts)]
     check_apart(written, [*read, *model.paths])
-    return Batch(folder, tuple(tasks))
+    return Batch(folder, tuple(tasks), told_of(passed))
 
 
 def _without_suffixes(names: Sequence[str]) -> list[str]:

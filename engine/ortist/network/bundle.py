@@ -26,7 +26,7 @@ from ortist_models import (
     model_home,
 )
 
-from ..errors import ModelError, OptionError, OutputError
+from ..errors import ModelError, OptionError, OutputError, reason_of
 from ..files import atomic_writer, read_bytes
 from ..options.parsing import Layer
 from ..options.presets import CS231N_MODEL
@@ -188,8 +188,8 @@ class Model:
                 check_graph(data)
             except ValueError as error:
                 raise ModelError(
-                    f"the model file {path} is not one that Ortist exports ({error}); use another "
-                    "model."
+                    f"the model file {path} is not one that Ortist exports ({reason_of(error)}); "
+                    "use another model."
                 ) from error
             _harmless.add(self.hashes[file])
         return data
@@ -254,7 +254,7 @@ def load_model(folder: Path) -> Model:
     try:
         return _parse(folder, json.loads(data))
     except _ODD as error:
-        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        reason = f"{type(error).__name__}: {reason_of(error)}"
         raise ModelError(
             f"{path} is not the manifest of an Ortist model ({reason}); export the model again."
         ) from error

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ModelError, OptionError, ProviderError, ResourceError
+from ..errors import ModelError, OptionError, ProviderError, ResourceError, reason_of
 from ..forks import check_not_forked, fresh_after_fork, importing
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def load_onnxruntime() -> ModuleType:
         with importing:
             runtime = importlib.import_module("onnxruntime")
     except ImportError as error:
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = reason_of(error)
         raise ResourceError(f"onnxruntime cannot be loaded ({reason}); {_remedy()}.") from error
     # Fatal ones only: what fails is raised as well, and said in our own words.
     runtime.set_default_logger_severity(4)
@@ -241,7 +241,7 @@ def open_session(
             # With a fallback it would turn to the CPU, and say so on stdout.
             session = runtime.InferenceSession(model, options, providers=chosen, enable_fallback=0)
     except Exception as error:  # its exceptions share no base class
-        reason = str(error).strip().splitlines()[0]
+        reason = reason_of(error)
         if "pthread_create" in reason or "Resource temporarily unavailable" in reason:
             raise no_more_threads() from error
         if provider == _CPU:

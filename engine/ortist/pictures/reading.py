@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import logging
 import os
 import struct
 import threading
@@ -29,10 +30,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from ..arrays import Arrays, Rows
-from ..errors import OrtistError, PictureError
+from ..errors import OrtistError, PictureError, reason_of
 from ..files import require_file, sha256_of
 from ..forks import fresh_after_fork, importing
+from .extras import extra_form
 from .jpeg import decode_jpeg, shrink
+from .libtiff import silent_libtiff
 from .metadata import exif_of
 from .profiles import convert, to_srgb
 from .raster import Header, Picture, Raster, Source, in_depth, to_levels, unit
@@ -53,6 +56,8 @@ _READABLE = {
 }
 """Pillow's names of the formats whose decoders are let near a file, and its modules, which are
 imported when a file is not of those before; not every Pillow has AVIF."""
+# Without a handler, Python writes what Pillow logs of damaged files to stderr.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 _warnings_lock = fresh_after_fork(__name__, "_warnings_lock", threading.Lock)
 
 
@@ -82,7 +87,7 @@ def load_picture(
             image = decode_jpeg(image, picture, least)
             full = None if image.size == opened else size
         several = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-        samples = read_sixteen(image, lambda: _opened(picture, role))
+        samples = read_sixteen(image, lambda: _opened(picture, max_pixels, role))
         raster = _to_srgb(image, samples, role)
         return replace(raster, source=_source(picture), several=several, full=full)
 
@@ -155,25 +160,28 @@ def open_picture(
         raise PictureError(
             f"the {role} cannot be read: permission denied; let it be read, or name another."
         )
-    with _decoding(role), _opened(picture, role) as image:
+    with _decoding(role), _opened(picture, max_pixels, role) as image:
         _check_size(image.size, max_pixels, role)
         yield image, role
 
 
-def _opened(path: str | PathLike[str], role: str) -> Image.Image:
+def _opened(path: str | PathLike[str], max_pixels: int, role: str) -> Image.Image:
     """The file opened by the decoder that knows its first bytes.
 
     ``Image.open`` does that too, and has a limit of pixels besides, which only the whole process
     could lift; here ``max_pixels`` limits. Two decoders ask for that limit themselves, WebP's as it
     reads the header and TIFF's as it makes room for the pixels (``_past_limit``). Raises
-    UnidentifiedImageError where no decoder knows the file, PictureError as ``screen`` does.
+    UnidentifiedImageError where no decoder knows the file, PictureError as ``screen`` and
+    ``extra_form`` do.
     """
     with open(path, "rb") as stream:
-        begin = stream.read(16)
-    for form, plugin in _READABLE.items():
+        begin = stream.read(64)
+    extra = extra_form(os.fspath(path), begin, max_pixels, role)
+    for form in _READABLE if extra is None else (extra,):
         # All of Pillow's would take 0.1 s.
         with contextlib.suppress(ImportError), importing:
-            importlib.import_module(f"PIL.{plugin}")
+            if extra is None:
+                importlib.import_module(f"PIL.{_READABLE[form]}")
         make, accepts = Image.OPEN.get(form, (None, None))
         if make is None or (accepts is not None and accepts(begin) is not True):
             continue
@@ -181,9 +189,13 @@ def _opened(path: str | PathLike[str], role: str) -> Image.Image:
             screen(stream, form, role)
         with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
             image: Any = _past_limit(make, os.fspath(path), "")
+            if form == "JXL" and not image.jpeg:  # else it is upright, whatever its EXIF says
+                image.getexif().pop(Base.Orientation, None)
             if form == "TIFF":
                 image.load_prepare = functools.partial(_past_limit, image.load_prepare)
             return cast(Image.Image, image)
+    if extra is not None:
+        raise PictureError(f"the {role} is damaged or cut short.")
     raise UnidentifiedImageError
 
 
@@ -219,7 +231,8 @@ def _header(image: Image.Image, role: str) -> Header:
     copies = 1 + (_orientation(image) != 1) + (image.mode != "RGB") + ("icc_profile" in image.info)
     pixel, kept = (4 * copies + 20, 6) if wide else (4 * copies + 3, 3)
     pixel += 6 if image.info.get("progressive") else 0  # all coefficients, until the last scan
-    pixel += 12 if image.format == "WEBP" else 0  # the decoder's own: two frames, and their bytes
+    # What decoders hold besides: two frames, and their bytes.
+    pixel += 12 if image.format in ("WEBP", "HEIF", "JXL") else 0
     alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     kept += kept // 3 * alpha
     return Header(role, (width, height), pixel * width * height, kept * width * height)
@@ -246,8 +259,8 @@ def _orientation(image: Image.Image) -> int:
 def _decoding(role: str) -> Iterator[None]:
     """A block in which what decoders raise becomes a PictureError."""
     try:
-        # Python's warnings are the process's: one picture is read at a time.
-        with _warnings_lock, warnings.catch_warnings():
+        # Python's warnings and libtiff's messages are the process's: one picture at a time.
+        with _warnings_lock, warnings.catch_warnings(), silent_libtiff():
             warnings.simplefilter("ignore")  # damaged metadata is no news
             yield
     except OrtistError:  # of the picture, or of a full disk that it is copied to
@@ -258,7 +271,7 @@ def _decoding(role: str) -> Iterator[None]:
     except (MemoryError, RecursionError):
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, …
-        raise PictureError(f"the {role} is damaged or cut short ({error}).") from error
+        raise PictureError(f"the {role} is damaged or cut short ({reason_of(error)}).") from error
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, role: str) -> None:

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..errors import ModelError, PictureError
+from ..errors import ModelError, PictureError, reason_of
 from ..files import sha256_of
 from ..network.bundle import Model, find_model
 from ..options.fields import STARTS, Options
@@ -203,8 +203,8 @@ def _parse_text(path: str, text: str) -> Settings:
         return _parse(path, json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise PictureError(
-            f"the settings in {path!r} cannot be used ({type(error).__name__}: {error}); make the "
-            "picture anew, with its options."
+            f"the settings in {path!r} cannot be used ({type(error).__name__}: "
+            f"{reason_of(error)}); make the picture anew, with its options."
         ) from error
 
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..arrays import Array
-from ..errors import OptionError, StyleFileError
+from ..errors import OptionError, StyleFileError, reason_of
 from ..files import as_path, atomic_writer, read_bytes
 from ..network.bundle import Model
 from ..pictures.raster import Picture, Raster, Source
@@ -292,7 +292,7 @@ def read_style(path: str | PathLike[str]) -> ExtractedStyle:
     except _DAMAGES as error:
         raise StyleFileError(
             f"{named} is not one that Ortist wrote ({type(error).__name__}: "
-            f"{str(error)[:100]}); extract the style again."
+            f"{reason_of(error)}); extract the style again."
         ) from error
 
 

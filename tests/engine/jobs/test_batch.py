@@ -13,12 +13,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import ortist
 import pytest
+from ortist.cli.main import main
 from ortist.engine import Engine
 from ortist.errors import (
     OptionError,
@@ -28,7 +30,7 @@ from ortist.errors import (
     ResourceError,
 )
 from ortist.jobs.batch import plan_batch
-from ortist.jobs.finding import find_pictures
+from ortist.jobs.finding import find_pictures, told_of
 from ortist.jobs.ledger import LEDGER, Ledger
 from ortist.jobs.painting import Worker
 from ortist.network.providers import candidates
@@ -337,7 +339,8 @@ def test_ctrl_c_ends_all_at_once(photos: Path, tmp_path: Path, jobs: int) -> Non
         _, said = process.communicate(timeout=30)
         assert time.monotonic() - began < 5
     assert process.returncode == 130
-    assert said == b"ortist: interrupted with 0 of 2 pictures there; start again for the rest.\n"
+    end = b"ortist: interrupted with 0 of 2 pictures there; start again for the rest.\n"
+    assert said.endswith(end)
     assert not list(out.rglob("*.png"))
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
@@ -390,3 +393,45 @@ def test_a_provider_that_fails_at_the_first_picture_is_said_once(
     with pytest.raises(ProviderError, match="CUDA cannot be used here"):
         ortist.batch(photos, STYLE, tmp_path / "out", size=48, iterations=1)
     assert len(tried) == 1
+
+
+def test_what_is_passed_over_is_counted_and_said(
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ortist.jobs.finding.has_extra", lambda extra: extra == "jxl")
+    photo = (photos / "a.png").read_bytes()
+    for name in ("deep/IMG_1", "b.jfif", "c.jxl"):
+        (photos / name).write_bytes(photo)
+    (photos / "README").write_text("no picture")
+    for name in ("x.heic", "y.HEIC", "z.psd"):
+        (photos / name).write_bytes(photo)
+    os.mkfifo(photos / "pipe")
+    passed: Counter[str] = Counter()
+    found = find_pictures(photos, passed=passed)
+    assert [one.place for one in found] == ["a.png", "b.jfif", "c.jxl", "deep/IMG_1", "deep/b.png"]
+    assert passed == {"": 2, ".heic": 2, ".psd": 1, ".txt": 1}
+    said = told_of(passed)
+    assert said is not None
+    assert said.startswith("6 files were passed over")
+    assert "2 .heic" in said
+    assert "pip install 'ortist[heic]'" in said
+    assert told_of(Counter()) is None
+    assert "3 others" in str(
+        told_of(Counter({".a": 9, ".b": 8, ".c": 7, ".d": 6, ".e": 2, ".f": 1}))
+    )
+    monkeypatch.setattr("sys.argv", ["ortist", "batch", str(photos / "deep"), "--style", "oil"])
+    (photos / "deep" / "notes.txt").write_text("no picture")
+    sys.argv += ["-o", str(tmp_path / "out"), "--size", "48", "--quality", "draft"]
+    assert main() == 0
+    assert "1 file was passed over" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {
+        "IMG_1-oil.png",
+        "b-oil.png",
+    }
+    (photos / "only").mkdir()
+    (photos / "only" / "x.heic").write_bytes(photo)
+    with pytest.raises(OptionError, match=r"no picture in the folder .*ortist\[heic\]"):
+        find_pictures(photos / "only")
