@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import itertools
+import json
 import multiprocessing
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,13 +34,16 @@ from ortist.pictures.raster import Painting
 from ortist.pictures.reading import load_picture, read_header
 from PIL import Image
 
+from tests.attacks.environment import surroundings
 from tests.attacks.inputs import hostile_commands
 from tests.attacks.pictures import hostile_pictures
 from tests.conftest import SAMPLES
 
-__all__ = ["commands", "disks", "forks", "pictures", "signals"]
+__all__ = ["commands", "disks", "forks", "painted", "pictures", "signals"]
 
 _MOST_MEMORY, _MOST_SECONDS = 300 * 10**6, 5.0
+_AT_ONCE = 50
+"""Pictures of one batch."""
 _FORMATS = (".png", ".jpg", ".tif", ".webp", ".bmp")
 
 
@@ -65,6 +71,45 @@ def pictures(folder: Path, count: int, seed: int) -> str:
     more = _peak() - before
     assert more < _MOST_MEMORY, more
     return f"{count} pictures, {read} read, slowest {slowest[0]:.2f} s, +{more / 1e6:.0f} MB"
+
+
+def painted(folder: Path, count: int, seed: int) -> str:
+    """So many pictures go through ``ortist batch``: a painting or one line that says why not.
+
+    None takes 5 seconds of CPU time on average of its fifty; memory as for ``pictures``.
+    """
+    command = importlib.import_module("ortist.cli.main")
+    waiting = iter(hostile_pictures(count, seed))
+    before, slowest, codes = 0, 0.0, Counter[str]()
+    while some := list(itertools.islice(waiting, _AT_ONCE)):
+        paths = [folder / name for name, _ in some]
+        for path, (_, data) in zip(paths, some, strict=True):
+            path.write_bytes(data)
+        said, told, began = io.StringIO(), io.StringIO(), time.process_time()
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(told):
+            sys.argv = ["ortist", "batch", *map(str, paths), "--style", str(SAMPLES / "swirls.jpg")]
+            sys.argv += ["-o", str(folder / "out"), "--size", "32", "--iterations", "0"]
+            sys.argv += ["--quality", "paper", "--json"]
+            code = command.main()
+        slowest = max(slowest, (time.process_time() - began) / len(some))
+        outcomes = [json.loads(line) for line in told.getvalue().splitlines()]
+        codes.update(outcome["status"] for outcome in outcomes)
+        assert code in (0, 1), said.getvalue()
+        assert len(outcomes) == len(some), said.getvalue()
+        failed = [outcome["error"] for outcome in outcomes if outcome["status"] == "failed"]
+        assert said.getvalue().count("\n") <= len(failed) + 8, said.getvalue()  # remarks, a sum
+        for error in failed:
+            assert "\n" not in error, error
+            assert "unexpected" not in error, error
+        shutil.rmtree(folder / "out")
+        for path in paths:
+            path.unlink()
+        before = before or _peak()  # sessions are open
+    more = _peak() - before
+    assert slowest < _MOST_SECONDS, slowest
+    assert more < _MOST_MEMORY, more
+    told_of = ", ".join(f"{number} {status}" for status, number in sorted(codes.items()))
+    return f"{count} by batch, {told_of}, {slowest:.2f} s each at most, +{more / 1e6:.0f} MB"
 
 
 def commands(folder: Path, count: int, seed: int) -> str:
@@ -186,15 +231,18 @@ def _peak() -> int:
 
 
 def main(
-    hostile: Annotated[int, typer.Option(help="Hostile pictures.")] = 5000,
+    hostile: Annotated[int, typer.Option(help="Hostile pictures, read.")] = 5000,
+    batches: Annotated[int, typer.Option(help="Hostile pictures, by the command.")] = 5000,
     inputs: Annotated[int, typer.Option(help="Hostile files and options.")] = 400,
     ended: Annotated[int, typer.Option(help="Signals.")] = 200,
     full: Annotated[int, typer.Option(help="Sizes of a full disk, each in every format.")] = 100,
+    limits: Annotated[int, typer.Option(help="Limits and closed streams.")] = 100,
     children: Annotated[int, typer.Option(help="Forked children.")] = 50,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 1,
 ) -> None:
     """Shoot at Ortist, and print what became of it."""
-    for shots, count in ((pictures, hostile), (disks, full), (signals, ended), (commands, inputs)):
+    kinds = ((pictures, hostile), (painted, batches), (disks, full), (signals, ended))
+    for shots, count in (*kinds, (commands, inputs), (surroundings, limits)):
         with tempfile.TemporaryDirectory() as name:
             if count:
                 print(shots(Path(name), count, seed), flush=True)

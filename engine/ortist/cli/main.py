@@ -98,6 +98,10 @@ def _run() -> int:
         from ..network.sessions import no_more_threads
 
         return _fail(str(no_more_threads()), ResourceError.exit_code)
+    except ImportError as error:
+        if "failed to map" not in str(error):
+            raise
+        return _fail("there is not enough memory to load NumPy; raise the limit (ulimit -v).", 4)
     except MemoryError:
         return _fail("there is not enough memory; give a smaller --size.", 4)
     except SystemExit as error:  # typer's own way out when the reader of stdout is gone

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from ortist_models import FEATURES
 
 from ..arrays import Array
+from ..errors import ModelError, ResourceError, reason_of
 from .bundle import Model
+from .machine import available_memory
 from .providers import CPU
-from .sessions import open_session, private_arena
+from .sessions import open_session, private_arena, wants_memory
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -36,13 +38,26 @@ class FeatureMaps:
     def of(self, pixels: Array, taps: Sequence[int]) -> dict[int, Array]:
         """The maps [1, C, h, w] of these taps, over normalised ``pixels`` [1, 3, H, W].
 
-        Raises ModelError for a graph that ONNX Runtime cannot load.
+        Raises ModelError for a graph that ONNX Runtime cannot load or run, and ResourceError for
+        want of memory.
         """
-        maps = self._session.run([f"tap_{tap}" for tap in taps], {"image": pixels})
+        try:
+            maps = self._session.run([f"tap_{tap}" for tap in taps], {"image": pixels})
+        except Exception as error:  # ONNX Runtime's share no base class
+            height, width = pixels.shape[2:]
+            if wants_memory(error):
+                raise ResourceError(
+                    f"there is not enough memory to look at a picture of {width} x {height}; give "
+                    "a smaller --size."
+                ) from error
+            if type(error).__module__.startswith("onnxruntime"):
+                said = reason_of(error)
+                raise ModelError(f"ONNX Runtime cannot run the model: {said}") from error
+            raise
         return dict(zip(taps, maps, strict=True))
 
     @functools.cached_property
     def _session(self) -> onnxruntime.InferenceSession:
         """A session with memory of its own, which goes when the session goes."""
-        with private_arena():
+        with private_arena(available_memory()):
             return open_session(self._model.read(FEATURES), CPU, self._threads, spinning=False)

@@ -35,6 +35,7 @@ __all__ = [
     "open_session",
     "pinned_cpu",
     "private_arena",
+    "wants_memory",
 ]
 
 _CPU = "CPUExecutionProvider"
@@ -64,6 +65,11 @@ def load_onnxruntime() -> ModuleType:
             runtime = importlib.import_module("onnxruntime")
     except ImportError as error:
         reason = reason_of(error)
+        if "failed to map" in reason or "allocate" in reason:  # under a limit of addresses
+            raise ResourceError(
+                "there is not enough memory to load onnxruntime; raise the limit of this process "
+                "(ulimit -v, or the container's)."
+            ) from error
         raise ResourceError(f"onnxruntime cannot be loaded ({reason}); {_remedy()}.") from error
     # Fatal ones only: what fails is raised as well, and said in our own words.
     runtime.set_default_logger_severity(4)
@@ -86,8 +92,10 @@ def _remedy() -> str:
     return "pip install 'onnxruntime>=1.24' brings it"
 
 
-def _begin_pool(runtime: ModuleType) -> None:
+def _begin_pool(runtime: ModuleType, most: int = 0) -> None:
     """Sessions that are opened from now on share a new pool of memory, in place of the last one.
+
+    It has ``most`` bytes at most, 0 for no limit: what asks for more fails before it is taken.
 
     It grows by what is asked for and no more. By default every session has a pool of its own,
     doubled when it is full; sessions that take turns share one instead: 330 -> 250 MiB for a step
@@ -96,8 +104,8 @@ def _begin_pool(runtime: ModuleType) -> None:
     memory = runtime.OrtMemoryInfo(
         "Cpu", runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, runtime.OrtMemType.DEFAULT
     )
-    same_as_requested = runtime.OrtArenaCfg({"arena_extend_strategy": 1})
-    runtime.create_and_register_allocator(memory, same_as_requested)
+    same_as_requested = {"arena_extend_strategy": 1, **({"max_mem": most} if most else {})}
+    runtime.create_and_register_allocator(memory, runtime.OrtArenaCfg(same_as_requested))
 
 
 _opening = fresh_after_fork(__name__, "_opening", threading.RLock)
@@ -105,8 +113,10 @@ _opening = fresh_after_fork(__name__, "_opening", threading.RLock)
 
 
 @contextlib.contextmanager
-def private_arena() -> Iterator[None]:
+def private_arena(most: int = 0) -> Iterator[None]:
     """Sessions that are opened meanwhile share a pool of memory that no others have.
+
+    Of ``most`` bytes, if that is not 0: a few bytes of a graph can ask for any number of them.
 
     For sessions that are run by one thread alone: what it wrote last is in its own caches then.
     From a pool that threads share each gets what another wrote, which is dear where their cores
@@ -115,7 +125,7 @@ def private_arena() -> Iterator[None]:
     check_not_forked()
     runtime = load_onnxruntime()
     with _opening:
-        _begin_pool(runtime)
+        _begin_pool(runtime, most)
         try:
             yield
         finally:
@@ -250,6 +260,13 @@ def open_session(
     if session.get_providers()[0] != provider:
         raise ProviderError(_refusal(provider, "its device or its libraries are not there"))
     return session
+
+
+def wants_memory(error: BaseException) -> bool:
+    """Whether it was for want of memory that ONNX Runtime, or Python, failed."""
+    text = str(error)
+    wanting = "bad_alloc" in text or "allocate" in text.lower()
+    return isinstance(error, MemoryError) or wanting
 
 
 def no_more_threads() -> ResourceError:

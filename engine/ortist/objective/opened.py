@@ -14,6 +14,7 @@ from ortist_models.program import Exchange
 
 from ..errors import ModelError
 from ..network.bundle import Model
+from ..network.machine import available_memory
 from ..network.providers import CPU, PROVIDERS
 from ..network.sessions import open_session, private_arena
 
@@ -25,6 +26,11 @@ __all__ = ["OpenProgram", "Wiring"]
 _ARENAS = 8
 """At most, of memory and of the sessions that use them: to open those of one takes 30 ms."""
 
+_POOL_PIXELS, _POOL = 2**20, 2**26
+"""Pixels of the largest band that a thread's pool has room for, many times what a band has, and
+bytes beside those and the weights."""
+_COPIES = 4
+"""How often weights may be in a pool: as they are, and as ONNX Runtime orders them."""
 _ON_CUDA = ("cuda", "tensorrt")
 _SUMS = ("moments", "sums", "content_error")
 _DECIDED = ("mixing", "shift", "content_weight")
@@ -168,7 +174,7 @@ class OpenProgram:
         with ThreadPoolExecutor(arenas) as executor:
             for arena in range(arenas):
                 profile = self._profile and f"{self._profile}-{arena}"
-                with private_arena():  # its sessions are opened by as many threads
+                with private_arena(self._most):  # its sessions are opened by as many threads
                     sessions = executor.map(
                         lambda key, to=profile: self._opened(key[0], key[1], threads, to), keys
                     )
@@ -176,6 +182,15 @@ class OpenProgram:
                         opened[key].append(session)
         self._open |= opened  # all or none
         self.seconds_opening += time.perf_counter() - began
+
+    @property
+    def _most(self) -> int:
+        """Bytes that a pool may have: what the manifest says of a band, or all that there is."""
+        if not self.in_bands:
+            return available_memory()
+        files = {self.model.folder / segment.file for segment in self.model.program.segments}
+        weights = sum(file.stat().st_size for file in files)
+        return _POOL + _COPIES * weights + self.model.program.working * _POOL_PIXELS
 
     def _opened(
         self, index: int, on: frozenset[str], threads: int, profile: str | None

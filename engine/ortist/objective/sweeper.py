@@ -13,10 +13,10 @@ import numpy as np
 from ortist_models.program import Part
 
 from ..arrays import Array
-from ..errors import ModelError, ResourceError
+from ..errors import ModelError, ResourceError, reason_of
 from ..network.bundle import Model
 from ..network.machine import give_back_memory
-from ..network.sessions import count_threads
+from ..network.sessions import count_threads, wants_memory
 from ..options.fields import Provider
 from .bands import BAND_PIXELS, Buffers, Features
 from .inputs import Shape
@@ -179,7 +179,7 @@ class Sweeper:
                 yield self._sweeps[shape]
             except BaseException as error:  # Ctrl-C too, perhaps between a value and its binding
                 self._sweeps.clear()
-                _explain(error, height, width)
+                _explain(error, height, width, self.program.in_bands)
                 raise
 
     @property
@@ -218,14 +218,17 @@ def _joined(bands: Sequence[Sequence[Array]], places: Sequence[Part]) -> Array:
     return np.concatenate(whole, axis=2)
 
 
-def _explain(error: BaseException, height: int, width: int) -> None:
+def _explain(error: BaseException, height: int, width: int, in_bands: bool) -> None:
     """Raises ResourceError for want of memory, and ModelError for a graph that does not fit."""
-    text = str(error)
-    if isinstance(error, MemoryError) or "bad_alloc" in text or "allocate" in text.lower():
+    if "smaller than requested" in str(error) and in_bands:
+        raise ModelError(
+            "the model takes more memory for a band than its manifest says; export it again, or "
+            "use another."
+        ) from error
+    if wants_memory(error):
         raise ResourceError(
             f"there is not enough memory for a picture of {width} x {height}; "
             "give a smaller --size."
         ) from error
     if type(error).__module__.startswith("onnxruntime"):
-        line = text.strip().splitlines()[0]
-        raise ModelError(f"ONNX Runtime cannot run the model: {line}") from error
+        raise ModelError(f"ONNX Runtime cannot run the model: {reason_of(error)}") from error

@@ -280,3 +280,23 @@ def test_what_is_off_is_one_sentence(
     assert done.stderr.startswith("ortist: ")
     assert done.stderr.count("\n") == 1
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
+
+
+def test_an_interruption_within_a_callback_comes_again() -> None:
+    """As in a weak reference's, where Python prints the exception and goes on."""
+    script = """
+import os, signal, time, weakref
+from ortist.signals import end_at_once, end_in_order
+end_at_once()
+end_in_order()
+class One: pass
+one = One()
+kept = weakref.ref(one, lambda gone: os.kill(os.getpid(), signal.SIGTERM))
+try:
+    del one
+    time.sleep(5)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
