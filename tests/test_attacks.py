@@ -8,8 +8,8 @@ import sys
 
 def test_nothing_breaks() -> None:
     """In a process of its own, as limits, memory and forks are those of a whole process."""
-    few = ["--hostile", "300", "--inputs", "24", "--ended", "6", "--full", "12", "--children", "4"]
-    few += ["--batches", "100", "--limits", "8"]
+    few = ["--hostile", "250", "--inputs", "20", "--ended", "5", "--full", "12", "--children", "4"]
+    few += ["--batches", "50", "--limits", "5"]
     done = subprocess.run(
         [sys.executable, "-m", "tests.attacks.shoot", *few],
         capture_output=True,
