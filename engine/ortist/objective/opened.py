@@ -14,7 +14,7 @@ from ortist_models.program import Exchange
 
 from ..errors import ModelError
 from ..network.bundle import Model
-from ..network.machine import available_memory
+from ..network.machine import available_memory, give_back_memory
 from ..network.providers import CPU, PROVIDERS
 from ..network.sessions import open_session, private_arena
 
@@ -168,6 +168,7 @@ class OpenProgram:
 
     def _open_all(self, keys: Sequence[tuple[int, frozenset[str]]]) -> None:
         began = time.perf_counter()
+        give_back_memory()  # what sessions that were closed before have left
         opened: dict[tuple[int, frozenset[str]], list[InferenceSession]] = {k: [] for k in keys}
         threads = 1 if self.in_bands else self.threads
         arenas = min(self.threads, _ARENAS) if self.in_bands else 1

@@ -150,7 +150,6 @@ def set_up(
     options = options if executor is None else _in_tiles(options)
     plan = plan or plan_pictures(objectives.model, asked, options)
     options, most = plan.applied(options), options.max_pixels
-    objective, observer = objectives.opened(options, executor)
     arrays = Arrays(plan.folder, options.threads or available_cpus())
     content: Raster | None = None
     if asked.content is not None:
@@ -167,6 +166,7 @@ def set_up(
         init = "content" if content is not None and images else "noise"
         options = dataclasses.replace(options, init=init)
     options, image = load_init(options, asked.init)
+    objective, observer = objectives.opened(options, executor)  # no sessions for damaged pictures
     styles = Styles(images, options, load_regions(masks, content, images, most))
     # What an executor's workers keep here would have to be sent at every step.
     kept = plan.kept if executor is None else 0
