@@ -51,7 +51,7 @@ def test_the_plan_is_printed_and_nothing_made(
 
 def test_what_does_not_fit_is_refused(ortist: Ortist, tmp_path: Path) -> None:
     words = ("transfer", *PICTURES, "-o", tmp_path / "out.jpg", "--max-memory")
-    done = ortist(*words, "270MB", "--size", "4096", "--max-pixels", "100000000")
+    done = ortist(*words, "400MB", "--size", "4096", "--max-pixels", "100000000")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("ortist: a picture of 5461 x 4096 pixels takes ")
     largest = re.search(r"give --size (\d+), the largest that fits, or", done.stderr)
