@@ -144,6 +144,19 @@ class Model:
         return FEATURES in self.hashes
 
     @property
+    def size(self) -> int:
+        """Bytes of the program's files, nearly all of them weights.
+
+        Raises ModelError for one that is not there.
+        """
+        files = {self.folder / segment.file for segment in self.program.segments}
+        try:
+            return sum(file.stat().st_size for file in files)
+        except OSError as error:
+            _read(Path(error.filename))  # which says what is wrong with it
+            raise
+
+    @property
     def paths(self) -> list[str]:
         """The bundle's files, its manifest first."""
         return [str(self.folder / file) for file in (MANIFEST, *self.hashes)]

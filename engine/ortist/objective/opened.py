@@ -189,9 +189,7 @@ class OpenProgram:
         """Bytes that a pool may have: what the manifest says of a band, or all that there is."""
         if not self.in_bands:
             return available_memory()
-        files = {self.model.folder / segment.file for segment in self.model.program.segments}
-        weights = sum(file.stat().st_size for file in files)
-        return _POOL + _COPIES * weights + self.model.program.working * _POOL_PIXELS
+        return _POOL + _COPIES * self.model.size + self.model.program.working * _POOL_PIXELS
 
     def _opened(
         self, index: int, on: frozenset[str], threads: int, profile: str | None

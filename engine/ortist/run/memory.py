@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..errors import OptionError
 from ..network.bundle import Model
-from ..network.sessions import available_cpus
+from ..network.sessions import count_threads
 from ..objective.bands import plan_bands
 from ..objective.pieces import plan_tiles
 from ..objective.weights import chosen_taps
@@ -82,7 +82,7 @@ class MemoryModel:
         self._regions = [mask.role for mask in self.masks].count("content mask")
         on_cpu = self.options.provider in ("auto", "cpu")
         self._in_bands = bool(self.model.program.exchanges) and on_cpu
-        self._threads = self.options.threads or available_cpus()
+        self._threads = count_threads(self.options.threads)
 
     @property
     def _slices(self) -> int:
@@ -218,10 +218,8 @@ class MemoryModel:
     @property
     def _sessions(self) -> int:
         """The sessions of one kind: one a segment, and for each thread where there are bands."""
-        files = [self.model.folder / own.file for own in self.model.program.segments]
-        weights = sum(file.stat().st_size for file in files)
-        threads = self._threads if self._in_bands else 1
-        return threads * (_SESSION * len(files) + _WEIGHTS * weights)
+        threads, segments = self._threads if self._in_bands else 1, self.model.program.segments
+        return threads * (_SESSION * len(segments) + _WEIGHTS * self.model.size)
 
     def _pools(self, seen: tuple[int, int], kinds: int, guided: int = 0) -> int:
         """ONNX Runtime's pools of memory, for each thread one of each of the kinds of sessions.

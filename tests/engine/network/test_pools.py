@@ -63,11 +63,10 @@ def test_a_pool_ends_before_memory_is_taken(what: str) -> None:
             session = open_session(growing()[what], "CPUExecutionProvider", 1)
         session.run(None, {"x": np.zeros((1, 3, 64, 96), np.float32)})
 
-    # What is constant is computed when a session is opened.
-    kind = ModelError if what == "constants" else Exception
-    with pytest.raises(kind) as caught:
+    with pytest.raises(Exception, match=r"memory|requested|alloc") as caught:
         used()
-    assert wants_memory(caught.value) or kind is ModelError
+    # What is constant may be computed when a session is opened, and fails there.
+    assert wants_memory(caught.value) or isinstance(caught.value, ModelError)
 
 
 def test_a_thread_has_what_the_manifest_says(

@@ -29,7 +29,7 @@ def grays(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         {"init": "noise"},
         {"style_loss": "w2"},
         {"colors": "content-luminance"},
-        {"max_memory": 170_000_000, "tile": 64},
+        {"max_memory": 230_000_000, "tile": 64},
     ],
     ids=str,
 )
