@@ -26,7 +26,7 @@ from .decide import Decider
 from .pieces import Piece, Sums, Terms, Tile, plan_tiles
 from .sweeper import Sweeper
 from .targets import Losses, Targets
-from .total_variation import add_variation, variation_norm
+from .total_variation import add_variation, variation, variation_norm
 from .weights import Weights
 from .workers import Workers
 
@@ -104,22 +104,29 @@ class Objective:
         in_graph = form == "squares" and not self._manner.normalize
         scale = weights.tv
         sums = self._evaluated(image, targets, decider, scale if in_graph else 0.0, gradient)
-        variation = sums.variation
         if not in_graph:
             if self._manner.normalize:
                 scale /= variation_norm(image, form, wraps) or 1.0
-            variation = add_variation(image, gradient, form, scale, wraps)
-        content = {tap: weights.content[tap] * sums.errors[tap] for tap in sorted(taps)}
-        style = dict(sorted(decider.style.items()))  # which tap is decided first is chance
-        return Losses(content, style, weights.tv * variation), gradient
+            sums.variation = add_variation(image, gradient, form, scale, wraps)
+        return _losses(decider, sums), gradient
+
+    def losses(self, image: Field, targets: Targets, weights: Weights) -> Losses:
+        """The losses alone, which takes about half of the time; with their gradient they differ
+        from these by rounding.
+        """
+        decider = Decider(targets.style, targets.content.taps if targets.content else (), weights)
+        sums = self._observed(image, targets, _terms(targets, decider))
+        for tap in self._chosen({*targets.style, *decider.taps}):
+            decider(tap.index, sums)
+        sums.variation = variation(image, self._manner.tv_loss, self._manner.wraps)
+        return _losses(decider, sums)
 
     def _evaluated(
         self, image: Field, targets: Targets, decider: Decider, tv_weight: float, gradient: Any
     ) -> Sums:
         """Writes the gradient, with that weight for the graph's total variation."""
         chosen = self._chosen({*targets.style, *decider.taps})
-        shifts = any(loss.shifts for own in targets.style.values() for loss in own)
-        terms = Terms(frozenset(targets.style), frozenset(decider.taps), shifts)
+        terms = _terms(targets, decider)
         tiles = self._tiles(image.shape, chosen)
         if len(tiles) == 1 and not self._workers.elsewhere:
             piece = self._piece(tiles[0], image, targets, chosen)
@@ -193,6 +200,20 @@ class Objective:
         side, least = self._manner.tile, self.model.smallest_side
         tiles = plan_tiles(shape[2], shape[3], side, taps, least, wraps, observing)
         return sorted(tiles, key=_size, reverse=True)
+
+
+def _terms(targets: Targets, decider: Decider) -> Terms:
+    """What is to be observed of an image for its losses."""
+    shifts = any(loss.shifts for own in targets.style.values() for loss in own)
+    return Terms(frozenset(targets.style), frozenset(decider.taps), shifts)
+
+
+def _losses(decider: Decider, sums: Sums) -> Losses:
+    """The losses by the sums of all of an image, once all of its taps are decided."""
+    weights = decider.weights
+    content = {tap: weights.content[tap] * sums.errors[tap] for tap in sorted(decider.taps)}
+    style = dict(sorted(decider.style.items()))  # which tap is decided first is chance
+    return Losses(content, style, weights.tv * sums.variation)
 
 
 def _size(tile: Tile) -> tuple[int, int]:

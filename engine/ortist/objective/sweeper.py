@@ -31,6 +31,8 @@ Setup = tuple[Model, Provider, int | None]
 
 _OF_CONTENT = ("with_error", "with_content")
 """Switches of what needs the content's features."""
+_BACK = ("with_style", "with_content")
+"""Switches of the way back."""
 _LITTLE = 32 * 2**20
 """Bytes that are worth less than the time of getting them again."""
 
@@ -81,7 +83,7 @@ class Sweeper:
         """The sums of a piece, without total variation."""
         piece = self._with_features(piece, terms.errors)
         on = _switches(piece, terms.shifts, moments=terms.moments, error=terms.errors)
-        with self._swept(piece, on) as sweep:
+        with self._swept(piece, on, or_more=True) as sweep:
             taps, forward = sorted(terms.moments | terms.errors), self.program.wiring.forward
             return sweep.run(piece.pixels, None, taps, segments=forward)
 
@@ -149,12 +151,16 @@ class Sweeper:
 
     @contextlib.contextmanager
     def _swept(
-        self, piece: Piece, on: frozenset[str] | None, tv_weight: float = 0.0
+        self,
+        piece: Piece,
+        on: frozenset[str] | None,
+        tv_weight: float = 0.0,
+        or_more: bool = False,
     ) -> Iterator[Sweep]:
         """The sweep for such a piece, set to it; no other is made meanwhile.
 
         Without ``on`` any that is there for this size will do, since features are all that is
-        wanted of it.
+        wanted of it. With ``or_more`` so will one that goes the way back as well.
         """
         height, width = piece.pixels.shape[2:]
         with self._lock:
@@ -167,8 +173,10 @@ class Sweeper:
                             sweep.cancelled = self.cancelled
                             yield sweep
                             return
-                if not switches & {"with_guides", "with_inside"}:
-                    self._any_on = frozenset(n for n in switches if not n.startswith(_OF_CONTENT))
+                if or_more:
+                    shape = next((s for s in self._sweeps if _does_as_well(s, shape)), shape)
+                if not shape.on & {"with_guides", "with_inside"}:
+                    self._any_on = frozenset(n for n in shape.on if not n.startswith(_OF_CONTENT))
                 if shape not in self._sweeps:
                     self._drop(_LITTLE)  # small ones of other shapes stay beside it
                     layouts = self._layouts[shape]
@@ -201,6 +209,13 @@ def _switches(piece: Piece, shifts: bool, **terms: Collection[int]) -> frozenset
         "with_inside": piece.own is not None,
     }
     return frozenset(on | {name for name, wanted in places.items() if wanted})
+
+
+def _does_as_well(there: Shape, wanted: Shape) -> bool:
+    """Whether a sweep's way there is the one that is wanted, whatever its way back is."""
+    more = there.on - wanted.on
+    alike = dataclasses.replace(wanted, on=there.on) == there and wanted.on <= there.on
+    return alike and all(name.startswith(_BACK) for name in more)
 
 
 def _joined(bands: Sequence[Sequence[Array]], places: Sequence[Part]) -> Array:

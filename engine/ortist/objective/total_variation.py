@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Field, row_slices
 
-__all__ = ["add_variation", "variation_norm"]
+__all__ = ["add_variation", "variation", "variation_norm"]
 
 _PAIRS: Mapping[str, list[tuple[tuple[int, int], float]]] = {
     "squares": [((1, 0), 1.0), ((0, 1), 1.0)],
@@ -44,6 +44,11 @@ def add_variation(
         gradient[key] = gradient[key] + np.float32(scale) * slope
         total += loss
     return total
+
+
+def variation(image: Field, form: str, wraps: bool = False) -> float:
+    """The loss of ``image`` [1, C, H, W] alone."""
+    return sum(_variation(part, form, *inside)[0] for _, part, inside in _strips(image, wraps))
 
 
 def variation_norm(image: Field, form: str, wraps: bool = False) -> float:

@@ -21,6 +21,7 @@ from ..pictures.raster import Painting, Raster
 from ..style.files import ExtractedStyle
 from .checkpoint import Saved, read_checkpoint, write_checkpoint
 from .identity import identity_of
+from .optimizers import AdamState
 from .result import Finisher, Result
 from .schedule import Schedule
 from .stepping import Progress, State, Stepper, diverged
@@ -144,7 +145,8 @@ class Run(Iterator[Progress]):
             if scale > before.scale:
                 view = View(self._scene, self._schedule.scales[scale].side)
                 begin = self._stepper.enlarged(view, begin, scale)
-            state = self._stepper.step(view, begin)
+            after = dataclasses.replace(begin, iteration=begin.iteration + 1)
+            state = self._stepper.step(view, begin, last=self._schedule.wanted(after) is None)
         if not np.isfinite(state.point.loss):
             rate = self._scene.tuning.learning_rate
             raise diverged(f"the loss became {state.point.loss}", state.iteration, rate)
@@ -257,12 +259,13 @@ class Run(Iterator[Progress]):
         initial, final = self._steps[0].losses, state.point.detail
         if self._cancelled and not self.finished:  # whoever cancels does not wait
             return initial, final
-        if state.iteration > 0 and (scene.tuning.jitter > 1 or scene.tuning.averaging > 0):
+        windows = scene.tuning.jitter > 1 or scene.tuning.averaging > 0
+        ended = self.finished and isinstance(state.optimizer, AdamState)
+        if state.iteration > 0 and windows and not ended:
             # The last evaluation was of a window of the last iterate, not of the picture.
-            scene.objective.sweeper.release()
-            final = view.evaluate(state.picture(scene.arrays))[0]
+            final = view.losses(state.picture(scene.arrays))
         if state.scale > 0:  # the start was evaluated at another scale, with other weights
-            initial = view.evaluate(scene.start(view))[0]
+            initial = view.losses(scene.start(view))
         return initial, final
 
     def _stopped(self, state: State) -> str:

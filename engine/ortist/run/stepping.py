@@ -94,8 +94,12 @@ class Stepper:
             jitter=self._shifts.bit_generator.state,
         )
 
-    def step(self, view: View, state: State) -> State:
-        """The state after one more iteration at the scale of ``view``."""
+    def step(self, view: View, state: State, last: bool = False) -> State:
+        """The state after one more iteration at the scale of ``view``.
+
+        After Adam's ``last`` one the losses are those of the picture that comes of it, and the
+        gradient, of which nobody makes use, is still that of the step before.
+        """
         options, done = self._options, state.iteration
         self._shifts.bit_generator.state = state.jitter
         bounded = options.steps - options.free_iterations
@@ -117,7 +121,11 @@ class Stepper:
             average = state.average.including(point.values)
         else:
             values, optimizer, average = self._adam_step(state, state.optimizer, within)
-            point = self.evaluate(view, values)
+            if last:
+                losses = view.losses(average.value(values, self._arrays))
+                point = Point(values, losses.total, state.point.gradient, losses)
+            else:
+                point = self.evaluate(view, values)
         return dataclasses.replace(
             state,
             iteration=done + 1,

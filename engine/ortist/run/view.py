@@ -320,6 +320,13 @@ class View:
         folded: Any = Folded(gradient, *self._moved(offset))
         return losses, folded if arrays.on_disk else whole(folded)
 
+    def losses(self, values: Field) -> Losses:
+        """The losses of ``values``, [1, 3, H, W] normalised, without their gradient."""
+        if self._only_shown:
+            return Losses({}, {}, 0.0)
+        seen: Field = values if self._scene.arrays.on_disk else whole(values)
+        return self._scene.objective.losses(seen, self._whole, self.weights)
+
     def _window(self, values: Field, offset: tuple[int, int] | None) -> Any:
         """What is seen of ``values`` with that offset; not a copy."""
         return values if offset is None else Shifted(values, *self._moved(offset))
