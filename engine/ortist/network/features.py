@@ -18,7 +18,7 @@ from ..errors import ModelError, ResourceError, reason_of
 from .bundle import Model
 from .machine import available_memory
 from .providers import CPU
-from .sessions import open_session, private_arena, wants_memory
+from .sessions import load_onnxruntime, open_session, private_arena, wants_memory
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -29,7 +29,7 @@ __all__ = ["FeatureMaps"]
 class FeatureMaps:
     """The features of a ``model`` that has such a graph, on the CPU with so many ``threads``.
 
-    What its runs take is kept for the next ones, and given back with the object.
+    What a run takes is given back with its end. Several threads may run it at once.
     """
 
     def __init__(self, model: Model, threads: int) -> None:
@@ -42,7 +42,8 @@ class FeatureMaps:
         want of memory.
         """
         try:
-            maps = self._session.run([f"tap_{tap}" for tap in taps], {"image": pixels})
+            names = [f"tap_{tap}" for tap in taps]
+            maps = self._session.run(names, {"image": pixels}, self._giving_back)
         except Exception as error:  # ONNX Runtime's share no base class
             height, width = pixels.shape[2:]
             if wants_memory(error):
@@ -55,6 +56,12 @@ class FeatureMaps:
                 raise ModelError(f"ONNX Runtime cannot run the model: {said}") from error
             raise
         return dict(zip(taps, maps, strict=True))
+
+    @functools.cached_property
+    def _giving_back(self) -> onnxruntime.RunOptions:
+        options = load_onnxruntime().RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return options
 
     @functools.cached_property
     def _session(self) -> onnxruntime.InferenceSession:

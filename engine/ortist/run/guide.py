@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,10 +76,16 @@ def make_guide(scene: Ingredients, side: int) -> Field:
     ``scene`` has a content and styles of which the pixels are there; options ``detail``,
     ``coverage`` and ``seed`` are as Options has them. Raises what a Sweeper raises.
     """
-    maker, sides = _Maker(scene), guide_sides(side)
     guide: Field | None = None
-    for own in sides:
-        guide = maker.next(own, guide)
+    sides = guide_sides(side)
+    maker = _Maker(scene)
+    with ThreadPoolExecutor(1) as ahead:
+        styles = ahead.submit(maker.styles, sides[0])
+        for own, larger in zip(sides, [*sides[1:], None], strict=True):
+            described = styles.result()
+            if larger is not None:  # looked at while the photo's places are matched
+                styles = ahead.submit(maker.styles, larger)
+            guide = maker.next(own, guide, described)
     assert guide is not None
     return _with_detail(scene, guide, scene.photo_at(side))
 
@@ -97,36 +103,63 @@ def most_matched(tile: int | None) -> int:
     return min(_MATCHED_PIXELS, tile * tile) if tile else _MATCHED_PIXELS
 
 
+class _Styles(NamedTuple):
+    """The styles at one scale: ``values`` [1, 3, H, W], normalised, and what their places are
+    matched by, [h, w, D], which is of no length where matches are taken over.
+    """
+
+    values: list[Array]
+    descriptors: list[Array]
+
+
 class _Maker:
-    """Goes from scale to scale, and keeps the last one's matches."""
+    """Goes from scale to scale, and keeps the last one's matches.
+
+    ``styles`` is called for one scale after the other, ``next`` as well, and both by a thread of
+    their own.
+    """
 
     def __init__(self, scene: Ingredients) -> None:
         self._scene, self._options = scene, scene.options
         self._threads = count_threads(scene.options.threads)
         self._arithmetic = Arithmetic(self._threads)
+        self._features = FeatureMaps(scene.model, self._threads)
         recipe = scene.model.recipe
         self._taps = [tap for tap in scene.model.taps if tap.index in recipe.style_shares]
         self._matches: Matches | None = None
         self._pool: Pool | None = None
         self._basis: Basis | None = None
 
-    def next(self, side: int, before: Field | None) -> Field:
+    def styles(self, side: int) -> _Styles:
+        """What the styles have to match, and to take patches from, at a scale."""
+        scene = self._scene
+        pixels = scene.styles.pixels(side, scene.model.smallest_side, scene.like(side))
+        values = [normalize(own, scene.model) for own in pixels]
+        grids = [Grid.of(self._taps, *own.shape[2:]) for own in values]
+        if not self._looked_at(side):
+            return _Styles(values, [np.zeros((*grid.shape, 0), np.float32) for grid in grids])
+        maps = [self._maps(own) for own in values]
+        if self._basis is None:  # that of one scale serves all
+            self._basis = principal_basis(maps, _DIMENSIONS, self._arithmetic)
+        described = [
+            self._basis.describe(own, self._taps, grid, self._arithmetic).descriptors
+            for own, grid in zip(maps, grids, strict=True)
+        ]
+        return _Styles(values, described)
+
+    def next(self, side: int, before: Field | None, styles: _Styles) -> Field:
         """The guide at a scale, after the one of the scale before."""
         scene = self._scene
         width, height = scene.canvas(side)
-        grid = Grid.of(self._taps, height, width)
-        styles = [
-            normalize(pixels, scene.model)
-            for pixels in scene.styles.pixels(side, scene.model.smallest_side, scene.like(side))
-        ]
-        if width * height <= most_matched(self._options.tile_side) or self._matches is None:
-            self._match(side, before, grid, styles)
+        grid, pool = Grid.of(self._taps, height, width), self._pool_of(styles.descriptors)
+        if self._looked_at(side):
+            self._match(side, before, grid, pool)
         else:
-            self._take_over(grid, styles)
+            self._take_over(grid, pool)
         assert self._matches is not None
-        assert self._pool is not None
-        canvas = Canvas.of([style[0].transpose(1, 2, 0) for style in styles], grid.stride)
-        work = Patchwork(self._matches, self._pool, canvas, grid, self._options.seed)
+        self._pool = pool
+        canvas = Canvas.of([own[0].transpose(1, 2, 0) for own in styles.values], grid.stride)
+        work = Patchwork(self._matches, pool, canvas, grid, self._options.seed)
         guide: Any = scene.arrays.zeros((1, 3, height, width))
 
         def lay(rows: slice) -> None:
@@ -137,29 +170,24 @@ class _Maker:
         laid: Field = guide
         return laid
 
-    def _match(self, side: int, before: Field | None, grid: Grid, styles: Sequence[Array]) -> None:
+    def _looked_at(self, side: int) -> bool:
+        """Whether a scale's places are matched by what the network sees there."""
+        width, height = self._scene.canvas(side)
+        first = side == guide_sides(self._options.size)[0]
+        return first or width * height <= most_matched(self._options.tile_side)
+
+    def _match(self, side: int, before: Field | None, grid: Grid, pool: Pool) -> None:
         """Matches the places of the content, to which the guide ``before`` is mixed."""
         wanted = whole(self._scene.photo_at(side))
         if before is not None:
             size = self._scene.canvas(side)
             last = self._scene.arrays.resized(before, size, Image.Resampling.BICUBIC)
             wanted = np.float32(_CONTENT) * wanted + np.float32(1 - _CONTENT) * whole(last)
-        features = FeatureMaps(self._scene.model, self._threads)  # with memory of this scale's size
-        maps = [self._maps(style, features) for style in styles]
-        if self._basis is None:  # that of one scale serves all
-            self._basis = principal_basis(maps, _DIMENSIONS, self._arithmetic)
-        basis = self._basis
-        described = [
-            basis.describe(own, self._taps, Grid.of(self._taps, *style.shape[2:]), self._arithmetic)
-            for own, style in zip(maps, styles, strict=True)
-        ]
-        del maps
-        seen = self._maps(wanted, features)
-        del features  # and its memory, before more is taken
-        give_back_memory()
-        queries = basis.describe(seen, self._taps, grid, self._arithmetic)
+        seen = self._maps(wanted)
+        give_back_memory()  # before more is taken
+        assert self._basis is not None
+        queries = self._basis.describe(seen, self._taps, grid, self._arithmetic)
         del seen
-        pool = self._pool_of([style.descriptors for style in described])
         regions = self._regions(grid)
         if self._matches is None:
             strength = self._options.coverage
@@ -168,23 +196,19 @@ class _Maker:
             assert self._pool is not None
             matches = enlarge(self._matches, self._pool, grid.shape, pool)
         self._matches = refine(matches, queries, regions, pool, _ROUNDS, self._threads)
-        self._pool = pool
         del queries, wanted
         give_back_memory()
 
-    def _take_over(self, grid: Grid, styles: Sequence[Array]) -> None:
+    def _take_over(self, grid: Grid, pool: Pool) -> None:
         """Matches a large picture's places as the scale before has them."""
         assert self._matches is not None
         assert self._pool is not None
-        shapes = [Grid.of(self._taps, *style.shape[2:]).shape for style in styles]
-        pool = self._pool_of([np.zeros((*shape, 0), np.float32) for shape in shapes])
         self._matches = enlarge(self._matches, self._pool, grid.shape, pool)
-        self._pool = pool
 
-    def _maps(self, pixels: Array, features: FeatureMaps) -> dict[int, Array]:
+    def _maps(self, pixels: Array) -> dict[int, Array]:
         taps, seen = [tap.index for tap in self._taps], mirrored(pixels)
         if self._scene.model.has_features:
-            return features.of(seen, taps)
+            return self._features.of(seen, taps)
         return self._scene.objective.sweeper.maps(seen, taps)
 
     def _pool_of(self, descriptors: Sequence[Array]) -> Pool:

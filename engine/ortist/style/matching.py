@@ -35,8 +35,8 @@ _TEMPERATURE = 0.1
 _COHERENCE = 0.4
 """What a match gains, in units of the cosine, where all four neighbours agree with it and there is
 nothing to see in the content; half of it at places of mean contrast, less where there is more."""
-_BLOCK = 16
-"""Rows of places that a thread refines at a time."""
+_BLOCK = 11_000
+"""About how many places a thread refines at a time: of fewer, it is Python that takes the time."""
 _FORBIDDEN = np.float32(-4)
 """The bias of a place that may not be taken; cosine, bias and coherence never make up for it."""
 
@@ -176,7 +176,8 @@ def refine(
     the rows, which gives the same matches for any number.
     """
     row, column, bias = matches.row, matches.column, pool.bias + matches.bias
-    blocks = [slice(t, min(t + _BLOCK, len(row))) for t in range(0, len(row), _BLOCK)]
+    rows = max(1, _BLOCK // row.shape[1])
+    blocks = [slice(t, min(t + rows, len(row))) for t in range(0, len(row), rows)]
     with ThreadPoolExecutor(threads) as executor:
         for _ in range(rounds):
             search = _Round(row, column, queries, regions, pool, bias)
@@ -235,13 +236,14 @@ class _Round:
 
     def _score(self, block: slice, row: Ints, column: Ints) -> Array:
         flat = row * self._pool.descriptors.shape[1] + column
-        cosine = np.einsum("hwd,hwd->hw", self._queries[block], self._descriptors[flat])
+        there = self._descriptors.take(flat, axis=0)  # twice as fast as by indices in brackets
+        cosine = np.einsum("hwd,hwd->hw", self._queries[block], there)
         agreeing = np.zeros(row.shape, np.float32)
         for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
             there, beside = self._beside(block, down, right)
             agreeing += (there - down == row) & (beside - right == column)
         score: Array = cosine + self._agreement[block] * agreeing
-        score += self._bias[self._regions[block], flat]
+        score += self._bias.take(self._regions[block] * self._bias.shape[1] + flat)
         return score
 
 
