@@ -30,6 +30,8 @@ Ints = NDArray[np.int32]
 
 _ROUNDS = 12
 """Steps of the search for the bias; more change no picture that could be seen."""
+_SAMPLE = 700
+"""About how many of the content's places are asked in each of them."""
 _TEMPERATURE = 0.1
 """The softmax's in those rounds, in units of the cosine."""
 _COHERENCE = 0.4
@@ -127,16 +129,17 @@ def assign(
         chosen = np.flatnonzero(region_of == region)
         if not len(chosen):
             continue
-        asked, lack = flat[chosen], np.zeros(len(share), np.float32)
-        wanted = len(chosen) * np.where(share > 0, share, 1)
+        sample = np.ascontiguousarray(flat[chosen[:: max(1, round(len(chosen) / _SAMPLE))]])
+        lack = np.zeros(len(share), np.float32)
+        wanted = len(sample) * np.where(share > 0, share, 1)
         for _ in range(_ROUNDS if strength > 0 else 0):
             scored = allowed[region] + np.float32(_TEMPERATURE) * lack
-            load = arithmetic.assigned(asked, places, scored, _TEMPERATURE).load
+            load = arithmetic.assigned(sample, places, scored, _TEMPERATURE).load
             lack -= np.float32(0.5) * np.log(load / wanted + 0.05).astype(np.float32)
         own = np.float32(_TEMPERATURE * strength) * lack
         bias[region] = own.reshape(bias[region].shape)
         scored = allowed[region] + own
-        match[chosen] = arithmetic.assigned(asked, places, scored, _TEMPERATURE).match
+        match[chosen] = arithmetic.assigned(flat[chosen], places, scored, _TEMPERATURE).match
     row, column = divmod(match.reshape(height, width), pool.descriptors.shape[1])
     return Matches(row.astype(np.int32), column.astype(np.int32), bias)
 
