@@ -170,8 +170,8 @@ class Sweeper:
                 if on is None:
                     for there, sweep in self._sweeps.items():
                         if dataclasses.replace(shape, on=there.on) == there:
-                            sweep.cancelled = self.cancelled
-                            yield sweep
+                            with self._heard(sweep):
+                                yield sweep
                             return
                 if or_more:
                     shape = next((s for s in self._sweeps if _does_as_well(s, shape)), shape)
@@ -183,12 +183,25 @@ class Sweeper:
                     self._sweeps[shape] = Sweep(self.program, shape, self._buffers, layouts)
                 self._sweeps.move_to_end(shape)
                 self._sweeps[shape].set_piece(piece, tv_weight)
-                self._sweeps[shape].cancelled = self.cancelled
-                yield self._sweeps[shape]
+                with self._heard(self._sweeps[shape]):
+                    yield self._sweeps[shape]
             except BaseException as error:  # Ctrl-C too, perhaps between a value and its binding
                 self._sweeps.clear()
                 _explain(error, height, width, self.program.in_bands)
                 raise
+
+    @contextlib.contextmanager
+    def _heard(self, sweep: Sweep) -> Iterator[None]:
+        """Meanwhile the sweep can be cancelled.
+
+        No longer: whoever cancels refers to all that a run has, which would go in a circle, and its
+        sessions' memory would wait for the garbage collector.
+        """
+        sweep.cancelled = self.cancelled
+        try:
+            yield
+        finally:
+            sweep.cancelled = bool
 
     @property
     def _nbytes(self) -> int:
