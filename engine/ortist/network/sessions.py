@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "available_cpus",
+    "beyond_pool",
     "control_groups",
     "count_threads",
     "load_onnxruntime",
@@ -39,6 +40,8 @@ __all__ = [
 ]
 
 _CPU = "CPUExecutionProvider"
+_NO_THREAD = ("pthread_create", "PosixThread", "Resource temporarily unavailable")
+"""What ONNX Runtime says where the system starts no more threads."""
 _SETTINGS: dict[str, dict[str, str]] = {
     # By default cuDNN tries every algorithm for every new size, and the pool doubles when full; and
     # it computes in TF32, which was no faster on an H200 and put a quarter of a gradient's
@@ -223,8 +226,8 @@ def open_session(
     ``profile`` the time of every op is recorded to a file whose name begins with it. Whoever is in
     a ``private_arena`` may have several threads open sessions in it (``in_private_arena``).
 
-    Raises ProviderError where the provider cannot be had, and ModelError for what ONNX Runtime
-    cannot load on the CPU.
+    Raises ProviderError where the provider cannot be had, ModelError for what ONNX Runtime cannot
+    load on the CPU, and ResourceError for want of memory or threads.
     """
     check_not_forked()
     runtime = load_onnxruntime()
@@ -251,9 +254,14 @@ def open_session(
             # With a fallback it would turn to the CPU, and say so on stdout.
             session = runtime.InferenceSession(model, options, providers=chosen, enable_fallback=0)
     except Exception as error:  # its exceptions share no base class
-        reason = reason_of(error)
-        if "pthread_create" in reason or "Resource temporarily unavailable" in reason:
+        reason, said = reason_of(error), str(error)
+        if any(words in said for words in _NO_THREAD):
             raise no_more_threads() from error
+        if wants_memory(error) and not beyond_pool(error):
+            raise ResourceError(
+                "there is not enough memory to open the model; raise the limit of this process "
+                "(ulimit -v, or the container's)."
+            ) from error
         if provider == _CPU:
             raise ModelError(f"ONNX Runtime cannot load the model: {reason}") from error
         raise ProviderError(_refusal(provider, reason)) from error
@@ -269,11 +277,16 @@ def wants_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or wanting
 
 
+def beyond_pool(error: BaseException) -> bool:
+    """Whether a graph has asked for more than its pool of memory may have."""
+    return "smaller than requested" in str(error)
+
+
 def no_more_threads() -> ResourceError:
     """What to say where the system starts no more threads."""
     return ResourceError(
-        "this process may start no more threads (a limit of processes is reached); give fewer "
-        "--threads, or raise the limit (ulimit -u, or the container's)."
+        "this process may start no more threads (a limit of processes or of addresses is reached); "
+        "give fewer --threads, or raise the limit (ulimit -u or -v, or the container's)."
     )
 
 

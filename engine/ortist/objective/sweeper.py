@@ -16,7 +16,7 @@ from ..arrays import Array
 from ..errors import ModelError, ResourceError, reason_of
 from ..network.bundle import Model
 from ..network.machine import give_back_memory
-from ..network.sessions import count_threads, wants_memory
+from ..network.sessions import beyond_pool, count_threads, wants_memory
 from ..options.fields import Provider
 from .bands import BAND_PIXELS, Buffers, Features
 from .inputs import Shape
@@ -248,7 +248,7 @@ def _joined(bands: Sequence[Sequence[Array]], places: Sequence[Part]) -> Array:
 
 def _explain(error: BaseException, height: int, width: int, in_bands: bool) -> None:
     """Raises ResourceError for want of memory, and ModelError for a graph that does not fit."""
-    if "smaller than requested" in str(error) and in_bands:
+    if in_bands and beyond_pool(error):
         raise ModelError(
             "the model takes more memory for a band than its manifest says; export it again, or "
             "use another."

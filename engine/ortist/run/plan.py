@@ -29,6 +29,8 @@ from .view import KEPT_BYTES
 
 __all__ = ["Plan", "plan_run"]
 
+_NARROWEST = 256
+"""Sides of a picture, one over the other, at most: a few bytes can ask for 40 x 65 535 pixels."""
 _LONGEST = 2**14
 """Pixels of the longer side, at most, of a picture that is larger than its content."""
 
@@ -95,7 +97,7 @@ def plan_run(memory: MemoryModel, files: bool = True) -> Plan:
     """
     options = memory.options
     budget = options.max_memory or int(0.9 * available_memory())
-    _check_enlarging(memory)
+    _check_narrow(memory)
     if memory.canvas[0] * memory.canvas[1] > options.max_pixels:
         raise OptionError(
             f"the picture would have {memory.canvas[0]} x {memory.canvas[1]} pixels, more than the "
@@ -117,8 +119,15 @@ def plan_run(memory: MemoryModel, files: bool = True) -> Plan:
     return Plan(tile, None, kept, peak + kept, budget, 0, size, scales)
 
 
-def _check_enlarging(memory: MemoryModel) -> None:
-    """Raises OptionError for what is narrow, and would be enlarged to an endless ribbon."""
+def _check_narrow(memory: MemoryModel) -> None:
+    """Raises OptionError for a ribbon, and for what would be enlarged to one."""
+    for picture in filter(None, (memory.content, *memory.styles)):
+        width, height = picture.size
+        if max(width, height) > _NARROWEST * min(width, height):
+            raise OptionError(
+                f"the {picture.role} has {width} x {height} pixels, and is more than {_NARROWEST} "
+                "times as long as it is wide; cut it up."
+            )
     if memory.content is None:
         return
     own, asked = memory.content.size, memory.canvas
