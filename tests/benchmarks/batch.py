@@ -21,7 +21,7 @@ from .command import run
 def main(
     pictures: Annotated[int, typer.Option(help="How many contents.", min=1)] = 32,
     size: Annotated[int, typer.Option(help="Shorter side in pixels.")] = 256,
-    iterations: Annotated[int, typer.Option(help="Steps a picture.")] = 20,
+    iterations: Annotated[int | None, typer.Option(help="Steps a picture.")] = None,
     threads: Annotated[int, typer.Option(help="Threads in all, and processes.", min=2)] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -37,7 +37,8 @@ def main(
                 image.crop((i % 64, i // 64, 576 + i % 64, 432 + i // 64)).save(
                     folder / "in" / f"{i:04}.png"
                 )
-        options = ["--size", str(size), "--iterations", str(iterations), "--threads", str(threads)]
+        options = ["--size", str(size), "--threads", str(threads)]
+        options += [] if iterations is None else ["--iterations", str(iterations)]
         style = str(SAMPLES / "swirls.jpg")
         seconds = {}
         for jobs in (threads, 1):

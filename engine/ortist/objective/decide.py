@@ -49,6 +49,15 @@ class Decider:
         weight = self._content_weight(tap, sums) if tap in self.taps else None
         return Pull(mixing, shift, weight)
 
+    def value(self, tap: int, sums: Sums) -> None:
+        """Finds the tap's style loss alone, by its ``sums`` over the whole image."""
+        positions, total = sums.positions[tap], 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            for loss, moments in zip(self.losses[tap], sums.moments[tap], strict=True):
+                if moments.mass > 0:
+                    total += loss.value(moments.statistics()) * moments.mass / positions
+        self.style[tap] = self.weights.style[tap] * total
+
     def _style(
         self, tap: int, regions: Sequence[Moments], positions: int
     ) -> tuple[np.ndarray, np.ndarray | None]:

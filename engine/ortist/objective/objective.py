@@ -116,8 +116,8 @@ class Objective:
         """
         decider = Decider(targets.style, targets.content.taps if targets.content else (), weights)
         sums = self._observed(image, targets, _terms(targets, decider))
-        for tap in self._chosen({*targets.style, *decider.taps}):
-            decider(tap.index, sums)
+        for tap in targets.style:
+            decider.value(tap, sums)
         sums.variation = variation(image, self._manner.tv_loss, self._manner.wraps)
         return _losses(decider, sums)
 

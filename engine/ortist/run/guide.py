@@ -29,6 +29,7 @@ from ..style.descriptors import Basis, Grid, mirrored, principal_basis
 from ..style.guides import mask_values
 from ..style.matching import Matches, Pool, assign, enlarge, refine
 from ..style.patchwork import Canvas, Patchwork
+from ..style.remembered import RememberedPlaces, StylePlaces, hashed
 from ..style.styles import Styles
 
 __all__ = ["Ingredients", "guide_sides", "make_guide", "most_matched"]
@@ -55,6 +56,7 @@ class Ingredients(Protocol):
     model: Model
     options: Options
     styles: Styles
+    places: RememberedPlaces
     arrays: Arrays
 
     def canvas(self, side: int) -> tuple[int, int]:
@@ -129,6 +131,8 @@ class _Maker:
         self._matches: Matches | None = None
         self._pool: Pool | None = None
         self._basis: Basis | None = None
+        self._first: tuple[object, ...] = ()
+        """What tells these styles, at the first scale, from others."""
 
     def styles(self, side: int) -> _Styles:
         """What the styles have to match, and to take patches from, at a scale."""
@@ -138,14 +142,23 @@ class _Maker:
         grids = [Grid.of(self._taps, *own.shape[2:]) for own in values]
         if not self._looked_at(side):
             return _Styles(values, [np.zeros((*grid.shape, 0), np.float32) for grid in grids])
-        maps = [self._maps(own) for own in values]
-        if self._basis is None:  # that of one scale serves all
-            self._basis = principal_basis(maps, _DIMENSIONS, self._arithmetic)
+        keys = tuple(map(hashed, values))
+        self._first = self._first or keys
+        places = scene.places.find((self._first, keys))
+        if places is None:
+            places = self._described([self._maps(own) for own in values], grids)
+            scene.places.keep((self._first, keys), places)
+        self._basis = places.basis
+        return _Styles(values, places.descriptors)
+
+    def _described(self, maps: list[dict[int, Array]], grids: list[Grid]) -> StylePlaces:
+        """The places of styles with these feature maps; the basis of the first scale serves all."""
+        basis = self._basis or principal_basis(maps, _DIMENSIONS, self._arithmetic)
         described = [
-            self._basis.describe(own, self._taps, grid, self._arithmetic).descriptors
+            basis.describe(own, self._taps, grid, self._arithmetic).descriptors
             for own, grid in zip(maps, grids, strict=True)
         ]
-        return _Styles(values, described)
+        return StylePlaces(basis, described)
 
     def next(self, side: int, before: Field | None, styles: _Styles) -> Field:
         """The guide at a scale, after the one of the scale before."""

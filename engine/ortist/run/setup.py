@@ -23,7 +23,7 @@ from ..options.fields import STARTS, Options
 from ..pictures.raster import Picture, Raster
 from ..pictures.reading import load_picture, read_header, spool_picture
 from ..style.files import ExtractedStyle, Style, has_patches, is_style_file, load_style
-from ..style.remembered import RememberingObserver
+from ..style.remembered import RememberedPlaces, RememberingObserver
 from ..style.styles import Mask, Observer, Styles, as_list, load_regions
 from .loop import Run
 from .memory import MemoryModel
@@ -49,6 +49,7 @@ class Objectives:
     def __init__(self, model: Model) -> None:
         self.model, self.turns, self.closed = model, Turns(), False
         self._sweeper: Sweeper | None = None
+        self.places = RememberedPlaces()
         self._observers: OrderedDict[tuple[object, ...], RememberingObserver] = OrderedDict()
 
     def opened(
@@ -77,6 +78,7 @@ class Objectives:
         with self.turns:
             self.closed, self._sweeper = True, None
             self._observers.clear()
+            self.places = RememberedPlaces()
 
     def check_open(self) -> None:
         """Raises OptionError when closed."""
@@ -171,7 +173,9 @@ def set_up(
     # What an executor's workers keep here would have to be sent at every step.
     kept = plan.kept if executor is None else 0
     with objectives.turns:
-        scene = Scene(objective, observer, content, styles, image, options, arrays, kept)
+        scene = Scene(
+            objective, observer, objectives.places, content, styles, image, options, arrays, kept
+        )
         inputs = _by_role(content, images, masks, image)
         return Run(scene, inputs, asked.start, objectives.turns)
 

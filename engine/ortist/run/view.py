@@ -28,6 +28,7 @@ from ..pictures.values import (
 )
 from ..style.guides import Guides, mask_values
 from ..style.losses import STYLE_LOSSES, StyleLoss, energy
+from ..style.remembered import RememberedPlaces
 from ..style.styles import Observer, Styles
 from .guide import make_guide
 from .tuning import plan_scales, tuned
@@ -43,14 +44,15 @@ class Scene:
     """Content and styles, or one of them, and the objective that looks at them.
 
     ``arrays`` is where the state is; ``observer`` looks at the styles in the objective's place, so
-    that what it finds can be kept for other runs. Raises OptionError for what such pictures cannot
-    be asked for.
+    that what it finds can be kept for other runs, as ``places`` keeps what is matched. Raises
+    OptionError for what such pictures cannot be asked for.
     """
 
     def __init__(
         self,
         objective: Objective,
         observer: Observer,
+        places: RememberedPlaces,
         content: Raster | None,
         styles: Styles,
         init: Raster | None,
@@ -86,7 +88,8 @@ class Scene:
         self.tuning = tuned(options, objective.model.recipe)
         self.styles = styles
         self.arrays, self.kept_bytes = arrays, kept_bytes
-        self.observer, self._content, self._init = observer, content, init
+        self.observer, self.places = observer, places
+        self._content, self._init = content, init
         self.content_taps, self.style_taps = chosen_taps(options, objective.model)
         for scale in plan_scales(options):
             self._check(scale.side)

@@ -34,12 +34,14 @@ Found = tuple[float, Double, Double | None]
 class StyleLoss:
     """A loss against a target, times ``factor``; called as the module's docstring says.
 
-    dL/dmu is None, and ``shifts`` False, where the loss does not look at the mean.
+    dL/dmu is None, and ``shifts`` False, where the loss does not look at the mean. ``alone`` finds
+    the value, and nothing else, where that is less work.
     """
 
     function: Callable[[Statistics], Found]
     shifts: bool = True
     factor: float = 1.0
+    alone: Callable[[Statistics], float] | None = None
 
     def __call__(self, seen: Statistics) -> Found:
         value, d_second, d_mean = found = self.function(seen)
@@ -47,6 +49,10 @@ class StyleLoss:
             return found
         d_mean = None if d_mean is None else self.factor * d_mean
         return self.factor * value, self.factor * d_second, d_mean
+
+    def value(self, seen: Statistics) -> float:
+        """The loss without its derivatives, to rounding."""
+        return self.factor * (self.function(seen)[0] if self.alone is None else self.alone(seen))
 
 
 _RIDGE = 1e-4
@@ -103,16 +109,25 @@ def wasserstein(target: Statistics) -> StyleLoss:
     def loss(seen: Statistics) -> Found:
         covariance = _covariance(seen, ridge)
         values, vectors = np.linalg.eigh(root @ covariance @ root)
-        roots = np.sqrt(np.maximum(values, ridge * ridge))  # no less, but for rounding
-        shift = seen.mean - target.mean
-        bures = np.trace(covariance) + np.trace(covariance_target) - 2 * roots.sum()
+        roots, shift = roots_of(values), seen.mean - target.mean
         half = root @ vectors
         d_covariance = np.eye(channels) - (half / roots) @ half.T
-        value = float(shift @ shift + bures) / channels
         d_mean = 2 * (shift - d_covariance @ seen.mean) / channels
-        return value, d_covariance / channels, d_mean
+        return distance(shift, covariance, roots), d_covariance / channels, d_mean
 
-    return StyleLoss(loss)
+    def alone(seen: Statistics) -> float:
+        covariance = _covariance(seen, ridge)
+        roots = roots_of(np.linalg.eigvalsh(root @ covariance @ root))
+        return distance(seen.mean - target.mean, covariance, roots)
+
+    def roots_of(values: Double) -> Double:
+        return np.sqrt(np.maximum(values, ridge * ridge))  # no less, but for rounding
+
+    def distance(shift: Double, covariance: Double, roots: Double) -> float:
+        bures = np.trace(covariance) + np.trace(covariance_target) - 2 * roots.sum()
+        return float(shift @ shift + bures) / channels
+
+    return StyleLoss(loss, alone=alone)
 
 
 STYLE_LOSSES: Mapping[str, Callable[[Statistics], StyleLoss]] = {
@@ -129,7 +144,7 @@ def energy(loss: StyleLoss, channels: int) -> float:
     Balanced weights divide by it (objective/weights.py). For gram it is ||Q_t||^2 / C^2, for the
     others, but for the ridge, tr Q_t / C, the features' mean square.
     """
-    return loss(Statistics(np.zeros((channels, channels)), np.zeros(channels)))[0]
+    return loss.value(Statistics(np.zeros((channels, channels)), np.zeros(channels)))
 
 
 def _ridge(target: Statistics) -> float:

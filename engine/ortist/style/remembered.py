@@ -1,23 +1,67 @@
-"""Moments of styles, kept from one picture to the next."""
+"""What was found of styles, kept from one picture to the next."""
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from ..arrays import Array
 from ..network.bundle import Model
+from .descriptors import Basis
 from .guides import Guides
 from .moments import Moments
 from .styles import Observer
 
-__all__ = ["RememberingObserver"]
+__all__ = ["RememberedPlaces", "RememberingObserver", "StylePlaces", "hashed"]
 
 _KEPT = 32
 """Pictures whose moments are kept: the scales of a few styles, some MiB at most."""
+_PLACES_BYTES = 32 * 2**20
+"""What descriptors of places may take that are kept: those of two or three styles at 512 pixels."""
+
+
+class StylePlaces(NamedTuple):
+    """``descriptors`` [h, w, D] of the places of each style, in the ``basis`` of them all."""
+
+    basis: Basis
+    descriptors: list[Array]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the descriptors."""
+        return sum(own.nbytes for own in self.descriptors)
+
+
+class RememberedPlaces:
+    """The places of the last styles that were described, by whatever tells these apart.
+
+    May be used by several threads.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, StylePlaces] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, key: Hashable) -> StylePlaces | None:
+        """What was kept; None for what was not, or is no longer."""
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+            return self._known.get(key)
+
+    def keep(self, key: Hashable, places: StylePlaces) -> None:
+        """Keeps them, unless they are large; those that were not asked for longest go."""
+        if places.nbytes > _PLACES_BYTES // 4:
+            return
+        with self._lock:
+            self._known[key] = places
+            while sum(kept.nbytes for kept in self._known.values()) > _PLACES_BYTES:
+                self._known.popitem(last=False)
 
 
 class RememberingObserver:
@@ -40,8 +84,8 @@ class RememberingObserver:
     ) -> dict[int, list[Moments]]:
         """The moments of ``image`` [1, 3, H, W], normalised: by tap, one for each region."""
         taps = tuple(taps)
-        masks = None if guides is None else _hashed(np.asarray(guides.masks))
-        key = (_hashed(image), masks, taps)
+        masks = None if guides is None else hashed(np.asarray(guides.masks))
+        key = (hashed(image), masks, taps)
         found = self._known.pop(key, None)
         if found is None:
             found = self._observer.moments(image, taps, guides)
@@ -51,5 +95,6 @@ class RememberingObserver:
         return found
 
 
-def _hashed(values: Array) -> tuple[bytes, tuple[int, ...]]:
+def hashed(values: Array) -> tuple[bytes, tuple[int, ...]]:
+    """What tells ``values`` from others: their hash and shape."""
     return hashlib.blake2b(np.ascontiguousarray(values).data).digest(), values.shape

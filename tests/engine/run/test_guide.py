@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ import numpy as np
 import ortist
 import pytest
 from numpy.typing import NDArray
+from ortist.arrays import Array
 from ortist.errors import OptionError
+from ortist.network.features import FeatureMaps
 from ortist.options.fields import Options
 from ortist.options.presets import PAPERS, QUALITIES
+from ortist.style.descriptors import Basis
+from ortist.style.remembered import RememberedPlaces, StylePlaces
 from PIL import Image
 
 from tests.conftest import Ortist, small_pictures
@@ -252,3 +257,39 @@ def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
         for _ in one:
             pass
     np.testing.assert_array_equal(run.pixels(), rest.pixels())
+
+
+def test_an_engine_looks_at_a_style_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[tuple[int, ...]] = []
+    of = FeatureMaps.of
+
+    def seen(self: FeatureMaps, pixels: Array, taps: Sequence[int]) -> dict[int, Array]:
+        looked.append(pixels.shape)
+        return of(self, pixels, taps)
+
+    monkeypatch.setattr(FeatureMaps, "of", seen)
+    with ortist.Engine(provider="cpu") as engine:
+        options = Options(**{**DRAFT, "size": 192})
+        first, own = engine.transfer(CONTENT, STYLE, options).pixels, len(looked)
+        second = engine.transfer(CONTENT, STYLE, options).pixels
+        # The photo at two scales, and the style once, which is no larger at the second.
+        assert (own, len(looked) - own) == (3, 2)
+        np.testing.assert_array_equal(first, second)
+        # Another style beside it is described in a basis of both.
+        both = engine.transfer(CONTENT, [STYLE, RED], options).pixels
+    np.testing.assert_array_equal(both, draft(CONTENT, [STYLE, RED], size=192))
+
+
+def test_large_styles_are_not_kept_and_old_ones_go() -> None:
+    places, basis = RememberedPlaces(), Basis({}, {})
+
+    def some(rows: int) -> StylePlaces:
+        return StylePlaces(basis, [np.zeros((rows, 1024, 16), np.float32)])
+
+    places.keep("large", some(200))
+    assert places.find("large") is None
+    for number in range(6):
+        places.keep(number, some(100))
+        assert places.find(0) is not None  # what is asked for stays
+    assert places.find(5) is not None
+    assert places.find(1) is None

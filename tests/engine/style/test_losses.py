@@ -99,6 +99,8 @@ def test_hard_statistics_stay_finite(name: str, target: str, seen: str) -> None:
     value, d_second, d_mean = loss(statistics(HARD[seen]))
     assert np.isfinite(value)
     assert value >= -1e-9 * np.square(HARD[seen]).sum()
+    alone = loss.value(statistics(HARD[seen]))
+    assert alone == pytest.approx(value, rel=1e-9, abs=1e-9 * np.square(HARD[seen]).sum() + 1e-12)
     assert np.isfinite(d_second).all()
     assert d_mean is None or np.isfinite(d_mean).all()
     gradient = pixel_gradient(loss, HARD[seen])
