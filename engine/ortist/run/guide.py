@@ -27,7 +27,7 @@ from ..options.fields import Options
 from ..pictures.values import display_range, normalize
 from ..style.descriptors import Basis, Grid, mirrored, principal_basis
 from ..style.guides import mask_values
-from ..style.matching import Matches, Pool, assign, enlarge, refine
+from ..style.matching import Matches, Pool, assign, enlarge, refine, spread
 from ..style.patchwork import Canvas, Patchwork
 from ..style.remembered import RememberedPlaces, StylePlaces, hashed
 from ..style.styles import Styles
@@ -205,6 +205,7 @@ class _Maker:
         if self._matches is None:
             strength = self._options.coverage
             matches = assign(queries.descriptors, regions, pool, self._arithmetic, strength)
+            matches = spread(matches, queries, regions, pool)
         else:
             assert self._pool is not None
             matches = enlarge(self._matches, self._pool, grid.shape, pool)

@@ -12,9 +12,11 @@ then the guide copies strokes whole (after Ashikhmin, "Synthesizing natural text
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ from ..arrays import Array
 from ..network.arithmetic import Arithmetic
 from .descriptors import Described
 
-__all__ = ["Matches", "Pool", "assign", "enlarge", "refine"]
+__all__ = ["Matches", "Pool", "assign", "enlarge", "refine", "spread"]
 
 Ints = NDArray[np.int32]
 
@@ -144,6 +146,44 @@ def assign(
     return Matches(row.astype(np.int32), column.astype(np.int32), bias)
 
 
+def spread(matches: Matches, queries: Described, regions: Ints, pool: Pool) -> Matches:
+    """Matches that go with their neighbours', where that costs little likeness.
+
+    From corner to corner and back, each place may take what the matches of the two places before it
+    come to here. A round of ``refine`` asks all places at once, and where there is nothing to see
+    they all give one answer: the same patch over and over. Asked one after the other, as by
+    PatchMatch, they go on with a stroke that one of them has begun. Those on a diagonal do not
+    touch, and are asked together.
+    """
+    (height, width), bias = matches.row.shape, pool.bias + matches.bias
+    row, column = (np.pad(part, 1, mode="edge") for part in (matches.row, matches.column))
+    flat_bias, places = bias.reshape(-1), pool.descriptors.reshape(-1, pool.descriptors.shape[2])
+    agreement = _agreement(queries)
+    for before in (-1, 1):
+        for diagonal in range(height + width - 1)[::-before]:
+            y = np.arange(max(0, diagonal - width + 1), min(height, diagonal + 1))
+            x = diagonal - y
+
+            def beside(down: int, right: int, y: Any = y, x: Any = x) -> tuple[Ints, Ints]:
+                return row[y + 1 + down, x + 1 + right], column[y + 1 + down, x + 1 + right]
+
+            own = beside(0, 0)
+            above, left = beside(before, 0), beside(0, before)
+            rows = np.stack([own[0], above[0] - before, left[0]])
+            columns = np.stack([own[1], above[1], left[1] - before])
+            rows, columns = _within(rows, columns, np.stack([own[0], above[0], left[0]]), pool)
+            flat = rows * pool.descriptors.shape[1] + columns
+            score = np.einsum("nd,cnd->cn", queries.descriptors[y, x], places.take(flat, axis=0))
+            agreeing = _agreeing(rows, columns, beside)
+            score += agreement[y, x] * agreeing
+            score += flat_bias.take(regions[y, x] * bias[0].size + flat)
+            best = score.argmax(axis=0)[None]  # the first of equals: what is there already
+            row[y + 1, x + 1] = np.take_along_axis(rows, best, 0)[0]
+            column[y + 1, x + 1] = np.take_along_axis(columns, best, 0)[0]
+    inside = slice(1, -1), slice(1, -1)
+    return Matches(row[inside].copy(), column[inside].copy(), matches.bias)
+
+
 def enlarge(matches: Matches, pool: Pool, shape: tuple[int, int], larger: Pool) -> Matches:
     """``matches`` with places of ``pool`` as the matches of a grid of ``shape`` with ``larger``'s.
 
@@ -203,7 +243,7 @@ class _Round:
     ) -> None:
         self._row, self._column = (np.pad(part, 1, mode="edge") for part in (row, column))
         self._queries, self._regions, self._pool = queries.descriptors, regions, pool
-        self._agreement = np.float32(_COHERENCE / 4) / (1 + queries.contrast)
+        self._agreement = _agreement(queries)
         self._descriptors = pool.descriptors.reshape(-1, pool.descriptors.shape[2])
         self._bias = bias.reshape(len(bias), -1)
 
@@ -241,13 +281,24 @@ class _Round:
         flat = row * self._pool.descriptors.shape[1] + column
         there = self._descriptors.take(flat, axis=0)  # twice as fast as by indices in brackets
         cosine = np.einsum("hwd,hwd->hw", self._queries[block], there)
-        agreeing = np.zeros(row.shape, np.float32)
-        for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-            there, beside = self._beside(block, down, right)
-            agreeing += (there - down == row) & (beside - right == column)
+        agreeing = _agreeing(row, column, functools.partial(self._beside, block))
         score: Array = cosine + self._agreement[block] * agreeing
         score += self._bias.take(self._regions[block] * self._bias.shape[1] + flat)
         return score
+
+
+def _agreement(queries: Described) -> Array:
+    """What a match gains by each neighbour that agrees with it, [h, w]."""
+    return np.float32(_COHERENCE / 4) / (1 + queries.contrast)
+
+
+def _agreeing(row: Ints, column: Ints, beside: Callable[[int, int], tuple[Ints, Ints]]) -> Array:
+    """How many of the four neighbours agree with these matches; ``beside`` tells theirs."""
+    agreeing = np.zeros(row.shape, np.float32)
+    for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        rows, columns = beside(down, right)
+        agreeing += (rows - down == row) & (columns - right == column)
+    return agreeing
 
 
 def _within(row: Ints, column: Ints, of: Ints, pool: Pool) -> tuple[Ints, Ints]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from ortist.network.arithmetic import Arithmetic
 from ortist.style.descriptors import Described
-from ortist.style.matching import Matches, Pool, assign, enlarge, refine
+from ortist.style.matching import Matches, Pool, assign, enlarge, refine, spread
 
 ARITHMETIC = Arithmetic(1)
 Array = NDArray[np.float32]
@@ -65,8 +65,10 @@ def test_no_region_takes_what_is_not_its_own(h: int, w: int, sh: int, sw: int, s
     regions = rng.integers(0, 3, (h, w)).astype(np.int32)
     queries = places((h, w), seed + 2)
     matches = assign(queries, regions, pool, ARITHMETIC)
-    contrast = rng.random((h, w), np.float32)
-    matches = refine(matches, Described(queries, contrast), regions, pool, 2, 1)
+    described = Described(queries, rng.random((h, w), np.float32))
+    matches = spread(matches, described, regions, pool)
+    assert (pool.shares[regions, matches.row, matches.column] > 0).all()
+    matches = refine(matches, described, regions, pool, 2, 1)
     assert (pool.shares[regions, matches.row, matches.column] > 0).all()
     larger = Pool.of(
         [places((2 * sh, 3 * sw)), places((2 * sw, 3 * sh))],
@@ -104,6 +106,35 @@ def test_flat_places_follow_their_neighbours() -> None:
     queries = Described(np.ones((5, 5, 1), np.float32), np.zeros((5, 5), np.float32))
     after = refine(before, queries, everywhere((5, 5)), pool, 1, 1)
     np.testing.assert_array_equal(after.row, row)
+
+
+def agreeing(matches: Matches) -> float:
+    """The share of neighbours that are matched with neighbours."""
+    down = (np.diff(matches.row, axis=0) == 1) & (np.diff(matches.column, axis=0) == 0)
+    right = (np.diff(matches.row, axis=1) == 0) & (np.diff(matches.column, axis=1) == 1)
+    return float(np.concatenate([down.ravel(), right.ravel()]).mean())
+
+
+def test_a_flat_place_goes_on_with_a_stroke_instead_of_repeating_it() -> None:
+    style = places((20, 20), 8, 12) + 3 * np.ones(12, np.float32)  # all are nearly alike
+    style /= np.linalg.norm(style, axis=2, keepdims=True)
+    flat = np.broadcast_to(style[7, 5], (16, 20, 12)).astype(np.float32)
+    queries, pool = Described(flat, np.zeros((16, 20), np.float32)), pool_of(style)
+    regions = everywhere((16, 20))
+    start = assign(flat, regions, pool, ARITHMETIC)
+    assert agreeing(start) == 0  # one patch over and over
+    refined = refine(start, queries, regions, pool, 2, 1)
+    assert agreeing(refined) < 0.2
+    assert agreeing(spread(start, queries, regions, pool)) > 0.5
+
+
+def test_spreading_keeps_what_is_there_to_be_seen() -> None:
+    own = places((12, 17), 9)
+    queries, pool = Described(own, np.full((12, 17), 2, np.float32)), pool_of(own)
+    start = assign(own, everywhere((12, 17)), pool, ARITHMETIC, 0.0)
+    after = spread(start, queries, everywhere((12, 17)), pool)
+    np.testing.assert_array_equal(after.row, start.row)
+    np.testing.assert_array_equal(after.column, start.column)
 
 
 @pytest.mark.parametrize("threads", [2, 5])
