@@ -47,7 +47,7 @@ python arrange.py pictures/options.jpg 200 4 \
 
 built_in=()
 for style in $(ortist style list | cut -d " " -f 1); do
-    paint "in-$style" "$style"
+    ortist transfer samples/harbour.jpg "$style" --size 256 -o "$empty/parts/in-$style.png"
     built_in+=("$(part "$style" "in-$style")")
 done
 python arrange.py pictures/styles.jpg 180 4 "${built_in[@]}"
