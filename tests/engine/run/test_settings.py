@@ -87,15 +87,16 @@ def test_pictures_of_before_there_were_qualities_are_the_papers(
 
 
 def test_only_what_differs_from_the_defaults_is_told(files: tuple[Path, Path]) -> None:
-    result = ortist.transfer(*files, max_pixels=10**8, snapshots=(1,), **QUICK)
+    options = {**QUICK, "iterations": 5}
+    result = ortist.transfer(*files, max_pixels=10**8, snapshots=(1,), **options)
     told = json.loads(result.settings_json())
-    expected = {"size": 48, "iterations": 3, "provider": "cpu", "init": "content"}
+    expected = {"size": 48, "iterations": 5, "provider": "cpu", "init": "content"}
     expected |= {"quality": "standard", "model": "squeezenet1_1-procedural"}
     assert told["options"] == expected
     assert told["inputs"]["content"]["path"] == str(files[0])
     assert "iteration" not in told
     assert json.loads(result.settings_json(1))["iteration"] == 1
-    stopped = ortist.transfer(*files, on_progress=lambda p: p.iteration < 2, **QUICK)
+    stopped = ortist.transfer(*files, on_progress=lambda p: p.iteration < 2, **options)
     assert json.loads(stopped.settings_json())["iteration"] == 2
 
 
