@@ -8,7 +8,7 @@ a scale made goes into what the next one is matched by, and its matches are wher
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
@@ -79,17 +79,27 @@ def make_guide(scene: Ingredients, side: int) -> Field:
     ``coverage`` and ``seed`` are as Options has them. Raises what a Sweeper raises.
     """
     guide: Field | None = None
-    sides = guide_sides(side)
-    maker = _Maker(scene)
-    with ThreadPoolExecutor(1) as ahead:
-        styles = ahead.submit(maker.styles, sides[0])
-        for own, larger in zip(sides, [*sides[1:], None], strict=True):
-            described = styles.result()
-            if larger is not None:  # looked at while the photo's places are matched
-                styles = ahead.submit(maker.styles, larger)
-            guide = maker.next(own, guide, described)
+    maker, sides = _Maker(scene), guide_sides(side)
+    for own, styles in zip(sides, _styles_at(sides, maker), strict=True):
+        guide = maker.next(own, guide, styles)
     assert guide is not None
     return _with_detail(scene, guide, scene.photo_at(side))
+
+
+def _styles_at(sides: Sequence[int], maker: _Maker) -> Iterator[_Styles]:
+    """The styles at one scale after the other, each looked at while the photo is at the one before.
+
+    A picture in tiles has no memory for that.
+    """
+    if not maker.in_one_piece:
+        yield from map(maker.styles, sides)
+        return
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(maker.styles, sides[0])
+        for larger in sides[1:]:
+            here, coming = coming.result(), ahead.submit(maker.styles, larger)
+            yield here
+        yield coming.result()
 
 
 def guide_sides(side: int) -> list[int]:
@@ -133,6 +143,7 @@ class _Maker:
         self._basis: Basis | None = None
         self._first: tuple[object, ...] = ()
         """What tells these styles, at the first scale, from others."""
+        self.in_one_piece = scene.options.tile_side is None
 
     def styles(self, side: int) -> _Styles:
         """What the styles have to match, and to take patches from, at a scale."""
@@ -222,7 +233,10 @@ class _Maker:
     def _maps(self, pixels: Array) -> dict[int, Array]:
         taps, seen = [tap.index for tap in self._taps], mirrored(pixels)
         if self._scene.model.has_features:
-            return self._features.of(seen, taps)
+            if self.in_one_piece:
+                return self._features.of(seen, taps)
+            # The session goes with it, of which some 30 MB would stay.
+            return FeatureMaps(self._scene.model, self._threads).of(seen, taps)
         return self._scene.objective.sweeper.maps(seen, taps)
 
     def _pool_of(self, descriptors: Sequence[Array]) -> Pool:
