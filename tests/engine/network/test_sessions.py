@@ -96,6 +96,28 @@ def test_memory_follows_the_groups(
     assert available_memory() == pytest.approx(left or everything, rel=0.2)
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (f"{'/a/long/path' * 20} pthread_create failed, error code: 11", "no more threads"),
+        (f"{'/a/long/path' * 20} PosixThread::PosixThread(int, ThreadOptions)", "no more threads"),
+        (f"{'/a/long/path' * 20} std::bad_alloc", "not enough memory to open the model"),
+    ],
+)
+def test_what_the_system_lacks_is_no_fault_of_the_model(
+    procedural: Model, monkeypatch: pytest.MonkeyPatch, reason: str, said: str
+) -> None:
+    """However far behind ONNX Runtime's own paths it says so."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise RuntimeError(reason)
+
+    monkeypatch.setattr(runtime.load_onnxruntime(), "InferenceSession", refused)
+    data = procedural.read(procedural.program.segments[0].file)
+    with pytest.raises(ResourceError, match=said):
+        runtime.open_session(data, "CPUExecutionProvider", 1)
+
+
 def test_a_limit_of_processes_is_said(
     procedural: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
