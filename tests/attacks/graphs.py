@@ -66,5 +66,9 @@ def _graph(nodes: list[onnx.NodeProto], **more: Any) -> onnx.GraphProto:
 
 
 def _model(nodes: list[onnx.NodeProto], **more: Any) -> bytes:
-    data: bytes = helper.make_model(_graph(nodes, **more)).SerializeToString()
+    # As the oldest onnxruntime reads it: a newer one is refused before what it holds is seen.
+    model = helper.make_model(
+        _graph(nodes, **more), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
+    data: bytes = model.SerializeToString()
     return data

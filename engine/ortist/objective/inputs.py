@@ -96,6 +96,11 @@ class Inputs:
         rows, columns = self._counted(tap)
         return len(rows) * len(columns)
 
+    def counts(self, tap: Tap, band: Band) -> bool:
+        """Whether any of a band's own positions of a tap count."""
+        rows, columns = self._counted(tap)
+        return len(_within(rows, self._rows(tap, band))) * len(columns) > 0
+
     def _map(self, tap: Tap) -> tuple[int, int]:
         """Rows and columns of a tap's map over the piece."""
         height, width = self._shape.height, self._shape.width

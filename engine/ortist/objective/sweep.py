@@ -239,12 +239,18 @@ class Sweep:
         return self.bands[index] if 0 <= index < count else None
 
     def _moments(self, tap: Tap, exact: bool) -> list[Moments]:
-        """S and m of each region over all bands, and its mass; in float64 if ``exact``."""
+        """S and m of each region over all bands, and its mass; in float64 if ``exact``.
+
+        A band without a position that counts is left out: ONNX Runtime 1.24's batched product over
+        no columns is what was in its memory before.
+        """
         channels, masses = tap.channels, self.inputs.masses(tap)
         kind = np.float64 if exact else np.float32
         second: dict[int, Any] = {}
         first = np.zeros((len(masses), channels))
         for band in self.bands:
+            if not self.inputs.counts(tap, band):
+                continue
             parts = band.array(f"moments_{tap.index}").reshape(-1, channels, channels)
             sums = band.array(f"sums_{tap.index}")
             for place, region in enumerate(self.inputs.shown(tap.index, band)):

@@ -24,7 +24,7 @@ def graph(nodes: Nodes, **numbers: Any) -> bytes:
     initializers = [numpy_helper.from_array(np.array(v), name) for name, v in numbers.items()]
     model = helper.make_graph(nodes, "graph", [x], [y], initializers)
     opset = helper.make_opsetid("", 17)
-    data: bytes = helper.make_model(model, opset_imports=[opset]).SerializeToString()
+    data: bytes = helper.make_model(model, opset_imports=[opset], ir_version=8).SerializeToString()
     return data
 
 
