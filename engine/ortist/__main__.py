@@ -1,5 +1,6 @@
 """The command: what the script ``ortist`` calls, and ``python -m ortist`` where that is missing."""
 
+import os
 import sys
 
 from .signals import end_at_once, end_no_more
@@ -16,7 +17,24 @@ def main() -> None:
 
     code = command()
     end_no_more()
-    sys.exit(code)
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """Ends the process once what was registered for its end is done.
+
+    To take down every module and all that ONNX Runtime holds, as an interpreter does, takes 0.1 s
+    of a draft's 1.4, and the system has it back either way.
+    """
+    import atexit  # not before the signals are seen to
+
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # nobody reads it, or it is closed
+            code = code or 1
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ The docstrings of the commands are what ``--help`` shows.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import platform
 import time
@@ -82,6 +80,9 @@ def verify(name: _Name = None) -> None:
 
 def doctor() -> None:
     """Show versions, providers, threads and models, and prove them."""
+    import importlib.metadata  # 20 ms that no picture should wait for
+    import importlib.util
+
     from ..network.sessions import available_cpus, load_onnxruntime
 
     runtime = load_onnxruntime()

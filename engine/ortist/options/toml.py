@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import textwrap
-import tomllib
 from typing import Any
 
 from ..errors import OptionError
@@ -31,6 +30,8 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises OptionError, which names the file and the key, for a file that is not there or no TOML,
     for an unknown key, and for a value that the option cannot take; also for what is no path.
     """
+    import tomllib  # only whoever has such a file waits for it
+
     try:
         file = os.fspath(path)
     except TypeError:

@@ -89,7 +89,7 @@ class Pool:
     @property
     def tops(self) -> Ints:
         """The first row of each style."""
-        return np.unique(self.top)
+        return self.top[np.flatnonzero(np.diff(self.top, prepend=-1))]
 
     def style_of(self, rows: Ints) -> NDArray[np.intp]:
         """The number of the style that each of ``rows`` belongs to."""
@@ -149,37 +149,37 @@ def assign(
 def spread(matches: Matches, queries: Described, regions: Ints, pool: Pool) -> Matches:
     """Matches that go with their neighbours', where that costs little likeness.
 
-    From corner to corner and back, each place may take what the matches of the two places before it
-    come to here. A round of ``refine`` asks all places at once, and where there is nothing to see
-    they all give one answer: the same patch over and over. Asked one after the other, as by
-    PatchMatch, they go on with a stroke that one of them has begun. Those on a diagonal do not
-    touch, and are asked together.
+    From the upper left corner to the lower right one, each place may take what the matches of the
+    places above it and to its left come to here. A round of ``refine`` asks all places
+    at once, and where there is nothing to see they all give one answer: the same patch over and
+    over. Asked one after the other, as by PatchMatch, they go on with a stroke that one of them has
+    begun. Those on a diagonal do not touch, and are asked together. To go the other way as well
+    changed no picture that could be seen.
     """
     (height, width), bias = matches.row.shape, pool.bias + matches.bias
     row, column = (np.pad(part, 1, mode="edge") for part in (matches.row, matches.column))
     flat_bias, places = bias.reshape(-1), pool.descriptors.reshape(-1, pool.descriptors.shape[2])
     agreement = _agreement(queries)
-    for before in (-1, 1):
-        for diagonal in range(height + width - 1)[::-before]:
-            y = np.arange(max(0, diagonal - width + 1), min(height, diagonal + 1))
-            x = diagonal - y
+    for diagonal in range(height + width - 1):
+        y = np.arange(max(0, diagonal - width + 1), min(height, diagonal + 1))
+        x = diagonal - y
 
-            def beside(down: int, right: int, y: Any = y, x: Any = x) -> tuple[Ints, Ints]:
-                return row[y + 1 + down, x + 1 + right], column[y + 1 + down, x + 1 + right]
+        def beside(down: int, right: int, y: Any = y, x: Any = x) -> tuple[Ints, Ints]:
+            return row[y + 1 + down, x + 1 + right], column[y + 1 + down, x + 1 + right]
 
-            own = beside(0, 0)
-            above, left = beside(before, 0), beside(0, before)
-            rows = np.stack([own[0], above[0] - before, left[0]])
-            columns = np.stack([own[1], above[1], left[1] - before])
-            rows, columns = _within(rows, columns, np.stack([own[0], above[0], left[0]]), pool)
-            flat = rows * pool.descriptors.shape[1] + columns
-            score = np.einsum("nd,cnd->cn", queries.descriptors[y, x], places.take(flat, axis=0))
-            agreeing = _agreeing(rows, columns, beside)
-            score += agreement[y, x] * agreeing
-            score += flat_bias.take(regions[y, x] * bias[0].size + flat)
-            best = score.argmax(axis=0)[None]  # the first of equals: what is there already
-            row[y + 1, x + 1] = np.take_along_axis(rows, best, 0)[0]
-            column[y + 1, x + 1] = np.take_along_axis(columns, best, 0)[0]
+        own = beside(0, 0)
+        above, left = beside(-1, 0), beside(0, -1)
+        rows = np.stack([own[0], above[0] + 1, left[0]])
+        columns = np.stack([own[1], above[1], left[1] + 1])
+        rows, columns = _within(rows, columns, np.stack([own[0], above[0], left[0]]), pool)
+        flat = rows * pool.descriptors.shape[1] + columns
+        score = np.einsum("nd,cnd->cn", queries.descriptors[y, x], places.take(flat, axis=0))
+        agreeing = _agreeing(rows, columns, beside)
+        score += agreement[y, x] * agreeing
+        score += flat_bias.take(regions[y, x] * bias[0].size + flat)
+        best = score.argmax(axis=0)[None]  # the first of equals: what is there already
+        row[y + 1, x + 1] = np.take_along_axis(rows, best, 0)[0]
+        column[y + 1, x + 1] = np.take_along_axis(columns, best, 0)[0]
     inside = slice(1, -1), slice(1, -1)
     return Matches(row[inside].copy(), column[inside].copy(), matches.bias)
 
