@@ -137,10 +137,7 @@ def private_arena(most: int = 0) -> Iterator[None]:
 
 def available_cpus() -> int:
     """CPUs that this process may use: its affinity, cut to its control groups' quotas."""
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
+    count = len(_affinity()) or os.cpu_count() or 1
     for quota, period in _quotas():
         with contextlib.suppress(ValueError, ZeroDivisionError):  # "max": no quota
             if int(quota) > 0:  # in the older groups -1 is none
@@ -190,6 +187,10 @@ def control_groups(controller: str = "") -> list[Path]:
     return [folder, *(parent for parent in folder.parents if root in (parent, *parent.parents))]
 
 
+_pinned = threading.local()
+"""``cpus`` of a thread: those that it had before it was pinned to one of them."""
+
+
 @contextlib.contextmanager
 def pinned_cpu(number: int, threads: int) -> Iterator[None]:
     """Meanwhile the calling thread, ``number`` of so many that take turns, has a CPU of its own.
@@ -197,10 +198,11 @@ def pinned_cpu(number: int, threads: int) -> Iterator[None]:
     Threads that wake each other are put on one CPU by Linux, and stay there for some 50 ms. Done
     only where the ``threads`` are as many as the CPUs: which ones to take is no question then.
     """
-    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    cpus = _affinity()
     if threads < 2 or len(cpus) != threads:
         yield
         return
+    _pinned.cpus = cpus
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, {sorted(cpus)[number]})
     try:
@@ -208,6 +210,17 @@ def pinned_cpu(number: int, threads: int) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, cpus)
+        _pinned.cpus = set()
+
+
+def _affinity() -> set[int]:
+    """The CPUs that the calling thread may use when it is not pinned; none where nothing says.
+
+    Ctrl-C may come between any two lines of ``pinned_cpu`` and leave the thread on its CPU: a
+    checkpoint that is written then shall say as many threads as the one that it goes on from.
+    """
+    pinned: set[int] = getattr(_pinned, "cpus", set())
+    return pinned or (os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set())
 
 
 def open_session(

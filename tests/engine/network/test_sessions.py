@@ -196,3 +196,26 @@ def test_a_thread_has_a_cpu_of_its_own_where_there_are_as_many() -> None:
     with pytest.raises(KeyError), runtime.pinned_cpu(0, len(cpus)):
         raise KeyError
     assert os.sched_getaffinity(0) == cpus
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU is never pinned")
+def test_an_interruption_leaves_all_cpus_to_count_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come when a thread is pinned, and before anything would undo that."""
+    cpus, pin = os.sched_getaffinity(0), os.sched_setaffinity
+
+    def interrupted(thread: int, mask: set[int]) -> None:
+        pin(thread, mask)
+        raise KeyboardInterrupt
+
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "sched_setaffinity", interrupted)
+            with pytest.raises(KeyboardInterrupt), runtime.pinned_cpu(0, len(cpus)):
+                pass
+        assert len(os.sched_getaffinity(0)) == 1
+        assert runtime.available_cpus() == len(cpus)
+        with runtime.pinned_cpu(1, len(cpus)):
+            assert runtime.available_cpus() == len(cpus)
+        assert os.sched_getaffinity(0) == cpus
+    finally:
+        pin(0, cpus)
