@@ -207,10 +207,11 @@ def _pool(draft: Draft, node: onnx.NodeProto) -> str:
         if node.op_type == "AveragePool":
             raise draft.refuse(node, "it is dilated")
         form["dilations"] = list(given["dilations"])
-    if given.get("count_include_pad"):
-        form["count_include_pad"] = 1
     (value,) = draft.live(node)
     window = _window(draft, node, given, given["kernel_shape"])
+    # Without padding nothing else counts, but ONNX Runtime before 1.30 adds what ceil_mode does.
+    if given.get("count_include_pad") and any(window.get("pads", ())):
+        form["count_include_pad"] = 1
     return draft.op(node, node.op_type, value, channels=draft.channels[value], **window, **form)
 
 

@@ -9,12 +9,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from ortist_export.float64 import evaluator, in_float64
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+MISCOUNTS = tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 30)
+"""Whether ONNX Runtime's means, where padding counts, count what ceil_mode adds too."""
+
 sizes = st.tuples(st.integers(7, 10), st.integers(7, 10))
 
 
@@ -81,11 +84,21 @@ def test_average_pool(
     pads = [min(p, k - 1) for p, k in zip((*pad, *pad), (*kernel, *kernel), strict=True)]
     form = {"kernel_shape": kernel, "strides": strides, "pads": pads, "ceil_mode": int(ceil)}
     form["count_include_pad"] = int(include)
+    assume(not (ceil and include and MISCOUNTS))
     compare(helper.make_node("AveragePool", ["x"], ["y"], "pool", **form), normal(1, 2, *size))
 
 
-@pytest.mark.parametrize("include", [False, True])
-@pytest.mark.parametrize("op", ["AveragePool", "MaxPool"])
+@pytest.mark.parametrize(
+    ("op", "include"),
+    [
+        ("MaxPool", False),
+        ("AveragePool", False),
+        pytest.param(
+            *("AveragePool", True),
+            marks=pytest.mark.skipif(MISCOUNTS, reason="onnxruntime before 1.30 miscounts"),
+        ),
+    ],
+)
 def test_no_window_begins_behind_the_map(op: str, include: bool) -> None:
     """Every small form of a pooling that rounds up: random ones meet that rule too rarely."""
     for kernel, stride, size in itertools.product((2, 3), (1, 2, 3), (4, 5, 6, 7)):
