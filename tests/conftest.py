@@ -21,6 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command has it; bef
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 from ortist.network.bundle import Model, load_model
 from ortist_models import MANIFEST, SHIPPED
@@ -32,6 +33,10 @@ SAMPLES = ROOT / "docs" / "samples"
 _RECIPE = json.loads((SHIPPED / "squeezenet1_1-procedural" / MANIFEST).read_text())["recipe"]
 SHIPPED_STYLE_TAPS = frozenset(_RECIPE["style_shares"])
 """The taps, as words, whose style the shipped model's own recipe matches."""
+
+# A machine may stand still for a moment; what hangs has a limit of its own.
+settings.register_profile("patient", parent=settings(), deadline=None)
+settings.load_profile("patient")
 
 Ortist = Callable[..., "subprocess.CompletedProcess[str]"]
 
