@@ -81,7 +81,7 @@ _MATCHED: dict[str, Any] = {
 
 QUALITIES: Mapping[str, Mapping[str, Any]] = {
     "draft": {**_MATCHED, "iterations": 0},
-    "standard": {**_MATCHED, "iterations": 3, "learning_rate": 0.033},
+    "standard": {**_MATCHED, "iterations": 3, "learning_rate": 0.033, "jitter": 1},
     "best": {**_MATCHED, "iterations": 60},
     "paper": {"matching": 0.0, "smallest_size": 128, "style_loss": "gram", "iterations": 300},
 }
