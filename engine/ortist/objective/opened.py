@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -136,6 +137,7 @@ class OpenProgram:
         self.pool = ThreadPoolExecutor(max(1, threads - 1))
         """The threads besides the one that calls."""
         self._open: dict[tuple[int, frozenset[str]], list[InferenceSession]] = {}
+        self._records = itertools.count()
         self.seconds_opening = 0.0
         """What opening sessions took so far, which no later run takes."""
         self.provider = PROVIDERS[provider]
@@ -197,5 +199,6 @@ class OpenProgram:
         segment = self.model.program.segments[index]
         switches = {name: name in on for name in segment.switches}
         data = self.model.read(segment.file)
-        profile = profile and f"{profile}-{index}"
+        # ONNX Runtime 1.24 adds the second, in which others are opened too.
+        profile = profile and f"{profile}-{index}-{next(self._records)}"
         return open_session(data, self.provider, threads, profile, switches, in_private_arena=True)
