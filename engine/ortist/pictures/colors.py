@@ -26,7 +26,8 @@ _QUANTILES = np.linspace(0, 1, 1025)
 
 def is_gray(pixels: Any) -> bool:
     """Whether every pixel of [H, W, 3], an array or ``Rows`` of it, has three equal channels."""
-    parts = (pixels[rows] for rows in pixel_row_slices(pixels))
+    first = slice(0, 1)  # where there is colour there mostly is some
+    parts = (pixels[rows] for rows in (first, *pixel_row_slices(pixels)))
     return all(bool((part == part[..., :1]).all()) for part in parts)
 
 
