@@ -43,7 +43,7 @@ def kill_and_restart(folder: Path, kills: int, count: int, seed: int) -> dict[st
             time.sleep(chance.uniform(0, 4))
             running = _running(server, ids)
             workers = server.workers()
-            if chance.random() < 0.5 and running and workers and not running <= hit:
+            if chance.random() < 0.5 and running and workers and running.isdisjoint(hit):
                 os.kill(workers[0], signal.SIGKILL)
                 hit |= running
                 tally["process"] += 1
