@@ -114,8 +114,9 @@ class Options:
     detail: float = option(0.7, RECIPE, NUMBER.within(0, 4))(
         "How much of the photo's fine drawing is added to the guide."
     )
-    coverage: float = option(1.0, RECIPE, NUMBER.within(0, 4))(
-        "How strongly the guide uses all of the style: 0 takes what is most alike, however often."
+    coverage: float | None = option(None, RECIPE, NUMBER.within(0, 4), "auto")(
+        "How strongly the guide uses all of the style: 0 takes what is most alike, however often, "
+        "1 uses all of it. Without it, by --quality."
     )
     strength: float = option(1.0, FIRST, NUMBER.within(1e-6, 1e6))(
         "Style against content where weights are balanced: 2 doubles the style."

@@ -73,6 +73,7 @@ def preset_options(name: str | None) -> Mapping[str, Any]:
 
 _MATCHED: dict[str, Any] = {
     "matching": 1.0,
+    "coverage": 1.0,
     "smallest_size": "none",
     "style_loss": "w2",
     "learning_rate": 0.015,
@@ -82,8 +83,14 @@ _MATCHED: dict[str, Any] = {
 QUALITIES: Mapping[str, Mapping[str, Any]] = {
     "draft": {**_MATCHED, "iterations": 0},
     "standard": {**_MATCHED, "iterations": 3, "learning_rate": 0.033, "jitter": 1},
-    "best": {**_MATCHED, "iterations": 60},
-    "paper": {"matching": 0.0, "smallest_size": 128, "style_loss": "gram", "iterations": 300},
+    "best": {**_MATCHED, "iterations": 60, "coverage": 0.5},
+    "paper": {
+        "matching": 0.0,
+        "coverage": 1.0,
+        "smallest_size": 128,
+        "style_loss": "gram",
+        "iterations": 300,
+    },
 }
 """What the option ``quality`` stands for; chosen by looking."""
 

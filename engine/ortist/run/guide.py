@@ -214,7 +214,7 @@ class _Maker:
         del seen
         regions = self._regions(grid)
         if self._matches is None:
-            strength = self._options.coverage
+            strength = 1.0 if self._options.coverage is None else self._options.coverage
             matches = assign(queries.descriptors, regions, pool, self._arithmetic, strength)
             matches = spread(matches, queries, regions, pool)
         else:
