@@ -60,7 +60,10 @@ class Schedule:
         """By tap, what the sums need that no thread has taken on."""
         self._missing = {tap: sums[tap][1] for tap in self._sums}
         """By tap, what needs the sums that are not made."""
-        self._changed = threading.Condition()
+        # Entered by itself: a condition is entered by lines of Python, and Ctrl-C between two of
+        # them would leave it with the thread that is gone, and the others waiting for ever.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._failed = False
 
     def take(self, thread: int) -> Run | Mix | None:
@@ -68,7 +71,7 @@ class Schedule:
 
         Raises StoppedError when another thread has failed.
         """
-        with self._changed:
+        with self._lock:
             while True:
                 if self._failed:
                     raise StoppedError
@@ -80,7 +83,7 @@ class Schedule:
 
     def finish(self, work: Run | Mix) -> None:
         """Notes that what was taken is done."""
-        with self._changed:
+        with self._lock:
             if isinstance(work, Mix):
                 del self._missing[work.tap]
             else:
@@ -89,7 +92,7 @@ class Schedule:
 
     def fail(self) -> None:
         """Ends the step for all threads."""
-        with self._changed:
+        with self._lock:
             self._failed = True
             self._changed.notify_all()
 

@@ -282,6 +282,36 @@ def test_what_is_off_is_one_sentence(
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
 
 
+def test_an_interruption_leaves_no_lock_behind() -> None:
+    """It comes in the line of Python's own that has just taken the lock of a condition."""
+    script = """
+import functools, signal, threading, time
+from ortist.signals import end_at_once, end_in_order
+end_at_once()
+end_in_order()
+class Lock:
+    acquire = release = print
+    __enter__ = functools.partial(signal.raise_signal, signal.SIGTERM)
+    def __exit__(self, *error):
+        print("given back")
+try:
+    with threading.Condition(Lock()):
+        print("taken")
+        time.sleep(5)
+except KeyboardInterrupt:
+    print("interrupted")
+began = time.monotonic()
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
+try:
+    threading.Event().wait(5)
+except KeyboardInterrupt:
+    print(time.monotonic() - began < 2)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("taken\ngiven back\ninterrupted\nTrue\n", "")
+
+
 def test_an_interruption_within_a_callback_comes_again() -> None:
     """As in a weak reference's, where Python prints the exception and goes on."""
     script = """
