@@ -20,7 +20,7 @@ from tests.conftest import ROOT, SAMPLES, shared
 
 def race(*words: str) -> Any:
     command = [sys.executable, "-m", *words, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -162,7 +162,7 @@ def test_a_damaged_model_is_one_sentence(words: tuple[str, ...], tmp_path: Path)
         [*command, "--model", str(tmp_path / "model")],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         cwd=tmp_path,
         env=environment,
     )
@@ -183,7 +183,7 @@ def test_without_torch_one_sentence(name: str) -> None:
         f"runpy.run_module('tests.benchmarks.{name}', run_name='__main__')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, cwd=ROOT
     )
     assert done.returncode == 2
     assert done.stderr.startswith("this race needs torch; install Ortist with the extra")
