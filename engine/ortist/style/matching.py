@@ -150,11 +150,11 @@ def spread(matches: Matches, queries: Described, regions: Ints, pool: Pool) -> M
     """Matches that go with their neighbours', where that costs little likeness.
 
     From the upper left corner to the lower right one, each place may take what the matches of the
-    places above it and to its left come to here. A round of ``refine`` asks all places
-    at once, and where there is nothing to see they all give one answer: the same patch over and
-    over. Asked one after the other, as by PatchMatch, they go on with a stroke that one of them has
-    begun. Those on a diagonal do not touch, and are asked together. To go the other way as well
-    changed no picture that could be seen.
+    places above it and to its left come to here. A round of ``refine`` asks all places at once, and
+    where there is nothing to see they all give one answer: the same patch over and over. Asked one
+    after the other, as by PatchMatch, they go on with a stroke that one of them has begun. Those on
+    a diagonal do not touch, and are asked together. To go the other way as well changed no picture
+    that could be seen.
     """
     (height, width), bias = matches.row.shape, pool.bias + matches.bias
     row, column = (np.pad(part, 1, mode="edge") for part in (matches.row, matches.column))
