@@ -96,11 +96,9 @@ class Folders:
         return JobFolder(self.jobs / job_id)
 
     def new(self) -> tuple[str, JobFolder]:
-        """An id that no other job has, and its folder, made; raises OSError."""
+        """An id that no other job has, and its folder, which is still to be made."""
         job_id = secrets.token_hex(16)
-        folder = self.of(job_id)
-        folder.make()
-        return job_id, folder
+        return job_id, self.of(job_id)
 
     def remove_others(self, known: Collection[str]) -> None:
         """Removes the folders of jobs that were never accepted, or whose caller waited for them."""

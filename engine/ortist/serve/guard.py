@@ -25,7 +25,7 @@ _OPEN = ("/", "/healthz", "/readyz", "/favicon.ico")
 _LINGER, _LINGER_BYTES = 2.0, 16_000_000
 """Seconds, and bytes, for which a request is read on that was answered before its end."""
 _PROBES = ("/healthz", "/readyz")
-"""Paths that may be asked for under any name."""
+"""Paths that may be asked for under any name, and are answered before all others."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -55,12 +55,16 @@ class Guard:
         self._application, self._metrics = application, metrics
         self._token = None if token is None else token.encode()
         self._hosts = frozenset(host.lower() for host in hosts)
+        self._beginning = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
         began, question = time.monotonic(), _Question(scope, receive)
+        if scope["path"] not in _PROBES:
+            async with self._beginning:  # one in a pass of the loop: a crowd's would make it long
+                await asyncio.sleep(0)
         answer = _Answer(question, send)
         try:
             self._check(scope)

@@ -47,15 +47,12 @@ class Reception:
         self._admit(caller)
         key = None if direct else _key_of(request)
         self._uploads[caller] += 1
-        try:
-            job_id, folder = self._service.folders.new()
-        except OSError as error:
-            self._drop_upload(caller)
-            raise Problem(507, "the service has no room on its disk now.") from error
+        job_id, folder = self._service.folders.new()
         try:
             most = self._service.configuration.max_upload
-            form = await receive_form(request, folder.path, most, durable=not direct)
+            form = await receive_form(request, folder, most, durable=not direct)
             self._service.metrics.received.inc(form.size)
+            self._admit_now(caller)
             async with self._planning:
                 job = await asyncio.to_thread(self._ordered, job_id, folder, form, format)
             job.direct, job.caller = direct, caller
@@ -63,11 +60,11 @@ class Reception:
                 self._admit_now(caller)
             known = None if direct else await self._written(job, key)
             if known is not None:
-                folder.remove()
+                self._service.remove_soon(folder)
                 return known, False
             self._service.jobs[job.id] = job
         except BaseException:
-            folder.remove()
+            self._service.remove_soon(folder)
             raise
         finally:
             self._drop_upload(caller)

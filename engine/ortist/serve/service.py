@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 from .._version import __version__
 from ..errors import OutputError
 from .configuration import Configuration
 from .dispatcher import Dispatcher, Worker
-from .folders import JOB_ID, Folders, lock_state
+from .folders import JOB_ID, Folders, JobFolder, lock_state
 from .gallery import Gallery
 from .job import Job, Work
 from .metrics import Metrics
@@ -115,7 +116,15 @@ class Service:
 
         The caller need not wait for that.
         """
-        dropping = asyncio.create_task(self._drop(job))
+        self._soon(self._drop(job))
+
+    def remove_soon(self, folder: JobFolder) -> None:
+        """Removes a folder that no job has, while others are served: disks can be slow."""
+        if folder.path.exists():
+            self._soon(asyncio.to_thread(folder.remove))
+
+    def _soon(self, work: Coroutine[None, None, None]) -> None:
+        dropping = asyncio.create_task(work)
         self._dropping.add(dropping)
         dropping.add_done_callback(self._dropping.discard)
 

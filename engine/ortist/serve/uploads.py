@@ -8,13 +8,13 @@ import re
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import anyio.to_thread
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from .folders import JobFolder
 from .order import Sent
 from .problems import Problem
 
@@ -54,9 +54,11 @@ class _Parser(MultiPartParser):
 
 
 async def receive_form(
-    request: Request, folder: Path, max_upload: int, durable: bool = True
+    request: Request, folder: JobFolder, max_upload: int, durable: bool = True
 ) -> Form:
-    """The form of the request, its pictures written into ``folder``, to the disk if ``durable``.
+    """The form of the request, its pictures in ``folder``, on the disk already if ``durable``.
+
+    The folder is made once all of the form is there.
 
     Raises Problem: 400 for a damaged body, 408 for one that does not come to its end in two
     minutes, 413 for more than ``max_upload`` bytes, 415 for anything but multipart/form-data, 507
@@ -90,9 +92,11 @@ async def receive_form(
     except ClientDisconnect:
         raise Problem(400, "the request broke off.") from None
     except OSError as error:
-        raise Problem(507, "the service has no room on its disk now; try again later.") from error
+        raise _no_room() from error
     try:
         await anyio.to_thread.run_sync(_take, data.multi_items(), form, folder, durable)
+    except OSError as error:
+        raise _no_room() from error
     finally:
         await data.close()
     return form
@@ -109,6 +113,10 @@ async def _counted(
         yield chunk
 
 
+def _no_room() -> Problem:
+    return Problem(507, "the service has no room on its disk now; try again later.")
+
+
 def _too_large(max_upload: int) -> Problem:
     return Problem(
         413,
@@ -118,25 +126,21 @@ def _too_large(max_upload: int) -> Problem:
 
 
 def _take(
-    items: list[tuple[str, UploadFile | str]], form: Form, folder: Path, durable: bool
+    items: list[tuple[str, UploadFile | str]], form: Form, folder: JobFolder, durable: bool
 ) -> None:
-    """Puts a form's items into ``form``, and files into the folder; raises Problem."""
+    """Puts a form's items into ``form``, and files into the folder; raises OSError."""
+    folder.make()
     for name, item in items:
         if isinstance(item, str):
             form.parts.append((name, item))
             continue
         number = len(form.sent) + 1
         sent = Sent(f"sent-{number}", clean_name(item.filename, f"picture-{number}"))
-        try:
-            with (folder / sent.file).open("wb") as stream:
-                shutil.copyfileobj(item.file, stream, 2**20)
-                stream.flush()
-                if durable:
-                    os.fsync(stream.fileno())
-        except OSError as error:
-            raise Problem(
-                507, "the service has no room on its disk now; try again later."
-            ) from error
+        with (folder.path / sent.file).open("wb") as stream:
+            shutil.copyfileobj(item.file, stream, 2**20)
+            stream.flush()
+            if durable:
+                os.fsync(stream.fileno())
         form.parts.append((name, sent))
 
 
