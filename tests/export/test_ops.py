@@ -85,6 +85,8 @@ def test_attributes_are_few_and_pads_name_no_axes(shipped: list[onnx.NodeProto])
         for attribute in node.attribute:
             if attribute.name == "auto_pad":
                 assert attribute.s == b"NOTSET", node.name
+            if attribute.name == "pads" and node.op_type == "ConvTranspose":
+                assert attribute.ints[:2] == attribute.ints[2:], node.name  # what CUDA has
 
 
 def test_webgpus_own_table_says_so() -> None:

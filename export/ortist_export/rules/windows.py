@@ -52,7 +52,7 @@ def conv(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) -> dict[st
         name = builder.op("Conv", cotangent, transposed, name="d_conv", pads=back, **form)
         return {node.input[0]: name}
     name = _transposed(
-        builder, node.input[0], cotangent, node.input[1], strides, "d_conv", pads=pads, **form
+        builder, node.input[0], cotangent, node.input[1], strides, pads, "d_conv", **form
     )
     return {node.input[0]: name}
 
@@ -71,10 +71,18 @@ def _transposed(
     cotangent: str,
     weight: str,
     strides: list[int],
+    pads: list[int],
     name: str,
     **form: Any,
 ) -> str:
-    """The cotangent of a strided convolution carried back to ``value``, cut to its size."""
+    """The cotangent of a strided convolution carried back to ``value``, cut to its size.
+
+    CUDA's kernel takes the same pad at both ends only: what one end has beyond it is cut off, too.
+    """
+    both = [min(pads[:2][axis], pads[2:][axis]) for axis in (0, 1)]
+    beyond = [pads[:2][axis] - both[axis] for axis in (0, 1)]
+    if any(both):
+        form["pads"] = both * 2
     whole = builder.op(
         "ConvTranspose",
         cotangent,
@@ -84,8 +92,10 @@ def _transposed(
         output_padding=[stride - 1 for stride in strides],
         **form,
     )
-    start, axes = builder.integers([0, 0]), builder.integers([2, 3])
-    return builder.op("Slice", whole, start, size_of(builder, value), axes, name=name)
+    start, end, axes = builder.integers(beyond), size_of(builder, value), builder.integers([2, 3])
+    if any(beyond):
+        end = builder.op("Add", end, start, name="end")
+    return builder.op("Slice", whole, start, end, axes, name=name)
 
 
 @rule("MaxPool")
@@ -150,9 +160,8 @@ def average_pool(builder: GraphBuilder, node: onnx.NodeProto, cotangent: str) ->
     count = _count(builder, node, kernel, strides, pads, given)
     share = builder.op("Div", cotangent, count, name="d_mean")
     weight = builder.constant(np.ones((channels, 1, *kernel)), name="windows")
-    form: dict[str, Any] = {"pads": pads} if any(pads) else {}
     whole = _transposed(
-        builder, node.input[0], share, weight, strides, "d_pool", group=channels, **form
+        builder, node.input[0], share, weight, strides, pads, "d_pool", group=channels
     )
     return {node.input[0]: whole}
 
