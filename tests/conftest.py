@@ -7,6 +7,7 @@ absent the tests that need them are skipped, saying so, unless ORTIST_REQUIRE_AL
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
+from ortist.engine import Calls, Engine
 from ortist.network.bundle import Model, load_model
+from ortist.options.fields import Options, Provider
 from ortist_models import MANIFEST, SHIPPED
 from PIL import Image
 
@@ -39,6 +43,26 @@ settings.register_profile("patient", parent=settings(), deadline=None)
 settings.load_profile("patient")
 
 Ortist = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class _Kept(Calls):
+    """The package's functions, by engines that stay open from test to test.
+
+    Opening sessions takes most of a small picture's time. That an engine's pictures are those of
+    the functions, whatever it painted before, is what tests/engine/test_engine.py shows.
+    """
+
+    def _engine_for(self, options: Options) -> AbstractContextManager[Engine]:
+        return nullcontext(_engine(options.model, options.provider, options.threads))
+
+
+@functools.lru_cache(4)
+def _engine(model: str | None, provider: Provider, threads: int | None) -> Engine:
+    return Engine(model, provider, threads)
+
+
+kept = _Kept()
+"""``kept.transfer`` is ``ortist.transfer``, and so on."""
 
 
 def shared(name: str) -> Path:

@@ -111,7 +111,7 @@ def test_workers_say_what_they_have(ortist: Ortist, nodes: Nodes) -> None:
 
 def test_workers_that_are_killed_lose_nothing(ortist: Ortist, tmp_path: Path, photos: Path) -> None:
     words = ["batch", str(photos), "--style", str(SAMPLES / "swirls.jpg")]
-    words += ["--size", "96", "--iterations", "60", "--threads", "1"]
+    words += ["--size", "64", "--iterations", "40", "--threads", "1"]
     folder = tmp_path / "nodes"
     folder.mkdir()
     with Nodes(folder, 2) as nodes:
@@ -133,7 +133,7 @@ def test_a_scheduler_that_goes_ends_the_batch_and_the_rest_can_be_had(
     ortist: Ortist, tmp_path: Path, photos: Path
 ) -> None:
     words = ["batch", str(photos), "--style", str(SAMPLES / "swirls.jpg")]
-    words += ["--size", "96", "--iterations", "60", "--threads", "1", "-o", "painted"]
+    words += ["--size", "64", "--iterations", "40", "--threads", "1", "-o", "painted"]
     folder = tmp_path / "nodes"
     folder.mkdir()
     with Nodes(folder, 1) as nodes:

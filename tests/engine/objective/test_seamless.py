@@ -6,7 +6,6 @@ import functools
 from typing import Any
 
 import numpy as np
-import ortist
 import pytest
 from numpy.typing import NDArray
 from ortist.arrays import Array, Arrays
@@ -23,7 +22,7 @@ from ortist.style.losses import STYLE_LOSSES
 from ortist.style.moments import sum_moments
 from PIL import Image
 
-from tests.conftest import Ortist, small_pictures
+from tests.conftest import Ortist, kept, small_pictures
 
 from .aims import Aimed, noise, normalised, same, shipped, style_weight, sweeper
 
@@ -167,7 +166,7 @@ def excess(**given: Any) -> float:
     options: dict[str, Any] = {"size": 96, "smallest_size": 64, "style_layers": "1,4,5"}
     found = []
     for seed in range(3):
-        result = ortist.texture(STYLE, seed=seed, iterations=60, **options, **given)
+        result = kept.texture(STYLE, seed=seed, iterations=60, **options, **given)
         for axis in (0, 1):
             seam, inside = steps(result.pixels, axis)
             found.append((seam - inside.mean()) / inside.std())
@@ -201,10 +200,10 @@ def test_scales_fit_the_stride() -> None:
 
 def test_what_cannot_be_seamless_is_refused() -> None:
     with pytest.raises(OptionError, match="seamless is for textures, and a content image's edges"):
-        ortist.transfer(CONTENT, STYLE, seamless=True)
+        kept.transfer(CONTENT, STYLE, seamless=True)
     with pytest.raises(OptionError, match=r"size 60 of a seamless .* 8 divides, as 64\."):
-        ortist.texture(STYLE, size=60, seamless=True)
-    ortist.texture(STYLE, size=60, style_layers="1,4", seamless=True, iterations=0)
+        kept.texture(STYLE, size=60, seamless=True)
+    kept.texture(STYLE, size=60, style_layers="1,4", seamless=True, iterations=0)
 
 
 def test_the_command(ortist: Ortist, style_file: Any, tmp_path: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import ortist
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from ortist.errors import OptionError
 from ortist.pictures.colors import luminance_of, match_affine, match_histogram
 
-from tests.conftest import small_pictures
+from tests.conftest import kept, small_pictures
 
 CONTENT, STYLE = small_pictures()
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -118,7 +117,7 @@ QUICK: dict[str, Any] = {"size": 48, "iterations": 12, "smallest_size": None}
 def test_every_way_brings_the_contents_colours() -> None:
     distance = {}
     for colors in ("style", "content-luminance", "content-histogram", "style-matched"):
-        result = ortist.transfer(CONTENT, STYLE, colors=colors, snapshots=(12,), **QUICK)
+        result = kept.transfer(CONTENT, STYLE, colors=colors, snapshots=(12,), **QUICK)
         painted, content = result.painting.values, CONTENT / np.float32(255)
         chroma = [v - (v @ LUMA)[..., None] for v in (painted, content)]
         distance[colors] = np.abs(chroma[0].mean((0, 1)) - chroma[1].mean((0, 1))).max()
@@ -130,8 +129,8 @@ def test_every_way_brings_the_contents_colours() -> None:
 
 def test_colours_need_both_pictures() -> None:
     with pytest.raises(OptionError, match="needs a content image and a style image"):
-        ortist.texture(STYLE, colors="style-matched", **QUICK)
+        kept.texture(STYLE, colors="style-matched", **QUICK)
     with pytest.raises(OptionError, match="needs a content image and a style image"):
-        ortist.invert(CONTENT, colors="content-luminance", **QUICK)
+        kept.invert(CONTENT, colors="content-luminance", **QUICK)
     with pytest.raises(OptionError, match="no colors 'mine'; choose one of style, content-lum"):
-        ortist.transfer(CONTENT, STYLE, colors="mine")
+        kept.transfer(CONTENT, STYLE, colors="mine")

@@ -7,14 +7,13 @@ import struct
 import time
 from pathlib import Path
 
-import ortist
 import pytest
 from ortist.errors import OptionError, PictureError
 from ortist.pictures.reading import load_picture, read_header
 from PIL import Image
 
 from tests.attacks.pictures import commented_gif, segmented_jpeg, striped_tiff
-from tests.conftest import SAMPLES
+from tests.conftest import SAMPLES, kept
 
 
 @pytest.mark.parametrize(
@@ -87,12 +86,12 @@ def test_pages_without_end_are_refused(tmp_path: Path) -> None:
 def test_a_ribbon_is_not_enlarged(size: tuple[int, int], side: int, said: str) -> None:
     narrow = Image.new("RGB", size)
     with pytest.raises(OptionError) as caught:
-        ortist.transfer(narrow, SAMPLES / "swirls.jpg", size=side, max_pixels=10**9)
+        kept.transfer(narrow, SAMPLES / "swirls.jpg", size=side, max_pixels=10**9)
     assert said in str(caught.value)
 
 
 def test_enlarging_more_than_twice_is_said() -> None:
     small = Image.new("RGB", (20, 16), "teal")
     for side, notes in ((32, []), (33, ["the content has 20 x 16 pixels, the picture 41 x 33"])):
-        run = ortist.iterate(small, SAMPLES / "swirls.jpg", size=side, iterations=1)
+        run = kept.iterate(small, SAMPLES / "swirls.jpg", size=side, iterations=1)
         assert [note.split(":")[0] for note in run.notes] == notes

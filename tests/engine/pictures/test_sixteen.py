@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ortist
 import pytest
 from numpy.typing import NDArray
 from ortist.errors import PictureError
@@ -19,7 +18,7 @@ from ortist.pictures.raster import Painting
 from ortist.pictures.reading import load_picture
 from PIL import Image
 
-from tests.conftest import small_pictures
+from tests.conftest import kept, small_pictures
 
 LIMIT = 10**6
 Samples = NDArray[np.uint16]
@@ -193,9 +192,9 @@ def test_no_step_in_between_has_8_bits() -> None:
     ramp = np.linspace(30000, 30512, 64).astype(np.uint16)
     content = np.broadcast_to(ramp[None, :, None], (48, 64, 3))
     style = small_pictures()[1]
-    same = ortist.transfer(content, style, size=48, iterations=0, quality="paper")
+    same = kept.transfer(content, style, size=48, iterations=0, quality="paper")
     np.testing.assert_allclose(same.painting.levels(16), content, atol=1)
-    smaller = ortist.transfer(content, style, size=36, iterations=0, quality="paper")
+    smaller = kept.transfer(content, style, size=36, iterations=0, quality="paper")
     assert len(np.unique(smaller.painting.levels(16))) >= 48
     assert len(np.unique(smaller.pixels)) <= 3
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ortist
 import pytest
 from ortist.errors import CheckpointError, DivergedError, OptionError
 from ortist.run.loop import Run
 from ortist.run.stepping import Stepper
 
 from tests.attacks.damage import damaged_json
-from tests.conftest import small_pictures
+from tests.conftest import kept, small_pictures
 
 CONTENT, STYLE = small_pictures()
 ADAM: dict[str, Any] = {"size": 48, "smallest_size": 24, "iterations": 12, "snapshots": (2, 9)}
@@ -28,7 +27,7 @@ NOTEBOOK |= {"style_size": 32}
 
 
 def started(options: dict[str, Any], steps: int) -> Run:
-    run = ortist.iterate(CONTENT, STYLE, **options)
+    run = kept.iterate(CONTENT, STYLE, **options)
     list(itertools.islice(run, steps))
     return run
 
@@ -39,7 +38,7 @@ def test_a_run_goes_on_from_every_step_to_the_same_bytes(
 ) -> None:
     """The iterate, not only the picture; losses and snapshots too."""
     path = tmp_path / "run.ckpt"
-    run = ortist.iterate(CONTENT, STYLE, **options)
+    run = kept.iterate(CONTENT, STYLE, **options)
     saved = []
     for _ in run:
         run.save_checkpoint(path)
@@ -48,7 +47,7 @@ def test_a_run_goes_on_from_every_step_to_the_same_bytes(
     whole = run.result()
     for iteration in {*range(0, len(saved), 4), len(saved) - 1}:
         path.write_bytes(saved[iteration])
-        other = ortist.iterate(CONTENT, STYLE, **options)
+        other = kept.iterate(CONTENT, STYLE, **options)
         other.resume(path)
         assert other.iteration == iteration
         assert len(list(other)) == len(saved) - 1 - iteration
@@ -70,7 +69,7 @@ def test_the_bytes_are_the_states(tmp_path: Path) -> None:
     """Saved, read and saved again: the same file, for what was read is all that was saved."""
     run = started(ADAM, 5)
     run.save_checkpoint(tmp_path / "a")
-    other = ortist.iterate(CONTENT, STYLE, **ADAM)
+    other = kept.iterate(CONTENT, STYLE, **ADAM)
     other.resume(tmp_path / "a")
     other.save_checkpoint(tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -116,7 +115,7 @@ def test_another_runs_checkpoint_is_refused(
     started(ADAM | {"threads": 2 if "threads" in changed else None}, 2).save_checkpoint(path)
     before = path.read_bytes()
     changed = {"content": CONTENT, "style": STYLE, **ADAM, **changed}
-    run = ortist.iterate(**changed)
+    run = kept.iterate(**changed)
     with pytest.raises(CheckpointError) as caught:
         run.resume(path)
     assert str(caught.value).startswith(f"the checkpoint {str(path)!r} is of another run: {said}")
@@ -127,7 +126,7 @@ def test_another_runs_checkpoint_is_refused(
 
 def test_time_and_memory_limits_may_change(tmp_path: Path) -> None:
     started(ADAM, 2).save_checkpoint(tmp_path / "a")
-    run = ortist.iterate(CONTENT, STYLE, **ADAM, time_limit=1000, max_pixels=10_000)
+    run = kept.iterate(CONTENT, STYLE, **ADAM, time_limit=1000, max_pixels=10_000)
     run.resume(tmp_path / "a")
     assert run.result().history == started(ADAM, 2).result().history
 
@@ -156,7 +155,7 @@ def damaged(data: bytes) -> dict[str, bytes]:
 def test_damaged_files_are_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "run.ckpt"
     started(ADAM, 3).save_checkpoint(path)
-    run = ortist.iterate(CONTENT, STYLE, **ADAM)
+    run = kept.iterate(CONTENT, STYLE, **ADAM)
     for name, data in damaged(path.read_bytes()).items():
         path.write_bytes(data)
         with pytest.raises(CheckpointError) as caught:
@@ -171,7 +170,7 @@ def test_damaged_files_are_refused_and_left_alone(tmp_path: Path) -> None:
 
 
 def test_there_is_nothing_to_save_before_the_start(tmp_path: Path) -> None:
-    run = ortist.iterate(CONTENT, STYLE, **ADAM)
+    run = kept.iterate(CONTENT, STYLE, **ADAM)
     with pytest.raises(OptionError, match="no state to save before its first iteration"):
         run.save_checkpoint(tmp_path / "a")
     assert os.listdir(tmp_path) == []
@@ -212,7 +211,7 @@ def test_damaged_fields_are_refused_or_do_no_harm(options: dict[str, Any], tmp_p
     run, path = started(options, 5), tmp_path / "run.ckpt"
     run.save_checkpoint(path)
     header, numbers = opened(path.read_bytes())
-    other = ortist.iterate(CONTENT, STYLE, **options)
+    other = kept.iterate(CONTENT, STYLE, **options)
     refused = 0
     for said, changed in damaged_json({key: header[key] for key in ("state", "arrays")}):
         path.write_bytes(sealed({**header, **changed}, numbers))
@@ -226,7 +225,7 @@ def test_damaged_numbers_are_refused_or_do_no_harm(options: dict[str, Any], tmp_
     run, path = started(options, 5), tmp_path / "run.ckpt"
     run.save_checkpoint(path)
     header, numbers = opened(path.read_bytes())
-    other, begin = ortist.iterate(CONTENT, STYLE, **options, time_limit=1e6), 0
+    other, begin = kept.iterate(CONTENT, STYLE, **options, time_limit=1e6), 0
     for name, kind, shape in header["arrays"]:
         dtype = np.dtype(kind)
         size = int(np.prod(shape)) * dtype.itemsize

@@ -13,7 +13,7 @@ from ortist.errors import OptionError, PictureError, StyleFileError
 from ortist.network.bundle import Model
 from PIL import Image
 
-from tests.conftest import SAMPLES, small_pictures
+from tests.conftest import SAMPLES, kept, small_pictures
 
 CONTENT, STYLE = small_pictures()
 with Image.open(SAMPLES / "shards.jpg") as _opened:
@@ -54,25 +54,25 @@ def test_one_painting_gives_the_same_bytes_from_its_file(
     way: dict[str, Any], tmp_path: Path
 ) -> None:
     path = extracted(STYLE, path=tmp_path / "a.ostyle")
-    run = ortist.iterate(CONTENT, path, **QUICK, **way)
+    run = kept.iterate(CONTENT, path, **QUICK, **way)
     assert run.notes == []
     list(run)
-    same(run.result(), ortist.transfer(CONTENT, STYLE, **QUICK, **way))
+    same(run.result(), kept.transfer(CONTENT, STYLE, **QUICK, **way))
 
 
 def test_the_sizes_are_those_of_a_run_with_the_same_options(tmp_path: Path) -> None:
     for more in ({"style_size": 40}, {"style_scale": 0.5}, {"smallest_size": None}):
         path = extracted(STYLE, path=tmp_path / "a.ostyle", **more)
-        run = ortist.iterate(CONTENT, path, **{**QUICK, **more})
+        run = kept.iterate(CONTENT, path, **{**QUICK, **more})
         assert run.notes == []
         list(run)
-        same(run.result(), ortist.transfer(CONTENT, STYLE, **{**QUICK, **more}))
+        same(run.result(), kept.transfer(CONTENT, STYLE, **{**QUICK, **more}))
 
 
 def test_tiles_at_extraction_are_tiles_of_the_run(tmp_path: Path) -> None:
     path = extracted(STYLE, path=tmp_path / "a.ostyle", tile=24)
-    tiled = ortist.transfer(CONTENT, STYLE, tile=24, **QUICK)
-    same(ortist.transfer(CONTENT, path, tile=24, **QUICK), tiled)
+    tiled = kept.transfer(CONTENT, STYLE, tile=24, **QUICK)
+    same(kept.transfer(CONTENT, path, tile=24, **QUICK), tiled)
 
 
 def test_a_painting_smaller_than_the_run_is_whole(tmp_path: Path) -> None:
@@ -80,41 +80,41 @@ def test_a_painting_smaller_than_the_run_is_whole(tmp_path: Path) -> None:
     style = ortist.extract_style(STYLE, size=200, smallest_size=24)
     assert (style.sides, style.whole) == ((25, 35, 48), True)
     larger = {**QUICK, "size": 96, "smallest_size": 48}
-    run = ortist.iterate(CONTENT, style, **larger)
+    run = kept.iterate(CONTENT, style, **larger)
     assert run.notes == []
     list(run)
-    same(run.result(), ortist.transfer(CONTENT, STYLE, **larger))
+    same(run.result(), kept.transfer(CONTENT, STYLE, **larger))
 
 
 def test_blends_of_paintings_and_files(tmp_path: Path) -> None:
     """Blended at extraction or at the run, from pictures, files or both: the same bytes."""
     weighted: dict[str, Any] = {"style_weights": (2, 1)}
-    both = ortist.transfer(CONTENT, [STYLE, OTHER], **QUICK, **weighted)
+    both = kept.transfer(CONTENT, [STYLE, OTHER], **QUICK, **weighted)
     blended = extracted(STYLE, OTHER, path=tmp_path / "both.ostyle", **weighted)
-    same(ortist.transfer(CONTENT, blended, **QUICK), both)
+    same(kept.transfer(CONTENT, blended, **QUICK), both)
     one, other = (
         extracted(picture, path=tmp_path / f"{index}.ostyle")
         for index, picture in enumerate((STYLE, OTHER))
     )
-    same(ortist.transfer(CONTENT, [one, OTHER], **QUICK, **weighted), both)
-    same(ortist.transfer(CONTENT, [STYLE, other], **QUICK, **weighted), both)
+    same(kept.transfer(CONTENT, [one, OTHER], **QUICK, **weighted), both)
+    same(kept.transfer(CONTENT, [STYLE, other], **QUICK, **weighted), both)
     same(
-        ortist.transfer(CONTENT, [one, other], **QUICK, style_weights=(0, 1)),
-        ortist.transfer(CONTENT, OTHER, **QUICK),
+        kept.transfer(CONTENT, [one, other], **QUICK, style_weights=(0, 1)),
+        kept.transfer(CONTENT, OTHER, **QUICK),
     )
     merged = ortist.extract_style([one, OTHER], **SIZES, **weighted)
     np.testing.assert_array_equal(merged.values, ortist.read_style(blended).values)
     assert [painted.width for painted in merged.paintings] == [64, 64]
     masks = [(LEFT, None), (255 - LEFT, LEFT)]  # a style file by regions, beside a masked painting
     same(
-        ortist.transfer(CONTENT, [one, OTHER], masks=masks, **QUICK),
-        ortist.transfer(CONTENT, [STYLE, OTHER], masks=[(LEFT, None), masks[1]], **QUICK),
+        kept.transfer(CONTENT, [one, OTHER], masks=masks, **QUICK),
+        kept.transfer(CONTENT, [STYLE, OTHER], masks=[(LEFT, None), masks[1]], **QUICK),
     )
 
 
 def test_textures_take_them_too(tmp_path: Path) -> None:
     path = extracted(STYLE, path=tmp_path / "a.ostyle")
-    same(ortist.texture(path, **QUICK), ortist.texture(STYLE, **QUICK))
+    same(kept.texture(path, **QUICK), kept.texture(STYLE, **QUICK))
 
 
 def test_between_its_sizes_a_file_is_near_the_painting(tmp_path: Path) -> None:
@@ -123,17 +123,17 @@ def test_between_its_sizes_a_file_is_near_the_painting(tmp_path: Path) -> None:
         painting = np.asarray(image)
     style = ortist.extract_style(painting, size=96, smallest_size=48)
     between: dict[str, Any] = {"size": 80, "smallest_size": 56, "iterations": 0}
-    run = ortist.iterate(CONTENT, style, **between)
+    run = kept.iterate(CONTENT, style, **between)
     assert run.notes == []
-    found = ortist.transfer(CONTENT, style, **between).final.style_by_layer
-    own = ortist.transfer(CONTENT, painting, **between).final.style_by_layer
+    found = kept.transfer(CONTENT, style, **between).final.style_by_layer
+    own = kept.transfer(CONTENT, painting, **between).final.style_by_layer
     assert found == {tap: pytest.approx(value, rel=0.1) for tap, value in own.items()}
 
 
 def test_a_size_beyond_is_said() -> None:
     with Image.open(SAMPLES / "swirls.jpg") as image:
         style = ortist.extract_style(np.asarray(image), **SIZES)
-    run = ortist.iterate(CONTENT, style, size=64, smallest_size=16, iterations=20)
+    run = kept.iterate(CONTENT, style, size=64, smallest_size=16, iterations=20)
     assert run.notes == [
         "the extracted style holds sizes from 24 to 48 pixels, and the nearest stands for 16, 23, "
         "64; extract it with the --size of the run."
@@ -145,20 +145,20 @@ def test_checkpoints_know_the_style(tmp_path: Path) -> None:
         extracted(picture, path=tmp_path / f"{index}.ostyle")
         for index, picture in enumerate((STYLE, OTHER))
     )
-    run = ortist.iterate(CONTENT, one, **QUICK)
+    run = kept.iterate(CONTENT, one, **QUICK)
     for progress in run:
         if progress.iteration == 4:
             break
     run.save_checkpoint(tmp_path / "ckpt")
-    again = ortist.iterate(CONTENT, ortist.read_style(one), **QUICK)
+    again = kept.iterate(CONTENT, ortist.read_style(one), **QUICK)
     again.resume(tmp_path / "ckpt")
     list(again)
     np.testing.assert_array_equal(
-        again.result().pixels, ortist.transfer(CONTENT, one, **QUICK).pixels
+        again.result().pixels, kept.transfer(CONTENT, one, **QUICK).pixels
     )
     for another in (other, STYLE):
         with pytest.raises(ortist.CheckpointError, match="the style image is another"):
-            ortist.iterate(CONTENT, another, **QUICK).resume(tmp_path / "ckpt")
+            kept.iterate(CONTENT, another, **QUICK).resume(tmp_path / "ckpt")
 
 
 def test_what_needs_the_picture_is_refused(tmp_path: Path) -> None:
@@ -166,13 +166,13 @@ def test_what_needs_the_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         OptionError, match=r"a\.ostyle' holds no picture for a style mask to be laid"
     ):
-        ortist.transfer(CONTENT, path, masks=[(LEFT, LEFT)], **QUICK)
+        kept.transfer(CONTENT, path, masks=[(LEFT, LEFT)], **QUICK)
     with pytest.raises(OptionError, match=r"'style-matched' changes the style's pixels, which the"):
-        ortist.transfer(CONTENT, path, colors="style-matched", **QUICK)
+        kept.transfer(CONTENT, path, colors="style-matched", **QUICK)
     with pytest.raises(
         PictureError, match=r"content image '.*a\.ostyle' is not a picture that can"
     ):
-        ortist.transfer(path, STYLE, **QUICK)
+        kept.transfer(path, STYLE, **QUICK)
     with pytest.raises(OptionError, match=r"64 x 5 pixels; squeezenet1_1-procedural needs 9"):
         ortist.extract_style(STYLE[:5], **SIZES)
     with pytest.raises(OptionError, match="the list of styles is empty"):
@@ -194,7 +194,7 @@ def test_another_backbone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         r"the model squeezenet1_1-procedural; extract it again, or choose its model by --model\."
     )
     with pytest.raises(StyleFileError, match=said):
-        ortist.transfer(CONTENT, [STYLE, path], **QUICK)
+        kept.transfer(CONTENT, [STYLE, path], **QUICK)
     with pytest.raises(StyleFileError, match=said):
         ortist.extract_style(path, **SIZES)
     with pytest.raises(StyleFileError, match=said):

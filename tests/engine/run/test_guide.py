@@ -21,7 +21,7 @@ from ortist.style.descriptors import Basis
 from ortist.style.remembered import RememberedPlaces, StylePlaces
 from PIL import Image
 
-from tests.conftest import Ortist, small_pictures
+from tests.conftest import Ortist, kept, small_pictures
 
 CONTENT, STYLE = small_pictures(96)
 DRAFT: dict[str, Any] = {"quality": "draft", "size": 96, "provider": "cpu"}
@@ -40,7 +40,7 @@ RED[..., 0] = BLUE[..., 2] = np.random.default_rng(0).integers(150, 255, (80, 80
 
 
 def draft(content: Any = CONTENT, style: Any = STYLE, **options: Any) -> NDArray[np.uint8]:
-    return ortist.transfer(content, style, **{**DRAFT, **options}).pixels
+    return kept.transfer(content, style, **{**DRAFT, **options}).pixels
 
 
 def test_a_photo_in_its_own_style_is_the_photo() -> None:
@@ -76,8 +76,8 @@ def test_the_same_picture_again_and_by_any_threads() -> None:
 
 def test_no_matching_is_the_papers_way_to_the_byte() -> None:
     quick: dict[str, Any] = {"size": 48, "smallest_size": None, "iterations": 3}
-    plain = ortist.transfer(CONTENT, STYLE, **quick).painting.values
-    given = ortist.transfer(CONTENT, STYLE, **quick, matching=0.0, detail=2.0).painting.values
+    plain = kept.transfer(CONTENT, STYLE, **quick).painting.values
+    given = kept.transfer(CONTENT, STYLE, **quick, matching=0.0, detail=2.0).painting.values
     np.testing.assert_array_equal(plain, given)
 
 
@@ -95,7 +95,7 @@ def test_steps_go_on_from_the_guide() -> None:
 
 def test_masks_take_patches_from_their_own_style() -> None:
     masks = [(LEFT, None), (255 - LEFT, None)]
-    result = ortist.transfer(CONTENT, [RED, BLUE], masks=masks, **DRAFT, detail=0).pixels
+    result = kept.transfer(CONTENT, [RED, BLUE], masks=masks, **DRAFT, detail=0).pixels
     assert result[:, :48, 0].min() > result[:, :48, 2].max()
     assert result[:, -48:, 2].min() > result[:, -48:, 0].max()
 
@@ -106,14 +106,12 @@ def test_a_style_mask_leaves_out_the_rest() -> None:
     part[:, :80] = 255
     everywhere = np.full(CONTENT.shape[:2], 255, np.uint8)
     options = {**DRAFT, "detail": 0}
-    result = ortist.transfer(CONTENT, both, masks=[(everywhere, part)], **options).pixels
+    result = kept.transfer(CONTENT, both, masks=[(everywhere, part)], **options).pixels
     assert (result[..., 0] > result[..., 2]).mean() > 0.999
     # Also where nothing makes all of the mask be used, and matches crowd at its border.
-    crowded = ortist.transfer(
-        CONTENT, both, masks=[(everywhere, part)], coverage=0, **options
-    ).pixels
+    crowded = kept.transfer(CONTENT, both, masks=[(everywhere, part)], coverage=0, **options).pixels
     assert (crowded[..., 0] > crowded[..., 2]).mean() > 0.999
-    unmasked = ortist.transfer(CONTENT, both, **options).pixels
+    unmasked = kept.transfer(CONTENT, both, **options).pixels
     assert (unmasked[..., 0] > unmasked[..., 2]).mean() < 0.7
 
 
@@ -157,11 +155,11 @@ def test_what_has_no_patches_is_refused(tmp_path: Path) -> None:
     style = dataclasses.replace(ortist.extract_style(STYLE, size=96), patches=())
     style.save(tmp_path / "s.ostyle")
     with pytest.raises(OptionError, match="holds no patches"):
-        ortist.transfer(CONTENT, tmp_path / "s.ostyle", **DRAFT)
+        kept.transfer(CONTENT, tmp_path / "s.ostyle", **DRAFT)
     with pytest.raises(OptionError, match="matching needs a content image and a style"):
-        ortist.texture(STYLE, **DRAFT)
+        kept.texture(STYLE, **DRAFT)
     with pytest.raises(OptionError, match="matching needs a content image and a style"):
-        ortist.invert(CONTENT, **DRAFT)
+        kept.invert(CONTENT, **DRAFT)
 
 
 def test_pictures_in_tiles_have_a_guide_like_the_whole_ones(tmp_path: Path) -> None:
@@ -169,8 +167,8 @@ def test_pictures_in_tiles_have_a_guide_like_the_whole_ones(tmp_path: Path) -> N
     Image.fromarray(CONTENT).resize((800, 600)).save(photo)
     Image.fromarray(STYLE).resize((640, 480)).save(painting)
     options: dict[str, Any] = {**DRAFT, "size": 480}
-    whole = ortist.transfer(photo, painting, **options).pixels
-    small = ortist.transfer(photo, painting, **options, tile=256).pixels
+    whole = kept.transfer(photo, painting, **options).pixels
+    small = kept.transfer(photo, painting, **options, tile=256).pixels
     assert small.shape == whole.shape
     near, far = (np.abs(a.astype(int) - whole).mean() for a in (small, whole[::-1]))
     assert near < 0.6 * far
@@ -214,9 +212,9 @@ def test_all_options_of_the_papers_recipe_were_tried() -> None:
 
 def test_matching_0_is_the_papers_way_to_the_byte() -> None:
     small: dict[str, Any] = {"size": 48, "iterations": 3}
-    paper = ortist.transfer(CONTENT, STYLE, **small, quality="paper")
-    none = ortist.transfer(CONTENT, STYLE, **small, matching=0)
-    by_hand = ortist.transfer(
+    paper = kept.transfer(CONTENT, STYLE, **small, quality="paper")
+    none = kept.transfer(CONTENT, STYLE, **small, matching=0)
+    by_hand = kept.transfer(
         CONTENT, STYLE, **small, smallest_size=128, style_loss="gram", matching=0.0
     )
     np.testing.assert_array_equal(none.pixels, paper.pixels)
@@ -225,7 +223,7 @@ def test_matching_0_is_the_papers_way_to_the_byte() -> None:
 
 
 def test_a_draft_weighs_nothing() -> None:
-    result = ortist.transfer(CONTENT, STYLE, **DRAFT)
+    result = kept.transfer(CONTENT, STYLE, **DRAFT)
     assert (result.final.total, result.iterations, len(result.history)) == (0.0, 0, 1)
     assert result.final.style_by_layer == result.weights.style == {}
 
@@ -247,11 +245,11 @@ def test_the_command_paints_a_draft(ortist: Ortist, tmp_path: Path) -> None:
 
 def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     options: dict[str, Any] = {**DRAFT, "quality": "standard", "iterations": 4}
-    run = ortist.iterate(CONTENT, STYLE, **options)
+    run = kept.iterate(CONTENT, STYLE, **options)
     for _ in range(3):
         next(run)
     run.save_checkpoint(tmp_path / "c")
-    rest = ortist.iterate(CONTENT, STYLE, **options)
+    rest = kept.iterate(CONTENT, STYLE, **options)
     rest.resume(tmp_path / "c")
     for one in (run, rest):
         for _ in one:

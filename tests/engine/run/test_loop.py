@@ -28,14 +28,14 @@ from ortist.run.view import View
 from ortist.style.losses import STYLE_LOSSES
 from PIL import Image
 
-from tests.conftest import small_pictures
+from tests.conftest import kept, small_pictures
 
 CONTENT, STYLE = small_pictures()
 QUICK: dict[str, Any] = {"size": 48, "iterations": 6, "provider": "cpu"}
 
 
 def test_the_picture_comes_out_painted() -> None:
-    result = ortist.transfer(CONTENT, STYLE, size=48, iterations=40, averaging=0.8)
+    result = kept.transfer(CONTENT, STYLE, size=48, iterations=40, averaging=0.8)
     assert result.pixels.shape == CONTENT.shape
     assert result.pixels.dtype == np.uint8
     assert result.image.size == (64, 48)
@@ -53,9 +53,9 @@ def test_the_picture_comes_out_painted() -> None:
 def test_paths_images_and_arrays_give_the_same_picture(tmp_path: Path) -> None:
     Image.fromarray(CONTENT).save(tmp_path / "content.png")
     Image.fromarray(STYLE).save(tmp_path / "style.png")
-    by_array = ortist.transfer(CONTENT, STYLE, **QUICK)
-    by_image = ortist.transfer(Image.fromarray(CONTENT), Image.fromarray(STYLE), **QUICK)
-    by_path = ortist.transfer(str(tmp_path / "content.png"), tmp_path / "style.png", **QUICK)
+    by_array = kept.transfer(CONTENT, STYLE, **QUICK)
+    by_image = kept.transfer(Image.fromarray(CONTENT), Image.fromarray(STYLE), **QUICK)
+    by_path = kept.transfer(str(tmp_path / "content.png"), tmp_path / "style.png", **QUICK)
     np.testing.assert_array_equal(by_array.pixels, by_image.pixels)
     np.testing.assert_array_equal(by_array.pixels, by_path.pixels)
     by_path.save(tmp_path / "out.png")
@@ -65,7 +65,7 @@ def test_paths_images_and_arrays_give_the_same_picture(tmp_path: Path) -> None:
 
 def test_every_step_is_reported() -> None:
     seen: list[ortist.Progress] = []
-    result = ortist.transfer(CONTENT, STYLE, on_progress=seen.append, **QUICK)
+    result = kept.transfer(CONTENT, STYLE, on_progress=seen.append, **QUICK)
     assert [progress.iteration for progress in seen] == list(range(7))
     assert {progress.iterations for progress in seen} == {6}
     assert tuple(progress.losses for progress in seen) == result.history
@@ -79,21 +79,21 @@ def test_the_tiles_of_a_picture_go_to_any_executor() -> None:
     content, style = small_pictures()
     given: dict[str, Any] = {"size": 60, "iterations": 3, "smallest_size": None, "tile": 32}
     given |= {"threads": 1, "provider": "cpu"}
-    expected = ortist.transfer(content, style, **given)
+    expected = kept.transfer(content, style, **given)
     with ThreadPoolExecutor(2) as executor:
-        found = ortist.transfer(content, style, executor=executor, **given)
+        found = kept.transfer(content, style, executor=executor, **given)
         np.testing.assert_array_equal(found.pixels, expected.pixels)
         assert found.history == expected.history
-        whole = ortist.iterate(content, style, executor=executor, **{**given, "tile": "auto"})
+        whole = kept.iterate(content, style, executor=executor, **{**given, "tile": "auto"})
         assert whole.options.tile == 512
         with pytest.raises(OptionError, match=r"share a picture's tiles, and tile is 'off'"):
-            ortist.transfer(content, style, executor=executor, tile="off")
+            kept.transfer(content, style, executor=executor, tile="off")
 
 
 def test_a_callback_or_a_broken_loop_cancels() -> None:
-    result = ortist.transfer(CONTENT, STYLE, on_progress=lambda p: p.iteration < 2, **QUICK)
+    result = kept.transfer(CONTENT, STYLE, on_progress=lambda p: p.iteration < 2, **QUICK)
     assert (result.iterations, result.stopped) == (2, "cancelled")
-    run = ortist.iterate(CONTENT, STYLE, **QUICK)
+    run = kept.iterate(CONTENT, STYLE, **QUICK)
     with pytest.raises(OptionError, match="no result before"):
         run.result()
     for progress in run:
@@ -106,17 +106,17 @@ def test_a_callback_or_a_broken_loop_cancels() -> None:
 @pytest.mark.parametrize("masks", ["sky.png", ["sky.png"], [("a.png", None, None)], None, CONTENT])
 def test_masks_that_are_no_pairs_are_refused(masks: Any) -> None:
     with pytest.raises(OptionError, match=r"masks should be a list of pairs, not .*; give \[\("):
-        ortist.transfer(CONTENT, STYLE, masks=masks, **QUICK)
+        kept.transfer(CONTENT, STYLE, masks=masks, **QUICK)
 
 
 def test_a_snapshot_that_was_not_kept_is_named(tmp_path: Path) -> None:
-    result = ortist.transfer(CONTENT, STYLE, snapshots=(0, 2), **QUICK)
+    result = kept.transfer(CONTENT, STYLE, snapshots=(0, 2), **QUICK)
     with pytest.raises(OptionError, match=r"no snapshot of iteration 1, there are 0, 2; ask"):
         result.save(tmp_path / "x.png", snapshot=1)
 
 
 def test_another_thread_cancels_within_a_step() -> None:
-    run = ortist.iterate(CONTENT, STYLE, size=32, smallest_size="none", iterations=1_000_000)
+    run = kept.iterate(CONTENT, STYLE, size=32, smallest_size="none", iterations=1_000_000)
     next(run)
     painter = threading.Thread(target=lambda: [None for _ in run])
     painter.start()
@@ -135,7 +135,7 @@ def test_another_thread_cancels_within_a_step() -> None:
 def test_a_result_from_another_thread_comes_between_two_steps(options: dict[str, Any]) -> None:
     """It is that of some iteration, with its losses; and the run goes on as if nothing had been."""
     given: dict[str, Any] = {"size": 40, "smallest_size": 24, "iterations": 24, **options}
-    run, alone = (ortist.iterate(CONTENT, STYLE, **given) for _ in range(2))
+    run, alone = (kept.iterate(CONTENT, STYLE, **given) for _ in range(2))
     whole = {p.iteration: alone.result() for p in alone if p.iteration % 2 == 0 or alone.finished}
     next(run)
     with ThreadPoolExecutor(1) as executor:
@@ -154,8 +154,8 @@ def test_a_result_from_another_thread_comes_between_two_steps(options: dict[str,
 
 def test_lbfgs_needs_fewer_steps() -> None:
     plain: dict[str, Any] = {"size": 48, "iterations": 25, "jitter": 1, "averaging": 0}
-    adam = ortist.transfer(CONTENT, STYLE, **plain)
-    lbfgs = ortist.transfer(CONTENT, STYLE, optimizer="lbfgs", **plain)
+    adam = kept.transfer(CONTENT, STYLE, **plain)
+    lbfgs = kept.transfer(CONTENT, STYLE, optimizer="lbfgs", **plain)
     assert lbfgs.final.total < adam.final.total
     totals = [losses.total for losses in lbfgs.history[1:]]
     assert totals == sorted(totals, reverse=True)
@@ -163,21 +163,21 @@ def test_lbfgs_needs_fewer_steps() -> None:
 
 def test_lbfgs_stops_where_nothing_is_left_to_gain() -> None:
     flat = np.full((48, 48, 3), 128, np.uint8)
-    result = ortist.invert(flat, size=48, optimizer="lbfgs", init="content", iterations=50)
+    result = kept.invert(flat, size=48, optimizer="lbfgs", init="content", iterations=50)
     assert result.stopped == "converged"
     assert result.iterations < 5
     with pytest.raises(OptionError, match="jitter 4 changes the loss"):
-        ortist.transfer(CONTENT, STYLE, optimizer="lbfgs", jitter=4)
+        kept.transfer(CONTENT, STYLE, optimizer="lbfgs", jitter=4)
 
 
 def test_zero_iterations_evaluate_at_full_size() -> None:
-    result = ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, iterations=0)
+    result = kept.transfer(CONTENT, STYLE, size=48, smallest_size=16, iterations=0)
     assert result.initial == result.final
     np.testing.assert_array_equal(result.pixels, CONTENT)
 
 
 def test_snapshots_are_the_pictures_on_the_way() -> None:
-    whole = ortist.transfer(CONTENT, STYLE, snapshots=(0, 3, 6), smallest_size="none", **QUICK)
+    whole = kept.transfer(CONTENT, STYLE, snapshots=(0, 3, 6), smallest_size="none", **QUICK)
     assert list(whole.snapshots) == [0, 3, 6]
     np.testing.assert_array_equal(whole.snapshots[0].pixels, CONTENT)
     np.testing.assert_array_equal(whole.snapshots[6].pixels, whole.pixels)
@@ -186,27 +186,26 @@ def test_snapshots_are_the_pictures_on_the_way() -> None:
 
 def test_seeds_repeat_and_differ() -> None:
     first, again, other = (
-        ortist.transfer(CONTENT, STYLE, init="noise", seed=seed, **QUICK).pixels
-        for seed in (1, 1, 2)
+        kept.transfer(CONTENT, STYLE, init="noise", seed=seed, **QUICK).pixels for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_gray_is_the_mean_of_the_training_images(procedural: Model) -> None:
-    result = ortist.transfer(CONTENT, STYLE, init="gray", size=48, iterations=0)
+    result = kept.transfer(CONTENT, STYLE, init="gray", size=48, iterations=0)
     expected = np.round(np.array(procedural.mean) * 255)
     np.testing.assert_array_equal(result.pixels.reshape(-1, 3), np.tile(expected, (64 * 48, 1)))
 
 
 def test_inversion_finds_the_content_again() -> None:
-    result = ortist.invert(CONTENT, size=48, iterations=60, averaging=0.8)
+    result = kept.invert(CONTENT, size=48, iterations=60, averaging=0.8)
     assert result.initial.style == result.final.style == 0
     assert result.final.content < result.initial.content / 5
 
 
 def test_texture_is_square_and_has_the_styles_statistics() -> None:
-    result = ortist.texture(STYLE, size=48, iterations=60, averaging=0.8)
+    result = kept.texture(STYLE, size=48, iterations=60, averaging=0.8)
     assert result.pixels.shape == (48, 48, 3)
     assert result.final.content == 0
     assert result.final.style < result.initial.style / 4
@@ -214,7 +213,7 @@ def test_texture_is_square_and_has_the_styles_statistics() -> None:
 
 def test_more_strength_leaves_less_content() -> None:
     gentle, strong = (
-        ortist.transfer(CONTENT, STYLE, size=48, iterations=30, strength=s) for s in (0.2, 20)
+        kept.transfer(CONTENT, STYLE, size=48, iterations=30, strength=s) for s in (0.2, 20)
     )
     moved = [np.abs(r.pixels.astype(int) - CONTENT).mean() for r in (gentle, strong)]
     assert moved[0] < moved[1]
@@ -222,7 +221,7 @@ def test_more_strength_leaves_less_content() -> None:
 
 def test_given_weights_multiply_the_losses() -> None:
     def initial(**given: Any) -> ortist.Losses:
-        return ortist.transfer(CONTENT, STYLE, size=48, iterations=0, init="noise", **given).initial
+        return kept.transfer(CONTENT, STYLE, size=48, iterations=0, init="noise", **given).initial
 
     once = initial(style_layers="1:10,fire3:5", content_weight=1, tv_weight=1)
     twice = initial(style_layers={1: 20, 4: 10}, content_weight=2, tv_weight=2)
@@ -238,7 +237,7 @@ def test_given_weights_multiply_the_losses() -> None:
 
 def test_every_exported_tap_can_be_used_for_style_and_content() -> None:
     for tap in range(1, 8):
-        result = ortist.transfer(CONTENT, STYLE, style_layers=tap, content_layers=tap, **QUICK)
+        result = kept.transfer(CONTENT, STYLE, style_layers=tap, content_layers=tap, **QUICK)
         assert set(result.initial.style_by_layer) == {tap}
         assert result.final.content > 0
 
@@ -269,7 +268,7 @@ def test_the_gradient_is_that_of_the_losses(procedural: Model) -> None:
 
 def test_the_callers_arrays_stay_as_they_are() -> None:
     content, style = CONTENT.copy(), STYLE.copy()
-    ortist.transfer(content, style, **QUICK)
+    kept.transfer(content, style, **QUICK)
     np.testing.assert_array_equal(content, CONTENT)
     np.testing.assert_array_equal(style, STYLE)
 
@@ -290,7 +289,7 @@ def test_scales_share_the_iterations() -> None:
 
 
 def test_a_pyramid_ends_at_the_size_asked_for() -> None:
-    run = ortist.iterate(CONTENT, STYLE, size=48, smallest_size=16, iterations=9)
+    run = kept.iterate(CONTENT, STYLE, size=48, smallest_size=16, iterations=9)
     scales = [progress.scale for progress in run if run.pixels().shape == CONTENT.shape]
     assert len(scales) == 10
     assert scales[0] < scales[-1] == 48
@@ -299,7 +298,7 @@ def test_a_pyramid_ends_at_the_size_asked_for() -> None:
 
 
 def test_pictures_of_early_scales_have_the_full_size() -> None:
-    run = ortist.iterate(CONTENT, STYLE, size=48, smallest_size=24, iterations=9, snapshots=(2,))
+    run = kept.iterate(CONTENT, STYLE, size=48, smallest_size=24, iterations=9, snapshots=(2,))
     for progress in run:
         if progress.iteration == 3:
             break
@@ -312,34 +311,34 @@ def test_pictures_of_early_scales_have_the_full_size() -> None:
 
 def test_a_time_limit_ends_at_full_size_in_time() -> None:
     endless: dict[str, Any] = {"size": 48, "smallest_size": 24, "iterations": 1_000_000}
-    result = ortist.transfer(CONTENT, STYLE, **endless, time_limit=6)
+    result = kept.transfer(CONTENT, STYLE, **endless, time_limit=6)
     assert result.stopped == "time limit"
     assert result.steps[-1].scale == 48
     assert 0.5 < result.seconds < 12  # a step takes some milliseconds, on a busy machine more
-    assert ortist.transfer(CONTENT, STYLE, **QUICK, time_limit=1000).stopped == "iterations"
+    assert kept.transfer(CONTENT, STYLE, **QUICK, time_limit=1000).stopped == "iterations"
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3, 4, 5])
 def test_few_iterations_end_at_full_size(iterations: int) -> None:
-    run = ortist.iterate(CONTENT, STYLE, size=48, smallest_size=16, iterations=iterations)
+    run = kept.iterate(CONTENT, STYLE, size=48, smallest_size=16, iterations=iterations)
     assert [progress.iteration for progress in run] == list(range(iterations + 1))
     assert run.result().pixels.shape == CONTENT.shape
 
 
 def test_small_styles_at_small_scales_stay_large_enough() -> None:
-    result = ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, style_size=16, iterations=6)
+    result = kept.transfer(CONTENT, STYLE, size=48, smallest_size=16, style_size=16, iterations=6)
     assert result.iterations == 6
     # Windows are as large as the picture, whatever the jitter.
-    ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, jitter=12, iterations=6)
+    kept.transfer(CONTENT, STYLE, size=48, smallest_size=16, jitter=12, iterations=6)
     for quality in ("paper", "standard"):
         with pytest.raises(OptionError, match=r"the style image would have 8 x 8 .* 9 each way"):
-            ortist.transfer(CONTENT, STYLE[:8, :8], size=48, iterations=1, quality=quality)
+            kept.transfer(CONTENT, STYLE[:8, :8], size=48, iterations=1, quality=quality)
 
 
 def test_an_interruption_between_scales_leaves_a_whole_picture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = ortist.iterate(CONTENT, STYLE, size=48, smallest_size=24, iterations=9)
+    run = kept.iterate(CONTENT, STYLE, size=48, smallest_size=24, iterations=9)
     for progress in run:
         if progress.iteration == 5:
             break
@@ -357,8 +356,8 @@ def test_an_interruption_between_scales_leaves_a_whole_picture(
 
 def test_losses_before_and_after_are_of_one_scale() -> None:
     """The start and the end of a pyramid, evaluated with the weights that the result names."""
-    result = ortist.transfer(CONTENT, STYLE, size=48, smallest_size=16, iterations=12)
-    alone = ortist.transfer(CONTENT, STYLE, size=48, smallest_size="none", iterations=0)
+    result = kept.transfer(CONTENT, STYLE, size=48, smallest_size=16, iterations=12)
+    alone = kept.transfer(CONTENT, STYLE, size=48, smallest_size="none", iterations=0)
     for before, start in zip(
         (result.initial.content_by_layer, result.initial.style_by_layer),
         (alone.initial.content_by_layer, alone.initial.style_by_layer),
@@ -371,7 +370,7 @@ def test_losses_before_and_after_are_of_one_scale() -> None:
 def test_jitter_shifts_the_window_and_averaging_smooths() -> None:
     plain: dict[str, Any] = {"size": 48, "smallest_size": None, "iterations": 8}
     pictures = [
-        ortist.transfer(CONTENT, STYLE, jitter=jitter, averaging=averaging, **plain).pixels
+        kept.transfer(CONTENT, STYLE, jitter=jitter, averaging=averaging, **plain).pixels
         for jitter, averaging in ((1, 0), (4, 0), (1, 0.9))
     ]
     assert not np.array_equal(pictures[0], pictures[1])
@@ -384,21 +383,21 @@ def test_pixels_stay_in_the_box_until_the_free_iterations(procedural: Model) -> 
     box |= {"bounds": "cs231n", "learning_rate": 3.0, "iterations": 4}
     mean, std = np.array(procedural.mean), np.array(procedural.std)
     top = np.round((mean + 1.5 * std).clip(0, 1) * 255)
-    bounded = ortist.transfer(CONTENT, STYLE, **box).pixels
+    bounded = kept.transfer(CONTENT, STYLE, **box).pixels
     assert (bounded.reshape(-1, 3).max(0) <= top).all()
-    free = ortist.transfer(CONTENT, STYLE, free_iterations=2, **box).pixels
+    free = kept.transfer(CONTENT, STYLE, free_iterations=2, **box).pixels
     assert (free.reshape(-1, 3).max(0) > top).any()
 
 
 def test_rescaling_reaches_black_and_white() -> None:
-    stretched = ortist.transfer(CONTENT, STYLE, rescale=True, **QUICK).pixels
+    stretched = kept.transfer(CONTENT, STYLE, rescale=True, **QUICK).pixels
     assert (stretched.min(), stretched.max()) == (0, 255)
 
 
 def test_adam_keeps_its_count_across_scales() -> None:
     given: dict[str, Any] = {"size": 48, "smallest_size": 24, "iterations": 9}
     for final, steps in ((0, 9), (None, 3)):  # the model's last phase, three tenths, begins anew
-        run = ortist.iterate(CONTENT, STYLE, final_iterations=final, **given)
+        run = kept.iterate(CONTENT, STYLE, final_iterations=final, **given)
         list(run)
         assert run.state is not None
         assert isinstance(run.state.optimizer, AdamState)
@@ -421,14 +420,14 @@ def test_the_last_phase_is_the_models_own_or_the_one_given(procedural: Model) ->
 
 def test_inversion_and_texture_start_from_noise_with_any_preset() -> None:
     preset: dict[str, Any] = {"preset": "cs231n-starry-night", "iterations": 0, "size": 48}
-    assert ortist.invert(CONTENT, **preset).initial.content > 0
-    assert ortist.texture(STYLE, **preset).pixels.shape == (48, 48, 3)
+    assert kept.invert(CONTENT, **preset).initial.content > 0
+    assert kept.texture(STYLE, **preset).pixels.shape == (48, 48, 3)
 
 
 def test_a_style_is_never_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
     small = STYLE[:24, :24]
-    large = ortist.transfer(CONTENT, small, size=48, style_size=400, iterations=0)
-    exact = ortist.transfer(CONTENT, small, size=48, style_size=24, iterations=0)
+    large = kept.transfer(CONTENT, small, size=48, style_size=400, iterations=0)
+    exact = kept.transfer(CONTENT, small, size=48, style_size=24, iterations=0)
     assert large.initial == exact.initial
 
 
@@ -446,13 +445,13 @@ def test_a_style_is_never_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_cannot_be_is_said(given: dict[str, Any], error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
-        ortist.transfer(CONTENT, STYLE, **{**QUICK, **given})
+        kept.transfer(CONTENT, STYLE, **{**QUICK, **given})
 
 
 def test_options_in_another_form_are_refused() -> None:
     options: Any = {"size": 48}
     with pytest.raises(OptionError, match="not dict; single options are keywords"):
-        ortist.transfer(CONTENT, STYLE, options)
+        kept.transfer(CONTENT, STYLE, options)
 
 
 def test_a_run_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,7 +463,7 @@ def test_a_run_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Objective, "__call__", broken)
     with pytest.raises(OptionError, match=r"the loss became nan at iteration 0; lower") as caught:
-        ortist.transfer(CONTENT, STYLE, **QUICK)
+        kept.transfer(CONTENT, STYLE, **QUICK)
     assert isinstance(caught.value, ortist.DivergedError)
     assert caught.value.result is None
 
@@ -478,12 +477,12 @@ def test_a_run_that_diverges_later_keeps_its_picture(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Stepper, "evaluate", broken)
     with pytest.raises(ortist.DivergedError, match="became inf at iteration 4; lower") as caught:
-        ortist.transfer(CONTENT, STYLE, **QUICK)
+        kept.transfer(CONTENT, STYLE, **QUICK)
     found = caught.value.result
     monkeypatch.undo()
     assert found is not None
     assert (found.stopped, found.iterations) == ("diverged", 3)
-    whole = ortist.transfer(CONTENT, STYLE, **QUICK)
+    whole = kept.transfer(CONTENT, STYLE, **QUICK)
     assert found.history == whole.history[:4]
 
 
@@ -491,31 +490,31 @@ def test_a_provider_that_was_named_is_never_replaced() -> None:
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        result = ortist.transfer(CONTENT, STYLE, **{**QUICK, "provider": "cuda"})
+        result = kept.transfer(CONTENT, STYLE, **{**QUICK, "provider": "cuda"})
         assert result.provider == "CUDAExecutionProvider"
     else:
         with pytest.raises(ProviderError, match="no provider 'cuda'"):
-            ortist.transfer(CONTENT, STYLE, **{**QUICK, "provider": "cuda"})
+            kept.transfer(CONTENT, STYLE, **{**QUICK, "provider": "cuda"})
 
 
 def test_too_small_pictures_are_refused() -> None:
     with pytest.raises(OptionError, match="style image would have 9 x 8 pixels"):
-        ortist.transfer(CONTENT, STYLE[:8, :9], **QUICK)
+        kept.transfer(CONTENT, STYLE[:8, :9], **QUICK)
 
 
 def test_nothing_to_paint_is_refused() -> None:
     with pytest.raises(OptionError, match="neither a content image nor a style image"):
-        ortist.iterate(None, None)
+        kept.iterate(None, None)
     with pytest.raises(OptionError, match="no content image to start from"):
-        ortist.texture(STYLE, size=48, init="content")
+        kept.texture(STYLE, size=48, init="content")
     with pytest.raises(OptionError, match="but not both"):
-        ortist.transfer(CONTENT, STYLE, Options(), size=48)
+        kept.transfer(CONTENT, STYLE, Options(), size=48)
 
 
 def test_a_black_picture_and_a_white_style() -> None:
     """Zero features and zero Gram matrices must not divide by nothing."""
     black = np.zeros((40, 40, 3), np.uint8)
-    result = ortist.transfer(black, black + 255, size=40, iterations=3)
+    result = kept.transfer(black, black + 255, size=40, iterations=3)
     assert np.isfinite(result.final.total)
 
 
@@ -523,7 +522,7 @@ def test_a_black_picture_and_a_white_style() -> None:
 def test_cancelling_does_not_wait_for_a_step(options: dict[str, Any]) -> None:
     """Nor does the result look at the picture again; the state is that of the last whole step."""
     big = np.random.default_rng(0).integers(0, 256, (768, 768, 3), np.uint8)
-    run = ortist.iterate(big, STYLE, size=768, smallest_size="none", threads=1, **options)
+    run = kept.iterate(big, STYLE, size=768, smallest_size="none", threads=1, **options)
     next(run)
     next(run)
     before = run.state

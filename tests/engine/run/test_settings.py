@@ -20,7 +20,7 @@ from ortist.run.settings import read_settings
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
-from tests.conftest import small_pictures
+from tests.conftest import kept, small_pictures
 
 LIMIT = 10**7
 QUICK: dict[str, Any] = {"size": 48, "iterations": 3, "provider": "cpu"}
@@ -59,11 +59,11 @@ def test_settings_survive_every_format(
 ) -> None:
     out = tmp_path / f"out{suffix}"
     layers = {1: 1e5, "fire2": 2.5}
-    result = ortist.transfer(*files, depth=depth, seed=7, style_layers=layers, **QUICK)
+    result = kept.transfer(*files, depth=depth, seed=7, style_layers=layers, **QUICK)
     result.save(out)
     found = read_settings(out, LIMIT)
     content, style = found.find_input("content"), found.find_input("style")
-    again = ortist.transfer(content, style, **found.options)
+    again = kept.transfer(content, style, **found.options)
     np.testing.assert_array_equal(again.pixels, result.pixels)
     again.save(tmp_path / f"again{suffix}")
     assert (tmp_path / f"again{suffix}").read_bytes() == out.read_bytes()
@@ -73,7 +73,7 @@ def test_settings_survive_every_format(
 def test_pictures_of_before_there_were_qualities_are_the_papers(
     files: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    result = ortist.transfer(*files, quality="paper", **QUICK)
+    result = kept.transfer(*files, quality="paper", **QUICK)
     told = json.loads(result.settings_json())
     assert told["options"].pop("quality") == "paper"
     assert not {"matching", "style_loss", "smallest_size"} & told["options"].keys()
@@ -88,7 +88,7 @@ def test_pictures_of_before_there_were_qualities_are_the_papers(
 
 def test_only_what_differs_from_the_defaults_is_told(files: tuple[Path, Path]) -> None:
     options = {**QUICK, "iterations": 5}
-    result = ortist.transfer(*files, max_pixels=10**8, snapshots=(1,), **options)
+    result = kept.transfer(*files, max_pixels=10**8, snapshots=(1,), **options)
     told = json.loads(result.settings_json())
     expected = {"size": 48, "iterations": 5, "provider": "cpu", "init": "content"}
     expected |= {"quality": "standard", "model": "squeezenet1_1-procedural"}
@@ -96,18 +96,18 @@ def test_only_what_differs_from_the_defaults_is_told(files: tuple[Path, Path]) -
     assert told["inputs"]["content"]["path"] == str(files[0])
     assert "iteration" not in told
     assert json.loads(result.settings_json(1))["iteration"] == 1
-    stopped = ortist.transfer(*files, on_progress=lambda p: p.iteration < 2, **options)
+    stopped = kept.transfer(*files, on_progress=lambda p: p.iteration < 2, **options)
     assert json.loads(stopped.settings_json())["iteration"] == 2
 
 
 def test_pictures_without_a_file_or_settings_say_so(tmp_path: Path) -> None:
-    result = ortist.texture(STYLE, **QUICK)
+    result = kept.texture(STYLE, **QUICK)
     result.save(tmp_path / "out.png")
     found = read_settings(tmp_path / "out.png", LIMIT)
     assert found.command == "texture"
     with pytest.raises(PictureError, match="was no file; name one"):
         found.find_input("style")
-    ortist.texture(STYLE, settings=False, **QUICK).save(tmp_path / "bare.png")
+    kept.texture(STYLE, settings=False, **QUICK).save(tmp_path / "bare.png")
     with Image.open(tmp_path / "bare.png") as image:
         assert "exif" not in image.info
     with pytest.raises(PictureError, match=r"bare.png' has no settings in it.*--no-settings"):
@@ -117,7 +117,7 @@ def test_pictures_without_a_file_or_settings_say_so(tmp_path: Path) -> None:
 def test_inputs_and_model_are_those_of_then(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ortist.transfer(*files, **QUICK).save(tmp_path / "out.png")
+    kept.transfer(*files, **QUICK).save(tmp_path / "out.png")
     found = read_settings(tmp_path / "out.png", LIMIT)
     assert found.find_input("content") == str(files[0])
     moved = tmp_path / "moved"
@@ -142,7 +142,7 @@ def test_a_hurried_run_is_repeated_from_its_schedule(
 ) -> None:
     """Which says what the time limit made of the plan."""
     options: dict[str, Any] = {"size": 64, "smallest_size": 24, "iterations": 10_000}
-    run = ortist.iterate(*files, time_limit=6, **options)
+    run = kept.iterate(*files, time_limit=6, **options)
     list(run)
     result = run.result()
     assert result.stopped == "time limit"
@@ -152,7 +152,7 @@ def test_a_hurried_run_is_repeated_from_its_schedule(
     assert found.schedule is not None
     assert (found.schedule[0][0], found.schedule[-1][0]) == (32, 64)
     assert sum(steps for _, steps in found.schedule) == result.iterations
-    again = ortist.iterate(*files, **found.options)
+    again = kept.iterate(*files, **found.options)
     again.reschedule(found.schedule)
     list(again)
     assert again.finished
@@ -161,7 +161,7 @@ def test_a_hurried_run_is_repeated_from_its_schedule(
     with pytest.raises(OptionError, match="a schedule is for a run's beginning"):
         again.reschedule(found.schedule)
     with pytest.raises(OptionError, match="is not one of the scales"):
-        ortist.iterate(*files, **found.options).reschedule([(32, 1), (40, 1)])
+        kept.iterate(*files, **found.options).reschedule([(32, 1), (40, 1)])
 
 
 def forged(tmp_path: Path, text: str) -> Path:
@@ -261,7 +261,7 @@ def test_any_json_is_settings_or_a_picture_error(change: Any, options: Any) -> N
 def test_exif_goes_along_only_where_asked_for(tmp_path: Path) -> None:
     photo_with_exif().save(tmp_path / "photo.jpg", exif=photo_with_exif().getexif())
     for keep in (False, True):
-        result = ortist.transfer(tmp_path / "photo.jpg", STYLE, keep_metadata=keep, **QUICK)
+        result = kept.transfer(tmp_path / "photo.jpg", STYLE, keep_metadata=keep, **QUICK)
         for suffix in (".png", ".jpg", ".tif", ".webp"):
             out = tmp_path / f"out{suffix}"
             result.save(out)

@@ -17,7 +17,7 @@ from ortist.pictures.colors import colored_noise
 from ortist.run.settings import read_settings
 from PIL import Image
 
-from tests.conftest import small_pictures
+from tests.conftest import kept, small_pictures
 
 CONTENT, STYLE = small_pictures()
 QUICK: dict[str, Any] = {"size": 48, "smallest_size": None, "iterations": 4, "provider": "cpu"}
@@ -27,7 +27,7 @@ LEFT[:, :32] = 255
 
 
 def start(init: Any, style: Any = STYLE, **options: Any) -> NDArray[np.float32]:
-    found = ortist.transfer(CONTENT, style, init=init, **{**START, **options}).painting.values
+    found = kept.transfer(CONTENT, style, init=init, **{**START, **options}).painting.values
     return np.asarray(found)
 
 
@@ -77,11 +77,11 @@ def test_style_is_noise_in_the_colours_of_the_style() -> None:
     expected = 0.25 * values.mean(0) + 0.75 * 200 / 255
     np.testing.assert_allclose(light.mean((0, 1)), expected, atol=0.02)
     plain = (CONTENT // 4 + 96).astype(np.uint8)
-    matched = ortist.transfer(plain, dim, init="style", colors="style-matched", **START)
+    matched = kept.transfer(plain, dim, init="style", colors="style-matched", **START)
     theirs = (plain / 255).reshape(-1, 3)
     np.testing.assert_allclose(matched.painting.values.mean((0, 1)), theirs.mean(0), atol=0.01)
     assert not np.array_equal(start("style", dim, seed=1), found)
-    regions = ortist.transfer(CONTENT, dim, init="style", masks=[(LEFT, LEFT)], **START)
+    regions = kept.transfer(CONTENT, dim, init="style", masks=[(LEFT, LEFT)], **START)
     np.testing.assert_array_equal(regions.painting.values, found)
 
 
@@ -98,9 +98,9 @@ def test_noise_is_mixed_into_any_start() -> None:
 @pytest.mark.parametrize("init", ["style", "gray", CONTENT[::-1]], ids=["style", "gray", "picture"])
 def test_runs_go_through_scales_from_any_start(init: Any) -> None:
     options: dict[str, Any] = {**QUICK, "iterations": 30, "smallest_size": 24, "averaging": 0.5}
-    result = ortist.transfer(CONTENT, STYLE, init=init, init_noise=0.1, **options)
+    result = kept.transfer(CONTENT, STYLE, init=init, init_noise=0.1, **options)
     assert result.final.total < result.initial.total
-    again = ortist.transfer(CONTENT, STYLE, init=init, init_noise=0.1, **options)
+    again = kept.transfer(CONTENT, STYLE, init=init, init_noise=0.1, **options)
     np.testing.assert_array_equal(again.pixels, result.pixels)
 
 
@@ -109,16 +109,16 @@ def test_a_file_is_recorded_with_its_hash(tmp_path: Path) -> None:
     Image.fromarray(STYLE).save(path)
     Image.fromarray(CONTENT).save(tmp_path / "photo.png")
     both = (tmp_path / "photo.png", path)
-    result = ortist.transfer(*both, init=path, **QUICK)
+    result = kept.transfer(*both, init=path, **QUICK)
     told = json.loads(result.settings_json())
     assert told["options"]["init"] == "image"
     assert told["inputs"]["init"]["path"] == str(path)
     result.save(tmp_path / "out.png")
     found = read_settings(tmp_path / "out.png", 10**6)
     assert found.find_input("init") == str(path)
-    again = ortist.transfer(*both, **{**found.options, "init": found.find_input("init")})
+    again = kept.transfer(*both, **{**found.options, "init": found.find_input("init")})
     np.testing.assert_array_equal(again.pixels, result.pixels)
-    array = ortist.transfer(*both, init=STYLE, **QUICK)
+    array = kept.transfer(*both, init=STYLE, **QUICK)
     np.testing.assert_array_equal(array.pixels, result.pixels)
     array.save(tmp_path / "array.png")
     with pytest.raises(PictureError, match=r"the init image of .* was no file; name one"):
@@ -126,12 +126,12 @@ def test_a_file_is_recorded_with_its_hash(tmp_path: Path) -> None:
 
 
 def test_checkpoints_know_the_start(tmp_path: Path) -> None:
-    run = ortist.iterate(CONTENT, STYLE, init=STYLE, **QUICK)
+    run = kept.iterate(CONTENT, STYLE, init=STYLE, **QUICK)
     for progress in run:
         if progress.iteration == 2:
             break
     run.save_checkpoint(tmp_path / "ckpt")
-    again = ortist.iterate(CONTENT, STYLE, init=STYLE, **QUICK)
+    again = kept.iterate(CONTENT, STYLE, init=STYLE, **QUICK)
     again.resume(tmp_path / "ckpt")
     assert again.iteration == 2
     for init, said in (
@@ -139,7 +139,7 @@ def test_checkpoints_know_the_start(tmp_path: Path) -> None:
         ("style", 'init was "image" and is now "style"'),
     ):
         with pytest.raises(CheckpointError, match=said):
-            ortist.iterate(CONTENT, STYLE, init=init, **QUICK).resume(tmp_path / "ckpt")
+            kept.iterate(CONTENT, STYLE, init=init, **QUICK).resume(tmp_path / "ckpt")
 
 
 def test_a_video_starts_from_it_once(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_video_starts_from_it_once(tmp_path: Path) -> None:
     options = Options.of(None, init=tmp_path / "start.png", **QUICK)
     painter = Painter(STYLE, options, 2)
     first = painter(CONTENT)
-    expected = ortist.transfer(CONTENT, STYLE, options).pixels
+    expected = kept.transfer(CONTENT, STYLE, options).pixels
     np.testing.assert_array_equal(first.pixels, expected)
     assert not painter(CONTENT).fresh
 
@@ -175,4 +175,4 @@ def test_a_video_starts_from_it_once(tmp_path: Path) -> None:
 )
 def test_what_is_off_is_said(inputs: Any, given: Any, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
-        ortist.iterate(*inputs, **{**QUICK, **given})
+        kept.iterate(*inputs, **{**QUICK, **given})

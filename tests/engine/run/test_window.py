@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import ortist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from ortist.arrays import Stored
 from ortist.run.window import Folded, Shifted
+
+from tests.conftest import kept
 
 ALL = slice(None)
 
@@ -63,11 +64,11 @@ def deviation(pixels: NDArray[np.uint8], level: int) -> tuple[float, float, int]
 
 def test_flat_pictures_stay_flat_to_their_edges() -> None:
     flat = np.zeros((96, 96, 3), np.uint8)
-    at_border, inside, largest = deviation(ortist.texture(flat, size=96, iterations=300).pixels, 0)
+    at_border, inside, largest = deviation(kept.texture(flat, size=96, iterations=300).pixels, 0)
     assert at_border < inside + 1
     assert largest < 12
     flat += 128
-    pixels = ortist.transfer(flat, flat, size=96, iterations=150).pixels
+    pixels = kept.transfer(flat, flat, size=96, iterations=150).pixels
     at_border, inside, largest = deviation(pixels, 128)
     assert at_border < inside + 1.5
     assert largest < 16

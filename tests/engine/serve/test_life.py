@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import Ortist, refused
 from tests.engine.serve.serving import Server, pictures
 
-LONG: dict[str, Any] = {"size": 96, "iterations": 150, "smallest_size": 64}
+LONG: dict[str, Any] = {"size": 96, "iterations": 100, "smallest_size": 64}
 TOKEN = "0123456789abcdef-token"
 
 

@@ -21,7 +21,7 @@ from ortist.errors import OptionError, OutputError, StyleFileError
 from ortist.style.files import ExtractedStyle, FileTap, Painted, load_style
 from ortist.style.moments import packed_size
 
-from tests.conftest import small_pictures
+from tests.conftest import kept, small_pictures
 
 CONTENT, STYLE = small_pictures()
 MAGIC = b"ortist style 1\n"
@@ -229,7 +229,7 @@ def test_a_style_without_a_layer_of_the_run_is_named(loss: str) -> None:
     options: dict[str, Any] = {"size": 32, "iterations": 1, "style_loss": loss}
     sizes = [packed_size(3), *(packed_size(tap.channels) for tap in style.taps)]
     parts = np.split(style.values, np.cumsum(sizes)[:-1], axis=1)
-    run_layers = ortist.transfer(CONTENT, style, **options).final.style_by_layer
+    run_layers = kept.transfer(CONTENT, style, **options).final.style_by_layer
     for index, tap in enumerate(style.taps):
         taps = (*style.taps[:index], *style.taps[index + 1 :])
         values = np.concatenate([*parts[: index + 1], *parts[index + 2 :]], axis=1)
@@ -246,7 +246,7 @@ def test_a_style_without_a_layer_of_the_run_is_named(loss: str) -> None:
                 with pytest.raises(
                     StyleFileError, match=rf"lacks the layer {tap.layer} {tap.name} "
                 ):
-                    ortist.transfer(CONTENT, damaged, **options)
+                    kept.transfer(CONTENT, damaged, **options)
 
 
 def test_numbers_that_no_picture_has_do_no_harm() -> None:
@@ -254,10 +254,10 @@ def test_numbers_that_no_picture_has_do_no_harm() -> None:
     style = ortist.extract_style(STYLE, size=32, smallest_size="none")
     style = dataclasses.replace(style, values=np.full_like(style.values, 3e38))
     with pytest.raises(ortist.DivergedError, match="the loss became"):
-        ortist.transfer(CONTENT, style, size=32, iterations=2, quality="paper")
+        kept.transfer(CONTENT, style, size=32, iterations=2, quality="paper")
     for loss in ("meanstd", "w2"):
         with contextlib.suppress(ortist.DivergedError):
-            result = ortist.transfer(CONTENT, style, size=32, iterations=2, style_loss=loss)
+            result = kept.transfer(CONTENT, style, size=32, iterations=2, style_loss=loss)
             assert np.isfinite(result.painting.values).all()
 
 

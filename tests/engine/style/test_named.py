@@ -19,7 +19,7 @@ from ortist.pictures.raster import Raster
 from ortist.style.named import BUILT_IN, built_in, opened, shadow_note
 from PIL import Image
 
-from tests.conftest import ROOT, SAMPLES
+from tests.conftest import ROOT, SAMPLES, kept
 
 QUICK: dict[str, Any] = {"size": 48, "smallest_size": 32, "iterations": 4}
 
@@ -80,10 +80,10 @@ def test_a_name_stands_for_its_picture() -> None:
     assert isinstance(picture, Raster)
     assert picture.source is not None
     assert (picture.source.path, picture.source.sha256) == ("oil", oil.sha256)
-    named = ortist.transfer(SAMPLES / "pencil.jpg", "oil", **QUICK)
-    by_path = ortist.transfer(SAMPLES / "pencil.jpg", oil.path, **QUICK)
+    named = kept.transfer(SAMPLES / "pencil.jpg", "oil", **QUICK)
+    by_path = kept.transfer(SAMPLES / "pencil.jpg", oil.path, **QUICK)
     assert np.array_equal(named.pixels, by_path.pixels)
-    both = ortist.transfer(SAMPLES / "pencil.jpg", ["oil", "ink"], **QUICK)
+    both = kept.transfer(SAMPLES / "pencil.jpg", ["oil", "ink"], **QUICK)
     assert not np.array_equal(both.pixels, named.pixels)
 
 
@@ -103,7 +103,7 @@ def test_a_file_of_that_name_goes_first_and_a_folder_does_not(tmp_path: Path) ->
     assert built_in("ink") == BUILT_IN["ink"]
     (tmp_path / "oil").write_bytes((SAMPLES / "shards.jpg").read_bytes())
     assert built_in("oil") is None
-    run = ortist.iterate(SAMPLES / "pencil.jpg", "oil", **QUICK)
+    run = kept.iterate(SAMPLES / "pencil.jpg", "oil", **QUICK)
     assert run.notes == [
         "the style is the file 'oil' here, not the built-in style of that name; rename the file to "
         "have that."
@@ -123,7 +123,7 @@ def test_a_file_of_that_name_goes_first_and_a_folder_does_not(tmp_path: Path) ->
 )
 def test_an_unknown_name_gets_those_close_to_it(name: str, said: str) -> None:
     with pytest.raises(PictureError, match=re.escape(said)) as caught:
-        ortist.transfer(SAMPLES / "pencil.jpg", name, **QUICK)
+        kept.transfer(SAMPLES / "pencil.jpg", name, **QUICK)
     message = str(caught.value)
     assert message.startswith(f"the style image {name!r} does not exist, and no built-in style")
     assert message.count(". ") == 0

@@ -16,7 +16,7 @@ from ortist.pictures.raster import Raster
 from ortist.style.files import has_patches
 from ortist.style.patches import Patches, patches_of, read_patches, sizes_of
 
-from tests.conftest import small_pictures
+from tests.conftest import kept, small_pictures
 
 CONTENT, STYLE = small_pictures()
 
@@ -90,8 +90,8 @@ def test_a_style_file_is_matched_as_its_painting_is(tmp_path: Path) -> None:
     path = tmp_path / "style.ostyle"
     ortist.extract_style(STYLE, size=48).save(path)
     assert has_patches(path)
-    by_painting = ortist.transfer(CONTENT, STYLE, size=48, iterations=2)
-    by_file = ortist.transfer(CONTENT, path, size=48, iterations=2)
+    by_painting = kept.transfer(CONTENT, STYLE, size=48, iterations=2)
+    by_file = kept.transfer(CONTENT, path, size=48, iterations=2)
     assert by_file.options.quality == by_painting.options.quality == "standard"
     np.testing.assert_array_equal(by_file.pixels, by_painting.pixels)
 
@@ -101,10 +101,10 @@ def test_blended_paintings_are_matched_with_their_weights(tmp_path: Path) -> Non
     weights = (3.0, 1.0)
     style = ortist.extract_style([STYLE, other], size=48, style_weights=weights)
     assert [part.weight for part in style.patches] == [3.0, 1.0]
-    by_paintings = ortist.transfer(
+    by_paintings = kept.transfer(
         CONTENT, [STYLE, other], size=48, quality="draft", style_weights=weights
     )
-    by_file = ortist.transfer(CONTENT, style, size=48, quality="draft")
+    by_file = kept.transfer(CONTENT, style, size=48, quality="draft")
     np.testing.assert_array_equal(by_file.pixels, by_paintings.pixels)
     again = ortist.extract_style([style, STYLE], size=48)
     assert [part.weight for part in again.patches] == [0.75, 0.25, 1.0]
@@ -117,13 +117,13 @@ def test_a_file_of_format_1_is_painted_with_and_says_that_it_is_not_matched(tmp_
     assert path.read_bytes().startswith(b"ortist style 1\n")
     assert not has_patches(path)
     assert not has_patches(old)
-    run = ortist.iterate(CONTENT, [path, STYLE], size=48, iterations=1)
+    run = kept.iterate(CONTENT, [path, STYLE], size=48, iterations=1)
     assert run.options.quality == "paper"
     (said,) = [note for note in run.notes if "patches" in note]
     assert str(path) in said
     assert said.endswith("extract the style again.")
     with pytest.raises(ortist.OptionError, match="holds no patches to match; extract it again"):
-        ortist.transfer(CONTENT, path, size=48, quality="draft")
+        kept.transfer(CONTENT, path, size=48, quality="draft")
 
 
 def test_a_number_of_format_that_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ortist.errors import OptionError, PictureError
 from PIL import Image
 
-from tests.conftest import SAMPLES, small_pictures
+from tests.conftest import SAMPLES, kept, small_pictures
 
 CONTENT, STYLE = small_pictures()
 with Image.open(SAMPLES / "shards.jpg") as _opened:
@@ -28,11 +28,11 @@ def half(left: bool) -> NDArray[np.uint8]:
 
 
 def test_one_to_nothing_is_the_one_style_alone() -> None:
-    alone = ortist.transfer(CONTENT, STYLE, **QUICK)
-    blended = ortist.transfer(CONTENT, [STYLE, OTHER], style_weights=(1, 0), **QUICK)
+    alone = kept.transfer(CONTENT, STYLE, **QUICK)
+    blended = kept.transfer(CONTENT, [STYLE, OTHER], style_weights=(1, 0), **QUICK)
     np.testing.assert_array_equal(blended.pixels, alone.pixels)
     assert blended.history == alone.history
-    listed = ortist.transfer(CONTENT, (STYLE,), **QUICK)
+    listed = kept.transfer(CONTENT, (STYLE,), **QUICK)
     np.testing.assert_array_equal(listed.pixels, alone.pixels)
 
 
@@ -40,16 +40,16 @@ def test_a_blend_lies_between_its_styles() -> None:
     """Each style's loss of the blended picture is less than that of the other's own picture."""
 
     def distance(result: ortist.Result, style: NDArray[np.uint8]) -> float:
-        again = ortist.transfer(result.pixels, style, size=48, iterations=0, content_weight=0)
+        again = kept.transfer(result.pixels, style, size=48, iterations=0, content_weight=0)
         return again.final.style
 
     runs: dict[str, Any] = {"size": 48, "iterations": 40, "averaging": 0.8, "strength": 10}
     one, other, both = (
-        ortist.transfer(CONTENT, styles, **runs) for styles in (STYLE, OTHER, [STYLE, OTHER])
+        kept.transfer(CONTENT, styles, **runs) for styles in (STYLE, OTHER, [STYLE, OTHER])
     )
     assert distance(one, STYLE) < distance(both, STYLE) < distance(other, STYLE)
     assert distance(other, OTHER) < distance(both, OTHER) < distance(one, OTHER)
-    mostly = ortist.transfer(CONTENT, [STYLE, OTHER], style_weights="9,1", **runs)
+    mostly = kept.transfer(CONTENT, [STYLE, OTHER], style_weights="9,1", **runs)
     assert distance(mostly, STYLE) < distance(both, STYLE)
 
 
@@ -59,7 +59,7 @@ def test_every_loss_falls_in_tiles_by_regions(loss: str, optimizer: str) -> None
     options: dict[str, Any] = {**QUICK, "iterations": 20, "smallest_size": 32, "averaging": 0.5}
     options |= {"style_loss": loss, "optimizer": optimizer, "tile": 32, "strength": 5}
     masks = [(half(True), None), (half(False), half(True))]
-    result = ortist.transfer(CONTENT, [STYLE, OTHER], masks=masks, style_layers="1,4", **options)
+    result = kept.transfer(CONTENT, [STYLE, OTHER], masks=masks, style_layers="1,4", **options)
     assert set(result.final.style_by_layer) == {1, 4}
     assert result.final.style < 0.8 * result.initial.style
     # Balanced: a picture without features would have a style loss of 1.
@@ -68,7 +68,7 @@ def test_every_loss_falls_in_tiles_by_regions(loss: str, optimizer: str) -> None
 
 def test_tiles_give_the_same_picture() -> None:
     whole, tiled = (
-        ortist.transfer(CONTENT, STYLE, style_loss="meanstd", tile=tile, **QUICK)
+        kept.transfer(CONTENT, STYLE, style_loss="meanstd", tile=tile, **QUICK)
         for tile in ("off", 24)
     )
     # Adam divides by the gradient's own size, so that rounding shows on pixels that hardly move.
@@ -82,7 +82,7 @@ def test_regions_take_their_own_style() -> None:
     dark, light = (np.full((48, 64, 3), value, np.uint8) for value in (10, 245))
     noise = np.random.default_rng(0).integers(0, 20, (48, 64, 3))
     dark, light = (dark + noise).astype(np.uint8), (light - noise).astype(np.uint8)
-    result = ortist.transfer(
+    result = kept.transfer(
         *(CONTENT, [dark, light]),
         masks=[(half(True), None), (half(False), None)],
         **{**QUICK, "iterations": 60, "averaging": 0.5, "strength": 100, "style_layers": 1},
@@ -94,14 +94,14 @@ def test_regions_take_their_own_style() -> None:
 
 def test_white_masks_change_nothing() -> None:
     white = np.full((96, 128), 255, np.uint8)  # another size, the same aspect
-    plain = ortist.transfer(CONTENT, STYLE, tile=1000, **QUICK)
-    masked = ortist.transfer(CONTENT, STYLE, masks=[(white, white)], **QUICK)
+    plain = kept.transfer(CONTENT, STYLE, tile=1000, **QUICK)
+    masked = kept.transfer(CONTENT, STYLE, masks=[(white, white)], **QUICK)
     assert masked.final.total == pytest.approx(plain.final.total, rel=1e-4)
     assert masked.weights.tv == pytest.approx(plain.weights.tv)
 
 
 def test_normalised_gradients_paint_too() -> None:
-    result = ortist.transfer(
+    result = kept.transfer(
         *(CONTENT, STYLE),
         **{**QUICK, "iterations": 40, "averaging": 0.8, "normalize_gradients": True},
     )
@@ -109,28 +109,28 @@ def test_normalised_gradients_paint_too() -> None:
     assert result.weights.style[1] == pytest.approx(shares[1] / sum(shares.values()))
     assert result.final.style < result.initial.style / 2
     with pytest.raises(OptionError, match="which lbfgs needs"):
-        ortist.transfer(CONTENT, STYLE, optimizer="lbfgs", normalize_gradients=True)
+        kept.transfer(CONTENT, STYLE, optimizer="lbfgs", normalize_gradients=True)
 
 
 def test_style_scale_multiplies_the_style_size() -> None:
-    by_size = ortist.transfer(CONTENT, STYLE, style_size=24, size=48, iterations=0)
-    by_scale = ortist.transfer(CONTENT, STYLE, style_scale=0.5, size=48, iterations=0)
+    by_size = kept.transfer(CONTENT, STYLE, style_size=24, size=48, iterations=0)
+    by_scale = kept.transfer(CONTENT, STYLE, style_scale=0.5, size=48, iterations=0)
     assert by_scale.initial == by_size.initial
-    both = ortist.transfer(CONTENT, STYLE, style_size=48, style_scale=0.5, size=48, iterations=0)
+    both = kept.transfer(CONTENT, STYLE, style_size=48, style_scale=0.5, size=48, iterations=0)
     assert both.initial == by_size.initial
-    enlarged = ortist.transfer(CONTENT, STYLE, style_scale=9, size=48, iterations=0)
-    assert enlarged.initial == ortist.transfer(CONTENT, STYLE, size=48, iterations=0).initial
+    enlarged = kept.transfer(CONTENT, STYLE, style_scale=9, size=48, iterations=0)
+    assert enlarged.initial == kept.transfer(CONTENT, STYLE, size=48, iterations=0).initial
 
 
 def test_a_texture_of_two_styles() -> None:
-    result = ortist.texture([STYLE, OTHER], size=48, iterations=6)
+    result = kept.texture([STYLE, OTHER], size=48, iterations=6)
     assert result.pixels.shape == (48, 48, 3)
 
 
 def test_flat_pictures_with_every_loss() -> None:
     flat = np.full((48, 48, 3), 128, np.uint8)
     for loss in ("gram", "meanstd", "w2"):
-        result = ortist.transfer(flat, flat, style_loss=loss, size=48, iterations=3)
+        result = kept.transfer(flat, flat, style_loss=loss, size=48, iterations=3)
         assert np.isfinite(result.final.total)
 
 
@@ -158,12 +158,12 @@ def test_what_does_not_fit_is_said(
     styles: list[Any], given: dict[str, Any], error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        ortist.transfer(CONTENT, styles, **{**QUICK, **given})
+        kept.transfer(CONTENT, styles, **{**QUICK, **given})
 
 
 def test_masks_need_both_pictures() -> None:
     with pytest.raises(OptionError, match="masks need a content image and a style image"):
-        ortist.iterate(None, STYLE, masks=[(WHITE, None)])
+        kept.iterate(None, STYLE, masks=[(WHITE, None)])
 
 
 @pytest.mark.parametrize("shape", ["half", "holes", "soft"])
@@ -182,9 +182,9 @@ def test_what_is_clear_in_a_style_does_not_count(more: dict[str, Any], shape: st
     results = []
     for below in (0, 255):
         layer = np.dstack([np.where(alpha[..., None] == 0, np.uint8(below), STYLE), alpha])
-        results.append(ortist.transfer(CONTENT, Image.fromarray(layer), **options))
+        results.append(kept.transfer(CONTENT, Image.fromarray(layer), **options))
     np.testing.assert_array_equal(results[0].pixels, results[1].pixels)
-    whole = ortist.transfer(CONTENT, STYLE, **options)
+    whole = kept.transfer(CONTENT, STYLE, **options)
     colors = [result.pixels.mean((0, 1)) for result in (results[0], whole)]
     assert np.abs(colors[0] - colors[1]).max() < 25
 
@@ -194,14 +194,14 @@ def test_a_clear_style_goes_along_with_masks_and_into_style_files() -> None:
     alpha[:, :40] = 255
     layer = Image.fromarray(np.dstack([STYLE, alpha]))
     masks = [(half(True), None), (half(False), half(True))]
-    assert ortist.transfer(CONTENT, layer, masks=masks, **QUICK).final.style > 0
+    assert kept.transfer(CONTENT, layer, masks=masks, **QUICK).final.style > 0
     nothing = np.where(alpha, 0, 255).astype(np.uint8)
     nothing[:, :48] = 0
     with pytest.raises(PictureError, match="mask or its transparency leaves nothing"):
-        ortist.transfer(CONTENT, layer, masks=[(half(True), nothing)], **QUICK)
+        kept.transfer(CONTENT, layer, masks=[(half(True), nothing)], **QUICK)
     with pytest.raises(PictureError, match="transparent everywhere"):
-        ortist.transfer(CONTENT, np.dstack([STYLE, 0 * alpha]), **QUICK)
+        kept.transfer(CONTENT, np.dstack([STYLE, 0 * alpha]), **QUICK)
     style = ortist.extract_style(layer, size=48, smallest_size=None)
-    result = ortist.transfer(CONTENT, style, **QUICK, smallest_size=None)
-    same = ortist.transfer(CONTENT, layer, **QUICK, smallest_size=None)
+    result = kept.transfer(CONTENT, style, **QUICK, smallest_size=None)
+    same = kept.transfer(CONTENT, layer, **QUICK, smallest_size=None)
     np.testing.assert_array_equal(result.pixels, same.pixels)
