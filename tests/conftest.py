@@ -53,11 +53,14 @@ class _Kept(Calls):
     """
 
     def _engine_for(self, options: Options) -> AbstractContextManager[Engine]:
-        return nullcontext(_engine(options.model, options.provider, options.threads))
+        return nullcontext(open_engine(options.model, options.provider, options.threads))
 
 
 @functools.lru_cache(4)
-def _engine(model: str | None, provider: Provider, threads: int | None) -> Engine:
+def open_engine(
+    model: str | None = None, provider: Provider = "cpu", threads: int | None = None
+) -> Engine:
+    """An engine that stays open."""
     return Engine(model, provider, threads)
 
 

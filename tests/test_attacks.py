@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.long
 def test_nothing_breaks() -> None:
     """In a process of its own, as limits, memory and forks are those of a whole process."""
     few = ["--hostile", "250", "--inputs", "20", "--ended", "5", "--full", "12", "--children", "4"]

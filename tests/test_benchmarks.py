@@ -17,6 +17,8 @@ from PIL import Image
 from tests.benchmarks.scale import batch_seconds, step_seconds
 from tests.conftest import ROOT, SAMPLES, shared
 
+pytestmark = pytest.mark.long
+
 
 def race(*words: str) -> Any:
     command = [sys.executable, "-m", *words, "--json"]

@@ -287,6 +287,7 @@ def desk(small_samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", blocks("sh run"), ids=place)
 def test_commands_run(block: Block, desk: Path, tmp_path: Path) -> None:
     before = set(desk.iterdir())

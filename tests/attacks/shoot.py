@@ -156,8 +156,8 @@ def signals(folder: Path, count: int, seed: int) -> str:
         if (folder / "o.png").exists():
             Image.open(folder / "o.png").load()
     return (
-        f"{count} signals, {ended} ended with 130, {early} before Python had come to the first line, "
-        "nothing left behind"
+        f"{count} signals, {ended} ended with 130, {early} came before Python was at the first "
+        "line, nothing left behind"
     )
 
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ortist.arrays import Arrays, Derived, Rows, Stored, chunks, row_slices
-from ortist.engine import Engine
 from ortist.errors import OutputError
 from ortist.options.fields import Options
 from ortist.pictures.reading import load_picture
@@ -19,7 +18,7 @@ from ortist.run.plan import Plan
 from ortist.run.setup import Asked
 from PIL import Image
 
-from tests.conftest import small_pictures
+from tests.conftest import open_engine, small_pictures
 
 ALL = slice(None)
 
@@ -170,7 +169,7 @@ def test_a_run_in_files_paints_what_one_in_memory_does(
     masks = [(MASK, None), (255 - MASK, None)] if given.pop("masks", False) else []
     content: Any = np.dstack([CONTENT, MASK]) if given.pop("alpha", False) else CONTENT
     options = Options(provider="cpu", tile=32, **given)
-    engine = Engine(provider="cpu")
+    engine = open_engine()
     outcomes = []
     for name, place in (("memory", None), ("files", tmp_path)):
         style = [STYLE, STYLE[::-1]] if masks else STYLE

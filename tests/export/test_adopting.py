@@ -93,6 +93,7 @@ def gradient_error(adopted: Adopted, tap: str, size: tuple[int, int]) -> float:
     return float(max(errors))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", LIGHT)
 def test_light_models_keep_their_values_and_have_a_gradient(name: str) -> None:
     """Nine networks, down to their deepest maps; values at the one size that the files have."""

@@ -58,6 +58,7 @@ def test_the_shipped_bundle_equals_autograd() -> None:
         assert deviation.passed
 
 
+@pytest.mark.long
 def test_the_imagenet_bundle_equals_autograd_on_real_pictures(
     imagenet_folder: Path, ortist: Ortist
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_damaged_bundle_is_not_checked(tmp_path: Path) -> None:
         next(check_bundle(folder, None, {}))
 
 
+@pytest.mark.long
 def test_squeezenet1_0_exports_with_chosen_taps(random_weights: Path, tmp_path: Path) -> None:
     backbone = BACKBONES["squeezenet1_0"]
     weights = Weights(random_weights, "random", "none")
@@ -149,6 +151,7 @@ def test_average_pooling_is_twice_torchs(name: str) -> None:
     assert features.state_dict().keys() == build_module(name).state_dict().keys()
 
 
+@pytest.mark.long
 def test_average_pooling_by_the_command(
     random_weights: Path, tmp_path: Path, ortist: Ortist
 ) -> None:

@@ -63,6 +63,7 @@ def test_what_does_not_fit_is_refused(ortist: Ortist, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits of file sizes")
 def test_a_disk_that_is_full_half_way(in_files: list[str], tmp_path: Path) -> None:
     """The arrays of the first scales fit under the limit, the last one's do not."""
@@ -80,6 +81,7 @@ def test_a_disk_that_is_full_half_way(in_files: list[str], tmp_path: Path) -> No
     assert sorted(os.listdir(tmp_path)) == ["out.tif", "trace.jsonl"]
 
 
+@pytest.mark.long
 def test_killed_and_gone_on_with_its_state_in_files(in_files: list[str], tmp_path: Path) -> None:
     """Nothing is left of its files, and it ends with the bytes of a run that nobody killed."""
     words = [sys.executable, "-m", "ortist", "transfer", *PICTURES, *in_files, "-o"]

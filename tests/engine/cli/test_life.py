@@ -41,6 +41,7 @@ def interrupted(words: tuple[object, ...], watched: Path, lines: int = 0) -> int
     return process.wait(timeout=60)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_killed_run_goes_on_to_the_same_bytes(optimizer: str, tmp_path: Path) -> None:
     words = ("--optimizer", optimizer, "--size", "96", "--smallest-size", "48")

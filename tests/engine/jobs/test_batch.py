@@ -353,6 +353,7 @@ def test_ctrl_c_ends_all_at_once(photos: Path, tmp_path: Path, jobs: int) -> Non
     pytest.fail("a worker is left")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_kill_9_tears_nothing(tmp_path: Path, jobs: int) -> None:
     """The long form: python -m tests.attacks.kill --rounds 50"""

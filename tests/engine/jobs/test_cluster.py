@@ -109,6 +109,7 @@ def test_workers_say_what_they_have(ortist: Ortist, nodes: Nodes) -> None:
     assert "Ortist" in ortist("worker-check", nodes.address).stdout
 
 
+@pytest.mark.long
 def test_workers_that_are_killed_lose_nothing(ortist: Ortist, tmp_path: Path, photos: Path) -> None:
     words = ["batch", str(photos), "--style", str(SAMPLES / "swirls.jpg")]
     words += ["--size", "64", "--iterations", "40", "--threads", "1"]
@@ -129,6 +130,7 @@ def test_workers_that_are_killed_lose_nothing(ortist: Ortist, tmp_path: Path, ph
     assert pictures("there") == pictures("here")
 
 
+@pytest.mark.long
 def test_a_scheduler_that_goes_ends_the_batch_and_the_rest_can_be_had(
     ortist: Ortist, tmp_path: Path, photos: Path
 ) -> None:
@@ -154,6 +156,7 @@ def test_a_scheduler_that_goes_ends_the_batch_and_the_rest_can_be_had(
     assert len(statuses) == 4
 
 
+@pytest.mark.long
 def test_what_a_cluster_lacks_is_said(ortist: Ortist, tmp_path: Path, photos: Path) -> None:
     words = ("batch", photos, "--style", SAMPLES / "swirls.jpg", "-o", "out", "--scheduler")
     refused(ortist, 4, "no scheduler answers at 'tcp://127.0.0.1:9'", *words, "tcp://127.0.0.1:9")

@@ -86,6 +86,7 @@ def test_the_recipe_is_written_and_nothing_else(copy: Path) -> None:
     assert after["recipe"].keys() == before["recipe"].keys()
 
 
+@pytest.mark.long
 def test_the_command_writes_a_copys_recipe_and_not_the_packages(
     ortist: Ortist, copy: Path, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_style_file_gives_the_same_frames() -> None:
                 np.testing.assert_array_equal(one.pixels, other.pixels)
 
 
+@pytest.mark.long
 def test_a_still_film_flickers_far_less_than_frames_on_their_own() -> None:
     """The same frame with a little noise, as a camera has it."""
     noise = np.random.default_rng(0).integers(-2, 3, (4, *CONTENT.shape))

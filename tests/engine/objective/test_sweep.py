@@ -132,7 +132,7 @@ def test_new_targets_and_sizes_take_effect() -> None:
     for height, taps in itertools.product((80, 96), kinds):
         image = noise(height, 60)
         masks = (None, soft_masks(height, 60), soft_masks(height, 60)[::-1].copy())
-        for factor, own, loss in itertools.product((1.0, 0.5), masks, ("gram", "meanstd")):
+        for (factor, loss), own in itertools.product(((1.0, "gram"), (0.5, "meanstd")), masks):
             style, content_taps = taps
             args = (noise(height, 60, 1) * np.float32(factor), style, loss, own, content_taps)
             expected = aimed(in_bands(WHOLE, 1), *args)(image)

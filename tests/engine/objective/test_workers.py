@@ -29,6 +29,7 @@ def by(executor: Executor, manner: Manner) -> Objective:
     return Objective(own, manner, executor)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("normalize", [False, True])
 def test_tiles_by_the_processes_of_an_executor(processes: Executor, normalize: bool) -> None:
     content, image = pictures(101, 131)

@@ -19,11 +19,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.long
 def test_malformed_requests_are_never_the_servers_fault(server: Server) -> None:
     found = fuzz(server, 150, seed=1)
     assert {200, 400, 404, 405, 422} <= set(found)
 
 
+@pytest.mark.long
 def test_a_crowd_is_served_or_told_to_come_again(server: Server) -> None:
     found, took = crowd(server, 80, seed=1)
     assert set(found) <= {0, 202, 429}
@@ -41,11 +43,13 @@ def test_a_crowd_is_served_or_told_to_come_again(server: Server) -> None:
     assert "ortist_running_jobs 0.0" in server.client.get("/metrics").text
 
 
+@pytest.mark.long
 def test_answers_are_as_the_description_says(server: Server) -> None:
     pytest.importorskip("schemathesis")
     assert conform(server, examples=2, seed=0, phases="fuzzing") > 16
 
 
+@pytest.mark.long
 def test_kills_of_server_and_process_lose_no_job(tmp_path: Path) -> None:
     tally = kill_and_restart(tmp_path, kills=2, count=2, seed=2)
     assert tally["server"] + tally["process"] >= 2

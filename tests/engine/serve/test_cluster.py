@@ -73,6 +73,7 @@ def test_a_cancel_ends_the_work_on_the_cluster(server: Server) -> None:
     assert server.wait(after)["state"] == "done"
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_loses_no_job(server: Server, nodes: Nodes) -> None:
     job = server.submit(size=96, iterations=150)
     server.wait_for_step(job, 2)

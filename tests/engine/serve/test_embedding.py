@@ -47,6 +47,7 @@ def _examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Path(name).write_bytes(small_jpeg(sample))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "before"), [("spawn", "idle"), ("spawn", "painted"), ("fork", "idle")]
 )

@@ -30,6 +30,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         return server.client.get(f"/v1/jobs/{job}/picture").content
 
 
+@pytest.mark.long
 def test_accepted_jobs_survive_kills_of_the_server(tmp_path: Path, whole: bytes) -> None:
     state = tmp_path / "state"
     with Server(state) as server:
@@ -120,6 +121,7 @@ def test_a_full_queue_says_when_to_come_again(tmp_path: Path) -> None:
             assert int(answer.headers["retry-after"]) >= 1
 
 
+@pytest.mark.long
 def test_a_full_disk_keeps_the_job_until_there_is_room(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()

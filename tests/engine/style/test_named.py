@@ -62,6 +62,7 @@ def test_they_differ_in_colour_and_in_form() -> None:
             assert one == other or np.abs(own - others).mean() > 8, (one, other)
 
 
+@pytest.mark.long
 def test_the_program_draws_what_is_shipped(tmp_path: Path) -> None:
     """To a mean of 1.5 of 255 levels: NumPy's and Pillow's roundings move single points."""
     command = [sys.executable, str(SAMPLES / "styles.py"), str(tmp_path)]
