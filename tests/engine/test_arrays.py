@@ -149,6 +149,7 @@ CONTENT, STYLE = small_pictures()
 MASK = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "given",
     [

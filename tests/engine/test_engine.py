@@ -110,6 +110,7 @@ def test_what_was_opened_stays_open(opened: list[tuple[Provider, int | None]]) -
     assert opened == [("cpu", None)]
 
 
+@pytest.mark.long
 def test_threads_take_turns(engine: Engine) -> None:
     """Each thread has its picture, with the bytes that it has alone."""
     expected = [ortist.transfer(CONTENT, STYLE, **{**QUICK, **way}) for way in WAYS]

@@ -129,6 +129,7 @@ def test_inception_is_taken_behind_its_third_pooling() -> None:
     assert gradient_error(adopted, f"tap_{tap}", (75, 98)) < 1e-5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", LIGHT)
 def test_light_models_become_bundles(name: str, tmp_path: Path) -> None:
     """By the first map of every stride up to 8, as the engine reads them."""

@@ -45,7 +45,7 @@ def test_the_plan_is_printed_and_nothing_made(
     done = ortist("transfer", *PICTURES, *in_files, "--plan", "--json")
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["memory"]["predicted"] <= found["memory"]["budget"]
-    assert [side for side, _ in found["scales"]] == [256, 362, 512]
+    assert [side for side, _ in found["scales"]] == [362, 512]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -90,7 +90,7 @@ def test_killed_and_gone_on_with_its_state_in_files(in_files: list[str], tmp_pat
     words += [str(out), "--trace", str(trace)]
     words += ["--checkpoint", str(tmp_path / "run"), "--checkpoint-every", "1"]
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-    while process.poll() is None and (not trace.exists() or trace.read_text().count("\n") < 2):
+    while process.poll() is None and not (tmp_path / "run").exists():
         time.sleep(0.01)
     process.kill()
     assert process.wait() == -9

@@ -91,6 +91,7 @@ def aimed(objective: Objective, loss: str, masked: bool) -> Aimed:
     return Aimed(objective, targets, Weights({content_tap: weight}, weights, 1e-6))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", ["gram", "meanstd"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_bands_and_tiles_give_what_the_whole_gives(model: Model, loss: str, masked: bool) -> None:

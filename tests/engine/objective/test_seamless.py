@@ -173,6 +173,7 @@ def excess(**given: Any) -> float:
     return float(np.mean(found))
 
 
+@pytest.mark.long
 def test_opposite_edges_match_within_noise() -> None:
     """Across scales too; without the option the seam stands out."""
     seamless = excess(seamless=True)

@@ -41,7 +41,7 @@ def image_and_content(height: int, width: int) -> tuple[Array, Array]:
     return noise(height, width), noise(height, width, 1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     height=st.integers(40, 150),
     width=st.integers(24, 90),

@@ -277,6 +277,7 @@ def test_a_style_of_100_megapixels_takes_memory_for_what_is_looked_at(tmp_path: 
     assert whole > 4 * taken
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_shrunk_jpeg_is_what_it_would_have_been(tmp_path: Path, orientation: int) -> None:
     image = gradient_image(size=(4400, 4100))

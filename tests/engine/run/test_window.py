@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -62,6 +63,7 @@ def deviation(pixels: NDArray[np.uint8], level: int) -> tuple[float, float, int]
     return float(apart[border].mean()), float(apart[~border].mean()), int(apart.max())
 
 
+@pytest.mark.long
 def test_flat_pictures_stay_flat_to_their_edges() -> None:
     flat = np.zeros((96, 96, 3), np.uint8)
     at_border, inside, largest = deviation(kept.texture(flat, size=96, iterations=300).pixels, 0)
