@@ -64,6 +64,15 @@ def test_profile() -> None:
     assert slowest == sorted(slowest, reverse=True)
 
 
+def test_backbones() -> None:
+    words = ("squeezenet1_1-procedural", "--size", "64", "--steps", "3")
+    (found,) = race("tests.benchmarks.backbones", *words)["models"]
+    assert 1 < found["megabytes"] < 3.6  # the folder's limit
+    assert found["milliseconds"] > 0
+    assert found["peak_megabytes"] > 100
+    assert found["bytes_a_pixel"] > 0
+
+
 def test_tiles() -> None:
     """Which also asserts that the gradients agree."""
     (found,) = race("tests.benchmarks.tiles", "--sizes", "600", "--rounds", "1")["sizes"]
