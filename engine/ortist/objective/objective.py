@@ -83,9 +83,12 @@ class Objective:
             return {}
         total = dict.fromkeys(content.taps, 0.0)
         chosen = self._chosen(content.taps)
-        for tile in self._tiles(content.pixels.shape, chosen):
-            piece = self._piece(tile, content.pixels, targets, chosen)
-            for tap, energy in self.sweeper.energies(piece, content.taps).items():
+        tiles = self._tiles(content.pixels.shape, chosen)
+        tasks = ((self._piece(t, content.pixels, targets, chosen), content.taps) for t in tiles)
+        here = (self.sweeper.energies(*task) for task in tasks)
+        elsewhere = self._workers.elsewhere
+        for found in self._workers.each(Sweeper.energies, tasks) if elsewhere else here:
+            for tap, energy in found.items():
                 total[tap] += energy
         return total
 
@@ -173,7 +176,9 @@ class Objective:
     ) -> Piece:
         content, guides, known = targets.content, targets.guides, None
         if content is not None and content.taps:
-            known = content.over(tile, _pixels(tile, content.pixels), self.sweeper, taps)
+            known = _pixels(tile, content.pixels)
+            if not self._workers.elsewhere:  # there each tile's is looked at, side by side
+                known = content.over(tile, known, self.sweeper, taps)
         if guides is not None and not tile.whole:
             guides = guides.within(*tile.seen)
         wraps = self._wraps_by_rows and mirrored is None
