@@ -95,7 +95,11 @@ def race(side: int, names: list[str], rounds: int, arguments: tuple[Any, ...]) -
     gradients = {name: worker.ask("gradient") for name, worker in workers.items()}
     ours, theirs = names[:2]
     error, share = gradient_error(gradients[ours], gradients[theirs], reference)
-    assert share <= 1e-3, f"at {side} px {share:.1%} of the gradient is off, by up to {error:.1e}"
+    # Of a deep network with random weights PyTorch's own float32 is off in several per cent.
+    _, usual = gradient_error(gradients[theirs], reference)
+    assert share <= max(1e-3, usual), (
+        f"at {side} px {share:.1%} of the gradient is off, by up to {error:.1e}"
+    )
     burst = max(1, round(20 * (192 / side) ** 2))
     if names[0] == "ortist":
         workers["product"] = Worker("product")
