@@ -85,10 +85,12 @@ class Objective:
         chosen = self._chosen(content.taps)
         tiles = self._tiles(content.pixels.shape, chosen)
         tasks = ((self._piece(t, content.pixels, targets, chosen), content.taps) for t in tiles)
-        here = (self.sweeper.energies(*task) for task in tasks)
-        elsewhere = self._workers.elsewhere
-        for found in self._workers.each(Sweeper.energies, tasks) if elsewhere else here:
-            for tap, energy in found.items():
+        if self._workers.elsewhere:
+            found = self._workers.each(Sweeper.energies, tasks)
+        else:
+            found = (self.sweeper.energies(*task) for task in tasks)
+        for energies in found:
+            for tap, energy in energies.items():
                 total[tap] += energy
         return total
 
