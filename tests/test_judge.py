@@ -119,6 +119,7 @@ def judge(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
 
 
+@pytest.mark.long
 def test_a_model_judged_by_itself_equals_itself(tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     pair = ("--content", str(SAMPLES / "harbour.jpg"), "--style", str(SAMPLES / "shards.jpg"))

@@ -44,6 +44,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_the_shipped_bundle_equals_autograd() -> None:
     """Flat images (ties in max pooling), tiny, odd and wide ones included."""
     found = list(check_bundle(PROCEDURAL, None, {}))
@@ -83,6 +84,7 @@ def tensors(file: str) -> Any:
     return onnx.load(PROCEDURAL / file, load_external_data=False).graph.initializer
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", [0, -1])
 @pytest.mark.parametrize("wrong", [0.1, np.nan])
 def test_a_wrong_gradient_is_found(wrong: float, place: int, tmp_path: Path) -> None:

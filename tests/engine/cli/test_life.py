@@ -76,6 +76,7 @@ def test_a_stopped_run_goes_on(ortist: Ortist, line: tuple[object, ...], tmp_pat
     assert seconds == sorted(seconds)
 
 
+@pytest.mark.long
 def test_a_time_limit(ortist: Ortist, line: tuple[object, ...], tmp_path: Path) -> None:
     """The last scale is reached, and a longer limit goes on from the checkpoint."""
     out, checkpoint, trace = (tmp_path / name for name in ("o.png", "c", "t.jsonl"))

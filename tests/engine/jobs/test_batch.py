@@ -84,6 +84,7 @@ def test_files_folders_and_patterns(photos: Path, monkeypatch: pytest.MonkeyPatc
             places(nothing)
 
 
+@pytest.mark.long
 def test_contents_times_styles_and_a_second_run(photos: Path, tmp_path: Path) -> None:
     out = photos / "out"  # inside the input folder: never taken for an input
     styles = [STYLE, SAMPLES / "shards.jpg"]

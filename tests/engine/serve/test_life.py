@@ -51,6 +51,7 @@ def test_accepted_jobs_survive_kills_of_the_server(tmp_path: Path, whole: bytes)
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.long
 def test_a_process_that_dies_is_replaced_and_its_job_goes_on(tmp_path: Path, whole: bytes) -> None:
     with Server(tmp_path / "state") as server:
         job = server.submit(**LONG)
@@ -81,6 +82,7 @@ def test_a_job_of_which_processes_die_is_tried_once_more(tmp_path: Path) -> None
         assert server.wait(other)["state"] == "done"
 
 
+@pytest.mark.long
 def test_sigterm_keeps_what_was_accepted_and_answers_who_waits(
     tmp_path: Path, whole: bytes
 ) -> None:
