@@ -78,14 +78,14 @@ def test_the_200_steps_end_where_pytorch_ends(imagenet_folder: Path) -> None:
     """Against the notebook's loop with autograd and torch.optim.Adam on the same weights.
 
     Steps of 3.0 make the run chaotic: a change of the start by 1e-6, or another rounding, moves the
-    last loss by a standard deviation of 1.7 %. So the means of four starts are compared, whose
-    difference has one of 1.2 %.
+    last loss by a standard deviation of 1.7 %. So the means of seven starts are compared, whose
+    difference has one of 0.9 %.
     """
     options = Options.of("cs231n-starry-night")
     content, style = shared("images/tubingen.jpg"), shared("images/starry_night.jpg")
     ours, theirs = [], []
     with Engine(str(imagenet_folder)) as engine:
-        for seed in range(4):
+        for seed in range(7):
             plain = engine.set_up(Asked(content, style), options)
             next(plain)
             assert plain.state is not None
@@ -94,7 +94,7 @@ def test_the_200_steps_end_where_pytorch_ends(imagenet_folder: Path) -> None:
             assert result.iterations == 200
             ours.append(result.final.total)
             theirs.append(notebook_loss(partial(_nudged, seed)))
-    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.04)
+    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.03)
 
 
 def _nudged(seed: int, values: NDArray[np.float32]) -> NDArray[np.float32]:

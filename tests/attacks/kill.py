@@ -23,9 +23,7 @@ _CONTENTS = ("harbour", "pencil", "shards", "swirls")
 _STYLES = ("swirls", "shards")
 
 
-def kill_and_go_on(
-    folder: Path, rounds: int, jobs: int, seed: int, contents: tuple[str, ...] = _CONTENTS
-) -> int:
+def kill_and_go_on(folder: Path, rounds: int, jobs: int, seed: int) -> int:
     """Kills a batch ``rounds`` times at random moments, then lets it end; the pictures kept.
 
     Asserts that at no time a picture is torn, and that in the end all are there, with the bytes of
@@ -34,12 +32,12 @@ def kill_and_go_on(
     chance = random.Random(seed)
     whole, out = folder / "whole", folder / "out"
     began = time.perf_counter()
-    assert _start(whole, jobs, contents).wait(timeout=300) == 0
+    assert _start(whole, jobs).wait(timeout=300) == 0
     seconds = time.perf_counter() - began
     wanted = _pictures(whole)
-    assert len(wanted) == len(contents) * len(_STYLES)
+    assert len(wanted) == len(_CONTENTS) * len(_STYLES)
     for _ in range(rounds):
-        process = _start(out, jobs, contents)
+        process = _start(out, jobs)
         # Mostly while it paints; starting takes a good part of a short batch.
         time.sleep(chance.uniform(0.1, 1) * seconds)
         process.send_signal(signal.SIGKILL)
@@ -51,15 +49,15 @@ def kill_and_go_on(
             for name in chance.sample(sorted(found), len(found) - 1):
                 (out / name).unlink()
     kept = len(_pictures(out))
-    assert _start(out, jobs, contents).wait(timeout=300) == 0
+    assert _start(out, jobs).wait(timeout=300) == 0
     assert _pictures(out) == wanted
     assert sorted(os.listdir(out)) == sorted([*wanted, ".ortist-batch.jsonl"])
     return kept
 
 
-def _start(out: Path, jobs: int, contents: tuple[str, ...]) -> subprocess.Popen[bytes]:
+def _start(out: Path, jobs: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "ortist", "batch"]
-    command += [str(SAMPLES / f"{name}.jpg") for name in contents]
+    command += [str(SAMPLES / f"{name}.jpg") for name in _CONTENTS]
     for name in _STYLES:
         command += ["--style", str(SAMPLES / f"{name}.jpg")]
     command += ["-o", str(out), "--size", "64", "--iterations", "8"]

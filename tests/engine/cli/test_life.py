@@ -45,7 +45,7 @@ def interrupted(words: tuple[object, ...], watched: Path, lines: int = 0) -> int
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_killed_run_goes_on_to_the_same_bytes(optimizer: str, tmp_path: Path) -> None:
     words = ("--optimizer", optimizer, "--size", "96", "--smallest-size", "48")
-    kills = killed_and_gone_on(tmp_path, 2, 40, *words)
+    kills = killed_and_gone_on(tmp_path, 2, 100, *words)
     assert kills
 
 

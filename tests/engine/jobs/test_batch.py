@@ -358,7 +358,7 @@ def test_ctrl_c_ends_all_at_once(photos: Path, tmp_path: Path, jobs: int) -> Non
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_kill_9_tears_nothing(tmp_path: Path, jobs: int) -> None:
     """The long form: python -m tests.attacks.kill --rounds 50"""
-    kill_and_go_on(tmp_path, 2, jobs, seed=jobs, contents=("harbour", "pencil"))
+    kill_and_go_on(tmp_path, 2, jobs, seed=jobs)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "device"])

@@ -58,7 +58,8 @@ def test_tiles_give_the_gradient_of_the_whole_at_every_depth(
     same(aimed(objective(side), content, (tap,))(image), whole)
 
 
-@settings(max_examples=10, deadline=None)
+@pytest.mark.long
+@settings(max_examples=25, deadline=None)
 @given(
     height=st.integers(9, 120),
     width=st.integers(9, 140),

@@ -41,7 +41,8 @@ def image_and_content(height: int, width: int) -> tuple[Array, Array]:
     return noise(height, width), noise(height, width, 1)
 
 
-@settings(max_examples=12, deadline=None)
+@pytest.mark.long
+@settings(max_examples=30, deadline=None)
 @given(
     height=st.integers(40, 150),
     width=st.integers(24, 90),
@@ -126,13 +127,14 @@ def test_windows_of_larger_arrays_are_read_and_written() -> None:
         assert (gradient == 7).all()
 
 
+@pytest.mark.long
 def test_new_targets_and_sizes_take_effect() -> None:
     """Content, regions, losses and switches of one step must not be seen by the next."""
     kinds = (((1, 4), (3,)), ((7,), ()), ((), (3,)))
     for height, taps in itertools.product((80, 96), kinds):
         image = noise(height, 60)
         masks = (None, soft_masks(height, 60), soft_masks(height, 60)[::-1].copy())
-        for (factor, loss), own in itertools.product(((1.0, "gram"), (0.5, "meanstd")), masks):
+        for factor, own, loss in itertools.product((1.0, 0.5), masks, ("gram", "meanstd")):
             style, content_taps = taps
             args = (noise(height, 60, 1) * np.float32(factor), style, loss, own, content_taps)
             expected = aimed(in_bands(WHOLE, 1), *args)(image)

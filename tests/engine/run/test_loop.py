@@ -521,8 +521,8 @@ def test_a_black_picture_and_a_white_style() -> None:
 @pytest.mark.parametrize("options", [{}, {"tile": 256}, {"optimizer": "lbfgs"}])
 def test_cancelling_does_not_wait_for_a_step(options: dict[str, Any]) -> None:
     """Nor does the result look at the picture again; the state is that of the last whole step."""
-    big = np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)
-    run = kept.iterate(big, STYLE, size=640, smallest_size="none", threads=1, **options)
+    big = np.random.default_rng(0).integers(0, 256, (768, 768, 3), np.uint8)
+    run = kept.iterate(big, STYLE, size=768, smallest_size="none", threads=1, **options)
     next(run)
     next(run)
     before = run.state

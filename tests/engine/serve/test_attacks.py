@@ -21,7 +21,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.mark.long
 def test_malformed_requests_are_never_the_servers_fault(server: Server) -> None:
-    found = fuzz(server, 150, seed=1)
+    found = fuzz(server, 300, seed=1)
     assert {200, 400, 404, 405, 422} <= set(found)
 
 
