@@ -35,10 +35,18 @@ class Shifted:
         ]
         parts: Any = (..., *(slice(int(place[0]), int(place[-1]) + 1) for place in places))
         block: NDArray[Any] = self._source[parts]
-        for axis, place in zip((-2, -1), places, strict=True):
-            if block.shape[axis] != len(place):
-                block = block.take(place - place[0], axis)
-        return np.ascontiguousarray(block)
+        (above, below), (left, right) = map(_repeated, places)
+        if not above + below + left + right:
+            return np.ascontiguousarray(block)
+        shown = np.empty((*self.shape[:-2], *map(len, places)), self.dtype)
+        rows, columns = shown.shape[-2:]
+        inside = slice(above, rows - below)
+        shown[..., inside, left : columns - right] = block
+        shown[..., inside, :left] = block[..., :1]
+        shown[..., inside, columns - right :] = block[..., -1:]
+        shown[..., :above, :] = shown[..., above : above + 1, :]
+        shown[..., rows - below :, :] = shown[..., rows - below - 1 : rows - below, :]
+        return shown
 
 
 class Folded:
@@ -63,16 +71,50 @@ class Folded:
             return folded
         parts: Any = (..., *(slice(places.start, places.stop) for places in shown))
         block: NDArray[Any] = self._gradient[parts]
-        target: list[Any] = [...]
-        ends = zip((-2, -1), shown, wanted, self.shape[-2:], self._moved, strict=True)
-        for axis, places, own, length, moved in ends:
-            pixels = (np.arange(places.start, places.stop) + moved).clip(0, length - 1)
-            firsts = np.flatnonzero(np.diff(pixels, prepend=-1))
-            if len(firsts) < len(pixels):
-                block = np.add.reduceat(block, firsts, axis, dtype=self.dtype)
-            target.append(slice(int(pixels[0]) - own.start, int(pixels[-1]) - own.start + 1))
-        folded[tuple(target)] = block
+        ends = zip(shown, self.shape[-2:], self._moved, strict=True)
+        pixels = [(np.arange(s.start, s.stop) + moved).clip(0, n - 1) for s, n, moved in ends]
+        (above, below), (left, right) = map(_repeated, pixels)
+        target: Any = tuple(
+            slice(int(own[0]) - asked.start, int(own[-1]) - asked.start + 1)
+            for own, asked in zip(pixels, wanted, strict=True)
+        )
+        inside = folded[(..., *target)]
+        _merge_rows(block[..., left : block.shape[-1] - right], inside, above, below)
+        for edge, beyond in (
+            (slice(1), block[..., : left + 1]),
+            (slice(-1, None), block[..., -right - 1 :]),
+        ):
+            if beyond.shape[-1] > 1:
+                merged = np.empty((*inside.shape[:-1], beyond.shape[-1]), self.dtype)
+                _merge_rows(beyond, merged, above, below)
+                inside[..., edge] = _sum(merged, -1)
         return folded
+
+
+def _repeated(pixels: NDArray[Any]) -> tuple[int, int]:
+    """How many places before the first pixel's last one show it too, and after the last one's."""
+    first = int(np.searchsorted(pixels, pixels[0], "right")) - 1
+    if first == len(pixels) - 1:
+        return first, 0
+    return first, len(pixels) - 1 - int(np.searchsorted(pixels, pixels[-1]))
+
+
+def _merge_rows(lines: NDArray[Any], merged: NDArray[Any], above: int, below: int) -> None:
+    """Writes ``lines`` [..., H, W], so many of which at the ends are added to those inside."""
+    merged[...] = lines[..., above : lines.shape[-2] - below, :]
+    if above:
+        merged[..., :1, :] = _sum(lines[..., : above + 1, :], -2)
+    if below:
+        merged[..., -1:, :] = _sum(lines[..., -below - 1 :, :], -2)
+
+
+def _sum(lines: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Their sum along the axis, which is kept, always added up in the same order.
+
+    ``sum`` chooses the order by the shape, which parts of a picture have another of than the whole.
+    """
+    total: NDArray[Any] = np.add.reduceat(lines, [0], axis, dtype=lines.dtype)
+    return total
 
 
 def _shown(pixels: range, length: int, moved: int) -> range:
