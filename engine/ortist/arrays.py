@@ -194,8 +194,8 @@ def chunks(array: Any) -> Iterator[memoryview]:
 class Arrays:
     """Where a run has its arrays: in memory, or in files in ``folder``.
 
-    Functions of arrays in files are applied by ``threads`` threads, each to a slice of rows. Every
-    method raises OutputError where a file cannot be made, written or read.
+    Functions of arrays are applied by ``threads`` threads, each to a slice of rows. Every method
+    raises OutputError where a file cannot be made, written or read.
     """
 
     def __init__(self, folder: Path | None = None, threads: int = 1) -> None:
@@ -230,11 +230,7 @@ class Arrays:
         new = self.zeros if self.on_disk else np.empty  # all elements are to be written
         arrays = [new(sources[0].shape, result.dtype) for result in results]
         write(first, results)
-        if self.folder is None:
-            for rows in others:
-                write(rows, computed(rows))
-        else:
-            _side_by_side(lambda rows: write(rows, computed(rows)), others, self._threads)
+        _side_by_side(lambda rows: write(rows, computed(rows)), others, self._threads)
         return arrays
 
     def derived(self, function: Callable[..., Block], *sources: Field) -> Any:
@@ -302,7 +298,11 @@ class Arrays:
 
 def _side_by_side(function: Callable[[slice], None], slices: list[slice], threads: int) -> None:
     """Calls the function for each slice, ``threads`` of them at once, in the caller's context."""
-    pool = ThreadPoolExecutor(threads)
+    if threads == 1 or len(slices) <= 1:
+        for rows in slices:
+            function(rows)
+        return
+    pool = ThreadPoolExecutor(min(threads, len(slices)))
     try:  # NumPy's error handling is part of the context
         calls = [pool.submit(contextvars.copy_context().run, function, rows) for rows in slices]
         for call in calls:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ortist.network.bundle import Model, find_model
-from ortist.network.sessions import available_cpus
+from ortist.network.sessions import available_cpus, count_threads
 from ortist.options.fields import Provider
 from ortist.options.presets import PRESETS
 
@@ -83,7 +83,7 @@ class OrtistStep:
         from ortist.objective.sweeper import Sweeper
         from ortist.objective.targets import ByteBudget, ContentFeatures, Targets
         from ortist.objective.weights import Weights
-        from ortist.run.optimizers import adam_init, adam_step
+        from ortist.run.optimizers import AdamState, adam_init, adam_step
         from ortist.style.losses import STYLE_LOSSES
 
         model = find_model(model_name)
@@ -100,14 +100,23 @@ class OrtistStep:
         known = ContentFeatures(content, tuple(recipe.content), ByteBudget(2**28))
         self._targets = Targets(losses, known)
         self._weights = Weights(recipe.content, taps, recipe.tv)
-        self._values, self._state = np.clip(content, *_BOX), adam_init(content, Arrays())
-        self._adam: Any = adam_step
-        self._clip: Any = np.clip
+        self._arrays = Arrays(threads=count_threads(threads))
+        self._values, self._state = np.clip(content, *_BOX), adam_init(content, self._arrays)
+
+        def adam(values: Any, gradient: Any, first: Any, second: Any) -> tuple[Any, ...]:
+            before = AdamState(self._state.steps, first, second)
+            values, after = adam_step(values, gradient, before, 3.0)
+            return np.clip(values, *_BOX, out=values), after.first, after.second
+
+        self._adam = adam
+        self._next = AdamState
 
     def step(self) -> None:
+        """As run/stepping.py makes it: slice by slice."""
         _, gradient = self._evaluated()
-        values, self._state = self._adam(self._values, gradient, self._state, 3.0)
-        self._values = self._clip(values, *_BOX, out=values)
+        before = self._values, gradient, self._state.first, self._state.second
+        self._values, first, second = self._arrays.each(self._adam, *before)
+        self._state = self._next(self._state.steps + 1, first, second)
 
     def wait(self) -> None:
         pass

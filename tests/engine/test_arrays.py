@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,29 @@ def test_slices_side_by_side(
     np.testing.assert_array_equal(twice[..., ALL, ALL], (values + 1) * (values + 1))
     with pytest.raises(FloatingPointError), np.errstate(over="raise"):
         arrays.each(lambda part: (part * np.float32(1e38),), twice)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_slices_in_memory_are_made_by_as_many_threads_as_there_are(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one shows which arrays to make; an error in any is the caller's."""
+    monkeypatch.setattr("ortist.arrays._SLICE_BYTES", 1000)
+    values = np.arange(3 * 97 * 50, dtype=np.float32).reshape(1, 3, 97, 50)
+    rendezvous = threading.Barrier(threads)
+    working: set[int] = set()
+
+    def plus_one(part: Any) -> tuple[Any]:
+        if part[0, 0, 0, 0] > 0 and threading.get_ident() not in working:
+            working.add(threading.get_ident())
+            rendezvous.wait(10)
+        return (part + 1,)
+
+    (more,) = Arrays(threads=threads).each(plus_one, values)
+    np.testing.assert_array_equal(more, values + 1)
+    assert len(working) == threads
+    with pytest.raises(FloatingPointError), np.errstate(over="raise"):
+        Arrays(threads=threads).each(lambda part: (part * np.float32(1e38),), values)
 
 
 CONTENT, STYLE = small_pictures()
