@@ -173,13 +173,18 @@ def control_groups(controller: str = "") -> list[Path]:
     Those of version 2, which has one tree, or, by its name, the tree of a ``controller`` of version
     1. In a container the path may be the host's: then only the last folder, the root, is there.
     """
-    root = Path("/sys/fs/cgroup") / controller
     try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+        groups = Path("/proc/self/cgroup").read_text(encoding="utf-8")
     except OSError:
-        return [root]
-    own = ""
-    for line in lines:
+        groups = ""
+    return _folders(controller, groups)
+
+
+@functools.lru_cache(4)
+def _folders(controller: str, groups: str) -> list[Path]:
+    """The same for what /proc says of the ``groups``: a process may be moved to others."""
+    root, own = Path("/sys/fs/cgroup") / controller, ""
+    for line in groups.splitlines():
         _, names, path = (line + "::").split(":", 3)[:3]
         if controller in names.split(","):
             own = path.lstrip("/")

@@ -281,6 +281,8 @@ class Options:
         quality = self.quality or ("standard" if matched and not tuned else "paper")
         implied = QUALITIES[quality].items()
         left = {name: value for name, value in implied if getattr(self, name) == plain[name]}
+        if quality == self.quality and not left:
+            return self
         return dataclasses.replace(self, quality=quality, **left)
 
     @classmethod

@@ -218,9 +218,10 @@ class Run(Iterator[Progress]):
             )
         with self._turns:
             view = View(self._scene, side)
-        _, alpha = self._finisher.content
         self._steps = list(steps)
-        self._snapshots = {n: Painting(values, alpha) for n, values in snapshots.items()}
+        self._snapshots = {
+            n: Painting(values, self._finisher.alpha) for n, values in snapshots.items()
+        }
         self._view, self.state = view, state
         self._began = time.perf_counter() - steps[-1].seconds
 

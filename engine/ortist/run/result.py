@@ -119,8 +119,15 @@ class Finisher:
         self._model, self._arrays = scene.model, scene.arrays
 
     @functools.cached_property
-    def content(self) -> tuple[Any, Any]:
-        """The content [H, W, 3] and its alpha [H, W] at full size, in [0, 1], if there are such."""
+    def alpha(self) -> Any:
+        """The content's alpha [H, W] at full size, in [0, 1], if it has one."""
+        return self._scene.alpha_at(self._options.size)
+
+    @functools.cached_property
+    def _content(self) -> Any:
+        """The content [H, W, 3] at full size, in [0, 1], if its colours are wanted."""
+        if self._options.colors not in ("content-luminance", "content-histogram"):
+            return None
         return self._scene.content_at(self._options.size)
 
     def painting(self, values: Field) -> Painting:
@@ -134,9 +141,7 @@ class Finisher:
             slices = (picture[(..., rows, slice(None))] for rows in row_slices(picture))
             lows, highs = zip(*(extremes(part, self._model) for part in slices), strict=True)
             stretched = min(lows), max(highs)
-        content, alpha = self.content
-        if self._options.colors not in ("content-luminance", "content-histogram"):
-            content = None
+        content, alpha = self._content, self.alpha
         if not self._arrays.on_disk:
             assert isinstance(picture, np.ndarray)
             return Painting(self._displayed(picture, content, alpha, stretched), alpha)

@@ -111,34 +111,38 @@ class Scene:
         published = self.options.bounds == "cs231n"
         return not published and all(map(is_gray, shown)) and self.styles.gray
 
-    def content_at(self, side: int) -> tuple[Any, Any]:
-        """The content [H, W, 3] and its alpha [H, W], in [0, 1], if there are such.
-
-        ``Rows`` of them where arrays are in files.
-        """
+    def content_at(self, side: int) -> Any:
+        """The content [H, W, 3] in [0, 1], if there is one; ``Rows`` where arrays are in files."""
         if self._content is None:
-            return None, None
+            return None
         if not self.arrays.on_disk:
-            return shorter_side_to(self._content, side), alpha_at(self._content, side)
+            return shorter_side_to(self._content, side)
+        return self._rows_at(self._content.planes(), side)
 
-        def at_size(planes: Field) -> Rows:
-            """Levels of the content, [1, C, H, W], as values in [0, 1] at that scale."""
-            levels = self.arrays.resized(planes, self.canvas(side), Image.Resampling.BILINEAR)
-            return Rows(Derived(unit, levels))
-
+    def alpha_at(self, side: int) -> Any:
+        """The alpha [H, W] of the content, if it has one, as ``content_at`` has the content."""
+        if self._content is None:
+            return None
+        if not self.arrays.on_disk:
+            return alpha_at(self._content, side)
         alpha = self._content.alpha_planes()
-        return at_size(self._content.planes()), None if alpha is None else at_size(alpha)
+        return None if alpha is None else self._rows_at(alpha, side)
+
+    def _rows_at(self, planes: Field, side: int) -> Rows:
+        """Levels of the content, [1, C, H, W], as values in [0, 1] at that scale."""
+        levels = self.arrays.resized(planes, self.canvas(side), Image.Resampling.BILINEAR)
+        return Rows(Derived(unit, levels))
 
     def photo_at(self, side: int) -> Field:
         """The content in normalised units, [1, 3, H, W]."""
-        photo, _ = self.content_at(side)
+        photo = self.content_at(side)
         if isinstance(photo, Rows):
             return Derived(lambda part: normalize_planes(part, self.model), photo.planes)
         return normalize(photo, self.model)
 
     def like(self, side: int) -> Any:
         """What the styles' colours are matched to, [H, W, 3] in [0, 1]; None where they are not."""
-        return self.content_at(side)[0] if self.options.colors == "style-matched" else None
+        return self.content_at(side) if self.options.colors == "style-matched" else None
 
     def target_at(self, side: int) -> Field | None:
         """What the picture keeps, [1, 3, H, W]: the photo, as far as it is not the guide's."""
