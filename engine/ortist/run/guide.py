@@ -8,7 +8,9 @@ a scale made goes into what the next one is matched by, and its matches are wher
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
@@ -80,26 +82,28 @@ def make_guide(scene: Ingredients, side: int) -> Field:
     """
     guide: Field | None = None
     maker, sides = _Maker(scene), guide_sides(side)
-    for own, styles in zip(sides, _styles_at(sides, maker), strict=True):
-        guide = maker.next(own, guide, styles)
+    with _styles_at(sides, maker) as waiting:
+        for own in sides:
+            guide = maker.next(own, guide, waiting.pop(0))
     assert guide is not None
     return _with_detail(scene, guide, scene.photo_at(side))
 
 
-def _styles_at(sides: Sequence[int], maker: _Maker) -> Iterator[_Styles]:
-    """The styles at one scale after the other, each looked at while the photo is at the one before.
+@contextlib.contextmanager
+def _styles_at(sides: Sequence[int], maker: _Maker) -> Iterator[list[Callable[[], _Styles]]]:
+    """Functions that wait for the styles at one scale after the other.
 
-    A picture in tiles has no memory for that.
+    They are looked at while the photo is. A picture in tiles has no memory for that: there each is
+    looked at when it is asked for.
     """
     if not maker.in_one_piece:
-        yield from map(maker.styles, sides)
+        yield [functools.partial(maker.styles, side) for side in sides]
         return
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(maker.styles, sides[0])
-        for larger in sides[1:]:
-            here, coming = coming.result(), ahead.submit(maker.styles, larger)
-            yield here
-        yield coming.result()
+    ahead = ThreadPoolExecutor(1)
+    try:
+        yield [ahead.submit(maker.styles, side).result for side in sides]
+    finally:
+        ahead.shutdown(cancel_futures=True)
 
 
 def guide_sides(side: int) -> list[int]:
@@ -171,13 +175,20 @@ class _Maker:
         ]
         return StylePlaces(basis, described)
 
-    def next(self, side: int, before: Field | None, styles: _Styles) -> Field:
-        """The guide at a scale, after the one of the scale before."""
+    def next(self, side: int, before: Field | None, waiting: Callable[[], _Styles]) -> Field:
+        """The guide at a scale, after the one of the scale before.
+
+        ``waiting`` gives the styles at that scale, once they have been looked at.
+        """
         scene = self._scene
         width, height = scene.canvas(side)
-        grid, pool = Grid.of(self._taps, height, width), self._pool_of(styles.descriptors)
+        grid = Grid.of(self._taps, height, width)
+        # Of the first scale, which is small, content and styles are looked at side by side.
+        seen = self._seen(side, before) if before is None else {}
+        styles = waiting()
+        pool = self._pool_of(styles.descriptors)
         if self._looked_at(side):
-            self._match(side, before, grid, pool)
+            self._match(seen or self._seen(side, before), grid, pool)
         else:
             self._take_over(grid, pool)
         assert self._matches is not None
@@ -187,7 +198,7 @@ class _Maker:
         guide: Any = scene.arrays.zeros((1, 3, height, width))
 
         def lay(rows: slice) -> None:
-            guide[(..., rows, slice(None))] = work.rows(rows, width).transpose(2, 0, 1)[None]
+            guide[(..., rows, slice(None))] = work.rows(rows, width)
 
         with ThreadPoolExecutor(self._threads) as executor:
             list(executor.map(lay, row_slices(guide)))
@@ -200,18 +211,21 @@ class _Maker:
         first = side == guide_sides(self._options.size)[0]
         return first or width * height <= most_matched(self._options.tile_side)
 
-    def _match(self, side: int, before: Field | None, grid: Grid, pool: Pool) -> None:
-        """Matches the places of the content, to which the guide ``before`` is mixed."""
+    def _seen(self, side: int, before: Field | None) -> dict[int, Array]:
+        """The features of the content, to which the guide ``before`` is mixed."""
         wanted = whole(self._scene.photo_at(side))
         if before is not None:
             size = self._scene.canvas(side)
             last = self._scene.arrays.resized(before, size, Image.Resampling.BICUBIC)
             wanted = np.float32(_CONTENT) * wanted + np.float32(1 - _CONTENT) * whole(last)
-        seen = self._maps(wanted)
+        return self._maps(wanted)
+
+    def _match(self, seen: dict[int, Array], grid: Grid, pool: Pool) -> None:
+        """Matches the places of the content by what is ``seen`` of it, which is used up."""
         give_back_memory()  # before more is taken
         assert self._basis is not None
         queries = self._basis.describe(seen, self._taps, grid, self._arithmetic)
-        del seen
+        seen.clear()
         regions = self._regions(grid)
         if self._matches is None:
             strength = 1.0 if self._options.coverage is None else self._options.coverage
@@ -221,7 +235,7 @@ class _Maker:
             assert self._pool is not None
             matches = enlarge(self._matches, self._pool, grid.shape, pool)
         self._matches = refine(matches, queries, regions, pool, _ROUNDS, self._threads)
-        del queries, wanted
+        del queries
         give_back_memory()
 
     def _take_over(self, grid: Grid, pool: Pool) -> None:

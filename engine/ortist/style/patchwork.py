@@ -24,8 +24,8 @@ _SIDE = 12
 
 @dataclass(frozen=True)
 class Canvas:
-    """The styles' pixels, [H, W, 3], one below the other with mirrored borders, and where each
-    style's row 0 is.
+    """The styles' pixels, [H, W, 4], one below the other with mirrored borders, and where each
+    style's row 0 is. The fourth value is 1: of it comes how much lies on a pixel.
     """
 
     pixels: Array
@@ -38,12 +38,12 @@ class Canvas:
         border = _SIDE * stride // 4
         width = max(style.shape[1] for style in styles) + 2 * border
         origins, top = [], 0
-        pixels = np.empty((sum(len(s) + 2 * border for s in styles), width, 3), np.float32)
+        pixels = np.ones((sum(len(s) + 2 * border for s in styles), width, 4), np.float32)
         for style in styles:
             right = width - border - style.shape[1]
             around = ((border, border), (border, right), (0, 0))
             end = top + len(style) + 2 * border
-            pixels[top:end] = np.pad(style, around, mode="symmetric")
+            pixels[top:end, :, :3] = np.pad(style, around, mode="symmetric")
             origins.append(top + border)
             top = end
         return cls(pixels, tuple(origins), border)
@@ -55,8 +55,8 @@ class Patchwork:
     ``canvas`` has the pixels of the ``pool``'s styles, in whose units the guide is.
 
     Windows are three strides wide and lie anywhere in squares of four, so that jittered patches are
-    added up as squares on a regular grid: whole slices at a time instead of pixels that are looked
-    up.
+    added up as squares on a regular grid. Every fourth square of a row stands right beside the one
+    before, and these are added at once, in long lines.
     """
 
     def __init__(self, matches: Matches, pool: Pool, canvas: Canvas, grid: Grid, seed: int) -> None:
@@ -69,7 +69,7 @@ class Patchwork:
         # Within a stride: origins of neighbours stay apart.
         self._down, self._right = (generator.integers(0, stride, grid.shape) for _ in range(2))
         window = np.square(np.sin(np.pi * (np.arange(side) + 0.5) / side)).astype(np.float32)
-        self._windows = np.stack([np.pad(window, (j, stride - j)) for j in range(stride)])
+        self._windows: Array = np.stack([np.pad(window, (j, stride - j)) for j in range(stride)])
         """By jitter, the window within the square."""
         style = pool.style_of(matches.row)
         first = np.array(canvas.origins)[style] + grid.first - self._before
@@ -77,38 +77,37 @@ class Patchwork:
         self._columns = (
             canvas.border + grid.first - self._before + stride * matches.column.astype(np.intp)
         )
+        lines = canvas.pixels.reshape(len(canvas.pixels), -1)
         self._squares = np.lib.stride_tricks.sliding_window_view(
-            canvas.pixels, (self._square, self._square), axis=(0, 1)
-        ).transpose(0, 1, 3, 4, 2)
+            lines, (self._square, 4 * self._square)
+        )[:, ::4]
 
     def rows(self, wanted: slice, width: int) -> Array:
-        """The rows [h, width, 3] of the guide."""
+        """The rows of the guide, [1, 3, h, width]."""
         grid, square, stride = self._grid, self._square, self._grid.stride
         begin = grid.first - self._before
         """The pixel at which the first place's square begins."""
         top = max(0, -(-(wanted.start - begin - square + 1) // stride))
         end = min(grid.shape[0], (wanted.stop - 1 - begin) // stride + 1)
-        across = grid.shape[1] + square // stride - 1
         tall = (end - top - 1) * stride + square
-        total, weight = (np.zeros((tall, across, stride, n), np.float32) for n in (3, 1))
+        total = np.zeros((tall, ((grid.shape[1] - 1) * stride + square) * 4), np.float32)
         for row in range(top, end):
             down, right = self._windows[self._down[row]], self._windows[self._right[row]]
-            shares = down[:, :, None, None] * right[:, None, :, None]
-            laid = self._squares[self._rows[row], self._columns[row]] * shares
-            at = slice((row - top) * stride, (row - top) * stride + square)
-            _add(total[at], laid)
-            _add(weight[at], shares)
+            laid = self._squares[self._rows[row], self._columns[row]]
+            laid *= down[:, :, None]
+            laid *= right.repeat(4, axis=1)[:, None]
+            _add(total[(row - top) * stride :][:square], laid, 4 * stride)
         above = begin + top * stride
         inside = slice(wanted.start - above, wanted.stop - above), slice(-begin, width - begin)
-        guide: Array = total.reshape(tall, -1, 3)[inside]
-        guide /= weight.reshape(tall, -1, 1)[inside]
-        return guide
+        *colors, weight = np.moveaxis(total.reshape(tall, -1, 4)[inside], 2, 0)
+        return np.stack([color / weight for color in colors])[None]
 
 
-def _add(total: Array, squares: Array) -> None:
-    """Adds ``squares`` [places, s, s, C] side by side, a stride apart, to [s, w, stride, C]."""
-    places, square, _, _ = squares.shape
-    stride = total.shape[2]
-    for number in range(square // stride):
-        columns = slice(number * stride, (number + 1) * stride)
-        total[:, number : number + places] += squares[:, :, columns].transpose(1, 0, 2, 3)
+def _add(total: Array, squares: Array, stride: int) -> None:
+    """Adds ``squares`` [places, s, w], their left sides a ``stride`` apart, to [s, W]."""
+    places, tall, wide = squares.shape
+    every = wide // stride
+    for first in range(min(every, places)):
+        own = squares[first::every]
+        line = total[:, first * stride :][:, : len(own) * wide]
+        line.reshape(tall, len(own), wide)[...] += own.transpose(1, 0, 2)
