@@ -8,37 +8,44 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .._version import __version__
 from ..errors import OrtistError, ResourceError
-from . import batch, cluster, paint, serve, style, system, video
-from .arguments import HeadedCommand
+from .commands import Command, Commands
 from .streams import drop_stdout
 from .telling import shortened, told_of_interruption
-from .workshop import open_workshop
+from .workshop import HANDED_ON
 
 __all__ = ["app", "main"]
 
+_APP: dict[str, Any] = {
+    "rich_markup_mode": None,
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+}
+_HEADED = "arguments:HeadedCommand"
+_COMMANDS = {
+    "transfer": Command("paint:transfer", "paint:TransferCommand"),
+    "invert": Command("paint:invert", _HEADED),
+    "texture": Command("paint:texture", _HEADED),
+    "batch": Command("batch:batch", _HEADED),
+    "video": Command("video:video", _HEADED),
+    "serve": Command("serve:serve", _HEADED),
+    "worker-check": Command("cluster:worker_check"),
+    "doctor": Command("system:doctor"),
+    "export": Command("workshop:export", settings=HANDED_ON),
+    "style": Command("style:app"),
+    "models": Command("system:models"),
+}
 app = typer.Typer(
+    cls=Commands(_COMMANDS, _APP).group(),
     help="Paint photos in the style of paintings, on ONNX Runtime and NumPy.",
-    rich_markup_mode=None,
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    **_APP,
 )
-app.command("transfer", cls=paint.TransferCommand)(paint.transfer)
-app.command("invert", cls=HeadedCommand)(paint.invert)
-app.command("texture", cls=HeadedCommand)(paint.texture)
-app.command("batch", cls=HeadedCommand)(batch.batch)
-app.command("video", cls=HeadedCommand)(video.video)
-app.command("serve", cls=HeadedCommand)(serve.serve)
-app.command("worker-check")(cluster.worker_check)
-app.add_typer(style.app, name="style")
-app.add_typer(system.models, name="models")
-app.command("doctor")(system.doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -56,17 +63,6 @@ _Version = Annotated[
 @app.callback()
 def _root(version: _Version = False) -> None:
     pass
-
-
-@app.command(
-    "export",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-    help="Make models of networks and weights; needs the extra 'onnx'.",
-)
-def _export(context: typer.Context) -> None:
-    """Hands the rest of the line to the workshop."""
-    raise typer.Exit(open_workshop("ortist export").run(context.args))
 
 
 def main() -> int:

@@ -6,9 +6,23 @@ import importlib
 import importlib.util
 from typing import Any
 
+import typer
+
 from ..errors import OptionError
 
-__all__ = ["open_workshop"]
+__all__ = ["HANDED_ON", "export", "open_workshop"]
+
+HANDED_ON: dict[str, Any] = {
+    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+    "add_help_option": False,
+    "help": "Make models of networks and weights; needs the extra 'onnx'.",
+}
+"""What typer is told of ``export``, whose options are the workshop's."""
+
+
+def export(context: typer.Context) -> None:
+    """Hands the rest of the line to the workshop."""
+    raise typer.Exit(open_workshop("ortist export").run(context.args))
 
 
 def open_workshop(command: str) -> Any:
