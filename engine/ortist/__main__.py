@@ -1,5 +1,6 @@
 """The command: what the script ``ortist`` calls, and ``python -m ortist`` where that is missing."""
 
+import gc
 import os
 import sys
 
@@ -13,6 +14,9 @@ def main() -> None:
 
         multiprocessing.freeze_support()
     end_at_once()
+    # What is imported and built at a start is kept: to look through it for cycles after each 700
+    # objects, as Python does, takes a twentieth of a draft.
+    gc.set_threshold(50_000, 20, 50)
     from .cli import main as command
 
     code = command()

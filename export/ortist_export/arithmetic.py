@@ -11,12 +11,23 @@ from pathlib import Path
 
 import onnx
 from onnx import TensorProto, helper
-from ortist_models import ARITHMETIC, ASSIGNMENT, PRODUCT
+from ortist_models import ARITHMETIC, BEST, LOAD, PRODUCT
 
 from .graph import OPSET
 from .segments import IR_VERSION
 
-__all__ = ["assignment", "product", "write_arithmetic"]
+__all__ = ["best", "load", "product", "write_arithmetic"]
+
+
+def _matrix(name: str, shape: Sequence[str]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+
+
+_SCORES = [
+    helper.make_node("MatMul", ["queries", "pool"], ["cosines"]),
+    helper.make_node("Add", ["cosines", "bias"], ["scores"]),
+]
+_SCORED = [_matrix("queries", ["n", "d"]), _matrix("pool", ["d", "m"]), _matrix("bias", ["m"])]
 
 
 def product() -> onnx.ModelProto:
@@ -29,49 +40,35 @@ def product() -> onnx.ModelProto:
     )
 
 
-def assignment() -> onnx.ModelProto:
-    """The pool's best place for each place asked, and how much of the pool's places is wanted.
+def best() -> onnx.ModelProto:
+    """The pool's best place for each place asked.
 
-    Of queries [n, d], pool [d, m], bias [m] and a temperature: scores = queries pool + bias;
-    ``match`` [n] is each row's place with the highest score, ``load`` [m] the sum over the rows of
-    the softmax of scores / temperature.
+    Of queries [n, d], pool [d, m] and bias [m]: ``match`` [n], the place with the highest score
+    for each row of queries pool + bias.
+    """
+    match = helper.make_tensor_value_info("match", TensorProto.INT64, ["n"])
+    argmax = helper.make_node("ArgMax", ["scores"], ["match"], axis=1, keepdims=0)
+    return _model("best", [*_SCORES, argmax], _SCORED, [match])
+
+
+def load() -> onnx.ModelProto:
+    """How much of the pool's places is wanted: ``load`` [m], the softmax of each row of scores, as
+    ``best`` has them, summed over the rows.
     """
     nodes = [
-        helper.make_node("MatMul", ["queries", "pool"], ["cosines"]),
-        helper.make_node("Add", ["cosines", "bias"], ["scores"]),
-        helper.make_node("ArgMax", ["scores"], ["match"], axis=1, keepdims=0),
-        helper.make_node("Div", ["scores", "temperature"], ["sharpened"]),
-        helper.make_node("Softmax", ["sharpened"], ["shares"], axis=1),
+        helper.make_node("Softmax", ["scores"], ["shares"], axis=1),
         helper.make_node("ReduceSum", ["shares", "rows"], ["load"], keepdims=0),
     ]
     rows = helper.make_tensor("rows", TensorProto.INT64, [1], [0])
-    return _model(
-        "assignment",
-        nodes,
-        [
-            _matrix("queries", ["n", "d"]),
-            _matrix("pool", ["d", "m"]),
-            _matrix("bias", ["m"]),
-            _matrix("temperature", []),
-        ],
-        [
-            helper.make_tensor_value_info("match", TensorProto.INT64, ["n"]),
-            _matrix("load", ["m"]),
-        ],
-        [rows],
-    )
+    return _model("load", [*_SCORES, *nodes], _SCORED, [_matrix("load", ["m"])], [rows])
 
 
 def write_arithmetic(folder: Path) -> None:
-    """Writes both graphs into ``folder``/``ARITHMETIC``."""
+    """Writes the graphs into ``folder``/``ARITHMETIC``."""
     target = folder / ARITHMETIC
     target.mkdir(exist_ok=True)
-    for name, model in ((PRODUCT, product()), (ASSIGNMENT, assignment())):
+    for name, model in ((PRODUCT, product()), (BEST, best()), (LOAD, load())):
         (target / name).write_bytes(model.SerializeToString(deterministic=True))
-
-
-def _matrix(name: str, shape: Sequence[str]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
 
 
 def _model(

@@ -13,11 +13,12 @@ from pathlib import Path
 
 __all__ = [
     "ARITHMETIC",
-    "ASSIGNMENT",
+    "BEST",
     "EVERYTHING",
     "FEATURES",
     "FORMAT",
     "LARGEST_FILE",
+    "LOAD",
     "MANIFEST",
     "PRODUCT",
     "SEGMENT",
@@ -43,7 +44,7 @@ FEATURES = "features.onnx"
 """From the image to the taps in one graph, for features alone of a picture that is not cut."""
 
 ARITHMETIC = "arithmetic"
-PRODUCT, ASSIGNMENT = "product.onnx", "assignment.onnx"
+PRODUCT, BEST, LOAD = "product.onnx", "best.onnx", "load.onnx"
 """Graphs that belong to no model, in the folder of that name in this package."""
 
 SHIPPED = Path(__file__).resolve().parent

@@ -47,6 +47,8 @@ _ROUNDS = 2
 _MATCHED_PIXELS = 2_000_000
 """Larger pictures, and those in tiles that are larger than a tile, take over the matches of the
 last scale below, as they are: the features of all of a picture are looked at together."""
+_SMALL_PIXELS = 2**20
+"""Pixels of a picture whose memory is not worth giving back between two scales."""
 _FINE = 8
 """What is finer than so many pixels is the photo's drawing."""
 
@@ -120,11 +122,11 @@ def most_matched(tile: int | None) -> int:
 
 
 class _Styles(NamedTuple):
-    """The styles at one scale: ``values`` [1, 3, H, W], normalised, and what their places are
-    matched by, [h, w, D], which is of no length where matches are taken over.
+    """The styles at one scale: their normalised pixels, and what their places are matched by,
+    [h, w, D], which is of no length where matches are taken over.
     """
 
-    values: list[Array]
+    canvas: Canvas
     descriptors: list[Array]
 
 
@@ -155,8 +157,9 @@ class _Maker:
         pixels = scene.styles.pixels(side, scene.model.smallest_side, scene.like(side))
         values = [normalize(own, scene.model) for own in pixels]
         grids = [Grid.of(self._taps, *own.shape[2:]) for own in values]
+        canvas = Canvas.of([own[0].transpose(1, 2, 0) for own in values], grids[0].stride)
         if not self._looked_at(side):
-            return _Styles(values, [np.zeros((*grid.shape, 0), np.float32) for grid in grids])
+            return _Styles(canvas, [np.zeros((*grid.shape, 0), np.float32) for grid in grids])
         keys = tuple(map(hashed, values))
         self._first = self._first or keys
         places = scene.places.find((self._first, keys))
@@ -164,7 +167,7 @@ class _Maker:
             places = self._described([self._maps(own) for own in values], grids)
             scene.places.keep((self._first, keys), places)
         self._basis = places.basis
-        return _Styles(values, places.descriptors)
+        return _Styles(canvas, places.descriptors)
 
     def _described(self, maps: list[dict[int, Array]], grids: list[Grid]) -> StylePlaces:
         """The places of styles with these feature maps; the basis of the first scale serves all."""
@@ -193,8 +196,7 @@ class _Maker:
             self._take_over(grid, pool)
         assert self._matches is not None
         self._pool = pool
-        canvas = Canvas.of([own[0].transpose(1, 2, 0) for own in styles.values], grid.stride)
-        work = Patchwork(self._matches, pool, canvas, grid, self._options.seed)
+        work = Patchwork(self._matches, pool, styles.canvas, grid, self._options.seed)
         guide: Any = scene.arrays.zeros((1, 3, height, width))
 
         def lay(rows: slice) -> None:
@@ -222,7 +224,7 @@ class _Maker:
 
     def _match(self, seen: dict[int, Array], grid: Grid, pool: Pool) -> None:
         """Matches the places of the content by what is ``seen`` of it, which is used up."""
-        give_back_memory()  # before more is taken
+        self._give_back_memory()  # before more is taken
         assert self._basis is not None
         queries = self._basis.describe(seen, self._taps, grid, self._arithmetic)
         seen.clear()
@@ -236,7 +238,13 @@ class _Maker:
             matches = enlarge(self._matches, self._pool, grid.shape, pool)
         self._matches = refine(matches, queries, regions, pool, _ROUNDS, self._threads)
         del queries
-        give_back_memory()
+        self._give_back_memory()
+
+    def _give_back_memory(self) -> None:
+        """Of a large picture; a small one's is taken again sooner than it is given back."""
+        width, height = self._scene.canvas(self._options.size)
+        if width * height > _SMALL_PIXELS:
+            give_back_memory()
 
     def _take_over(self, grid: Grid, pool: Pool) -> None:
         """Matches a large picture's places as the scale before has them."""

@@ -10,6 +10,7 @@ compared they are reduced to the principal components of the style's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -85,18 +86,22 @@ class Basis:
 
         ``maps`` [1, C, h_t, w_t] are of a picture with ``MARGIN`` mirrored pixels around it.
         """
-        parts = [np.zeros((0, *grid.shape), np.float32)]
-        for tap in taps:
+
+        def part_of(tap: Tap) -> Array:
+            """What is seen by the tap's vectors, [d, h, w]."""
             vectors = self.vectors[tap.index]
             if not vectors.shape[1]:
-                continue
+                return np.zeros((0, *grid.shape), np.float32)
             _, channels, height, width = maps[tap.index].shape
             seen = arithmetic.product(vectors.T, maps[tap.index].reshape(channels, -1))
             part = _at_places(seen.reshape(-1, height, width), tap, grid)
             part -= part.mean(axis=(1, 2), keepdims=True)
             mean_energy = float(np.square(part).sum(axis=0).mean())
             part *= np.float32(np.sqrt(self.energy[tap.index] / max(mean_energy, _LEAST)))
-            parts.append(part)
+            return part
+
+        with ThreadPoolExecutor(arithmetic.threads) as executor:
+            parts = list(executor.map(part_of, taps))
         together = np.concatenate(parts).transpose(1, 2, 0)
         energy = np.square(together).sum(axis=2)
         lengths = np.sqrt(np.maximum(energy, np.float32(_LEAST)))

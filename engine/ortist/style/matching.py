@@ -131,17 +131,17 @@ def assign(
         chosen = np.flatnonzero(region_of == region)
         if not len(chosen):
             continue
-        sample = np.ascontiguousarray(flat[chosen[:: max(1, round(len(chosen) / _SAMPLE))]])
+        sample = flat[chosen[:: max(1, round(len(chosen) / _SAMPLE))]] / np.float32(_TEMPERATURE)
         lack = np.zeros(len(share), np.float32)
         wanted = len(sample) * np.where(share > 0, share, 1)
         for _ in range(_ROUNDS if strength > 0 else 0):
-            scored = allowed[region] + np.float32(_TEMPERATURE) * lack
-            load = arithmetic.assigned(sample, places, scored, _TEMPERATURE).load
+            load = arithmetic.load(
+                sample, places, allowed[region] / np.float32(_TEMPERATURE) + lack
+            )
             lack -= np.float32(0.5) * np.log(load / wanted + 0.05).astype(np.float32)
         own = np.float32(_TEMPERATURE * strength) * lack
         bias[region] = own.reshape(bias[region].shape)
-        scored = allowed[region] + own
-        match[chosen] = arithmetic.assigned(flat[chosen], places, scored, _TEMPERATURE).match
+        match[chosen] = arithmetic.best(flat[chosen], places, allowed[region] + own)
     row, column = divmod(match.reshape(height, width), pool.descriptors.shape[1])
     return Matches(row.astype(np.int32), column.astype(np.int32), bias)
 

@@ -21,10 +21,11 @@ def test_the_best_place_and_what_is_wanted_of_each(asked: int, places: int) -> N
     rng = np.random.default_rng(1)
     queries, pool = (rng.standard_normal(shape, np.float32) for shape in ((asked, 4), (4, places)))
     bias = rng.standard_normal(places, np.float32)
-    found = ARITHMETIC.assigned(queries, pool, bias, 0.5)
+    match = ARITHMETIC.best(queries, pool, bias)
     scores = queries.astype(np.float64) @ pool + bias
-    near = scores[np.arange(asked), found.match]
+    near = scores[np.arange(asked), match]
     np.testing.assert_allclose(near, scores.max(1), atol=1e-5)
-    shares = np.exp((scores - scores.max(1, keepdims=True)) / 0.5)
+    shares = np.exp(scores - scores.max(1, keepdims=True))
     shares /= shares.sum(1, keepdims=True)
-    np.testing.assert_allclose(found.load, shares.sum(0), rtol=1e-3, atol=1e-5)
+    load = ARITHMETIC.load(queries, pool, bias)
+    np.testing.assert_allclose(load, shares.sum(0), rtol=1e-3, atol=1e-5)
