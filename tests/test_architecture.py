@@ -183,12 +183,12 @@ def test_classes_and_functions_are_short_or_have_a_reason() -> None:
 
 
 def loaded_by(*words: str) -> set[str]:
-    """The packages in memory after the command, run in a process of its own."""
+    """The modules in memory after the command, run in a process of its own."""
     code = (
         "import json, sys; from ortist.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})), file=sys.stderr)"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60
@@ -202,6 +202,14 @@ def loaded_by(*words: str) -> set[str]:
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     loaded = loaded_by(*words)
     assert not loaded & {"numpy", "PIL", "onnxruntime", "pydantic", "rich", "pickle", *WORKSHOP}
+
+
+def test_a_command_loads_none_of_the_others() -> None:
+    commands = {
+        f"ortist.cli.{name}" for name in ("batch", "paint", "serve", "style", "system", "video")
+    }
+    assert loaded_by("transfer", "--help") & commands == {"ortist.cli.paint"}
+    assert loaded_by("style", "list") & commands == {"ortist.cli.style"}
 
 
 def test_a_picture_is_made_where_torch_and_onnx_are_missing(tmp_path: Path) -> None:
