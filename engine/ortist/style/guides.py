@@ -13,6 +13,8 @@ receptive field, larger than many regions, would blur the mask away.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from PIL import Image, ImageChops
 
@@ -90,13 +92,19 @@ class Guides:
 
 
 def _cell_means(values: Array, tap: Tap, positions: slice) -> Array:
-    """The means of ``values`` over the cells of ``positions`` along the first axis."""
-    start = tap.receptive_start + (tap.receptive_field - tap.stride) / 2
-    edges = start + tap.stride * np.arange(positions.start, positions.stop + 1)
-    row = np.clip(edges, 0, len(values) - 1).astype(np.int64)
-    # The integral of the mask from 0 to each edge; outwards of the border its last row goes on.
-    before = np.concatenate(
-        [np.zeros_like(values[:1], np.float64), np.cumsum(values, 0, np.float64)]
-    )
-    integral = before[row] + (edges - row)[:, None, None] * values[row]
-    return (np.diff(integral, axis=0) / tap.stride).astype(np.float32)
+    """The means of ``values`` over the cells of ``positions`` along the first axis.
+
+    Outwards of the border its last row goes on.
+    """
+    stride = tap.stride
+    start = tap.receptive_start + (tap.receptive_field - stride) / 2 + stride * positions.start
+    first = math.floor(start)
+    cut = start - first  # how much of its first row, and not of the one after its last, it lacks
+    rows = first + stride * np.arange(positions.stop - positions.start)
+    total = np.zeros((len(rows), *values.shape[1:]), np.float32)
+    for number, weight in enumerate([1 - cut, *[1.0] * (stride - 1), cut]):
+        if weight:
+            part = values[(rows + number).clip(0, len(values) - 1)]
+            total += part if weight == 1 else np.float32(weight) * part
+    total /= np.float32(stride)
+    return total
