@@ -120,7 +120,9 @@ class Objective:
         from these by rounding.
         """
         decider = Decider(targets.style, targets.content.taps if targets.content else (), weights)
-        sums = self._observed(image, targets, _terms(targets, decider))
+        # A picture that is one piece is seen as a step sees it, which has made the arrays for that.
+        as_a_step = self._manner.tile is None
+        sums = self._observed(image, targets, _terms(targets, decider), as_a_step=as_a_step)
         for tap in targets.style:
             decider.value(tap, sums)
         sums.variation = variation(image, self._manner.tv_loss, self._manner.wraps)
@@ -154,13 +156,23 @@ class Objective:
         return total
 
     def _observed(
-        self, image: Field, targets: Targets, terms: Terms, mirrored: bool | None = None
+        self,
+        image: Field,
+        targets: Targets,
+        terms: Terms,
+        mirrored: bool | None = None,
+        as_a_step: bool = False,
     ) -> Sums:
-        """The sums over all pieces; a style's image is ``mirrored`` at its edges or not."""
+        """The sums over all pieces; a style's image is ``mirrored`` at its edges or not.
+
+        Where sums are all that is wanted a piece sees less beyond itself, unless it shall see as
+        much ``as_a_step``'s.
+        """
         taps, total = self._chosen(terms.moments | terms.errors), Sums()
         if not taps:
             return total
-        tiles = self._tiles(image.shape, taps, not terms.errors, mirrored)
+        observing = not terms.errors and not as_a_step
+        tiles = self._tiles(image.shape, taps, observing, mirrored)
         tasks = ((self._piece(tile, image, targets, taps, mirrored), terms) for tile in tiles)
         if len(tiles) == 1 and not self._workers.elsewhere:
             return self.sweeper.observe(*next(tasks))
