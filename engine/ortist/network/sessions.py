@@ -182,7 +182,7 @@ def control_groups(controller: str = "") -> list[Path]:
 
 @functools.lru_cache(4)
 def _folders(controller: str, groups: str) -> list[Path]:
-    """Those folders, once for what /proc says of ``groups``: a process may be moved to others."""
+    """The folders by what /proc says of ``groups``: a process may be moved to others."""
     root, own = Path("/sys/fs/cgroup") / controller, ""
     for line in groups.splitlines():
         _, names, path = (line + "::").split(":", 3)[:3]

@@ -241,7 +241,7 @@ class _Maker:
         self._give_back_memory()
 
     def _give_back_memory(self) -> None:
-        """Of a large picture; a small one's is taken again sooner than it is given back."""
+        """Does so for a large picture; a small one's is taken again sooner than given back."""
         width, height = self._scene.canvas(self._options.size)
         if width * height > _SMALL_PIXELS:
             give_back_memory()
