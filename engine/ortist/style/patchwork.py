@@ -20,6 +20,8 @@ __all__ = ["Canvas", "Patchwork"]
 
 _SIDE = 12
 """A patch's side, in pixels at a grid of 4; in other grids in proportion."""
+_ROWS = 128
+"""Rows of a style that are copied at a time."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ class Canvas:
         pixels = np.ones((sum(len(s) + 2 * border for s in styles), width, 4), np.float32)
         for style in styles:
             right = width - border - style.shape[1]
-            around = ((border, border), (border, right), (0, 0))
-            end = top + len(style) + 2 * border
-            pixels[top:end, :, :3] = np.pad(style, around, mode="symmetric")
-            origins.append(top + border)
-            top = end
+            rows = np.pad(np.arange(len(style)), border, mode="symmetric")
+            columns = np.pad(np.arange(style.shape[1]), (border, right), mode="symmetric")
+            for part in np.split(rows, range(_ROWS, len(rows), _ROWS)):  # no second copy of all
+                pixels[top : top + len(part), :, :3] = style[part][:, columns]
+                top += len(part)
+            origins.append(top - len(rows) + border)
         return cls(pixels, tuple(origins), border)
 
 
