@@ -203,7 +203,7 @@ class Places:
         request = self.request
         out, preview, checkpoint = self.picture, request.preview, request.checkpoint
         wanted = out or request.sheet or request.report or request.json or request.plan
-        if not wanted and options.steps > 0:
+        if not wanted:
             raise OptionError("there is no place for the picture; name one with -o FILE.")
         if request.preview_every and not self.preview:
             raise OptionError("there is no place for the preview; name one with --preview FILE.")

@@ -69,7 +69,8 @@ class Inputs:
             self._regions = _Regions(piece.guides)
             if piece.guides is not None:
                 for tap in self._model.taps:
-                    self._set_guides(tap, piece.guides)
+                    if self._shape.on & {f"with_moments_{tap.index}", f"with_style_{tap.index}"}:
+                        self._set_guides(tap, piece.guides)
 
     def set_pull(self, tap: int, pull: Pull) -> None:
         """M, v and w of a tap, for every band those of the regions that it shows."""

@@ -101,7 +101,7 @@ class Options:
     )
     iterations: int | None = option(None, FIRST, WHOLE.within(0, _MOST_STEPS), "auto")(
         "Optimiser steps over all scales, the first scale getting a double share; 0 takes none. "
-        "Without it, 0, 12, 60 or 300, by --quality."
+        "Without it, 0, 3, 60 or 300, by --quality."
     )
     time_limit: float | None = option(None, FIRST, DURATION.within(0.1, 10**8), "none")(
         "Stop in time, as in 90 (seconds), 20s, 2m or 1h30m; each scale gets its share of the "
@@ -112,7 +112,7 @@ class Options:
         "from and keeps: 0 for the photo itself, 1 for the guide. Without it, by --quality."
     )
     detail: float = option(0.7, RECIPE, NUMBER.within(0, 4))(
-        "How much of the photo's fine drawing is added to the guide."
+        "How much of the photo's fine drawing is added to the guide; 1 is all of it."
     )
     coverage: float | None = option(None, RECIPE, NUMBER.within(0, 4), "auto")(
         "How strongly the guide uses all of the style: 0 takes what is most alike, however often, "

@@ -21,20 +21,20 @@ from PIL import Image
 from ..arrays import Array, Arrays, Field, row_slices, whole
 from ..network.arithmetic import Arithmetic
 from ..network.bundle import Model
-from ..network.features import FeatureMaps
 from ..network.machine import give_back_memory
 from ..network.sessions import count_threads
 from ..objective.objective import Objective
 from ..options.fields import Options
 from ..pictures.values import display_range, normalize
-from ..style.descriptors import Basis, Grid, mirrored, principal_basis
+from ..style.descriptors import Basis, Grid, principal_basis
 from ..style.guides import mask_values
 from ..style.matching import Matches, Pool, assign, enlarge, refine, spread
 from ..style.patchwork import Canvas, Patchwork
 from ..style.remembered import RememberedPlaces, StylePlaces, hashed
 from ..style.styles import Styles
+from .looking import Looker, Seen
 
-__all__ = ["Ingredients", "guide_sides", "make_guide", "most_matched"]
+__all__ = ["MATCHED_PIXELS", "Ingredients", "guide_sides", "make_guide"]
 
 _SMALLEST = 96
 """Shorter side, in pixels, that the first scale has at least."""
@@ -44,9 +44,9 @@ _DIMENSIONS = 48
 """How many numbers describe a place."""
 _ROUNDS = 2
 """How often matches are refined at each scale."""
-_MATCHED_PIXELS = 2_000_000
-"""Larger pictures, and those in tiles that are larger than a tile, take over the matches of the
-last scale below, as they are: the features of all of a picture are looked at together."""
+MATCHED_PIXELS = 2_000_000
+"""Pixels of a picture whose places are matched, at most; of the first scale they always are. What
+is larger takes over the matches of the last scale below, as they are."""
 _SMALL_PIXELS = 2**20
 """Pixels of a picture whose memory is not worth giving back between two scales."""
 _FINE = 8
@@ -75,6 +75,10 @@ class Ingredients(Protocol):
         """What the styles' colours are matched to, [H, W, 3] in [0, 1]; None where they are not."""
         ...
 
+    def masks(self, canvas: tuple[int, int]) -> Field:
+        """The regions' masks [R, H, W] in [0, 1]."""
+        ...
+
 
 def make_guide(scene: Ingredients, side: int) -> Field:
     """The guide [1, 3, H, W], in normalised units, with ``side`` pixels on the shorter side.
@@ -88,7 +92,9 @@ def make_guide(scene: Ingredients, side: int) -> Field:
         for own in sides:
             guide = maker.next(own, guide, waiting.pop(0))
     assert guide is not None
-    return _with_detail(scene, guide, scene.photo_at(side))
+    photo = scene.photo_at(side)
+    drawn = _with_detail(scene, guide, photo)
+    return _within_masks(scene, drawn, photo) if scene.styles.regions else drawn
 
 
 @contextlib.contextmanager
@@ -116,11 +122,6 @@ def guide_sides(side: int) -> list[int]:
     return sides
 
 
-def most_matched(tile: int | None) -> int:
-    """Pixels of a picture whose features are looked at, at most; of the first scale always."""
-    return min(_MATCHED_PIXELS, tile * tile) if tile else _MATCHED_PIXELS
-
-
 class _Styles(NamedTuple):
     """The styles at one scale: their normalised pixels, and what their places are matched by,
     [h, w, D], which is of no length where matches are taken over.
@@ -141,7 +142,6 @@ class _Maker:
         self._scene, self._options = scene, scene.options
         self._threads = count_threads(scene.options.threads)
         self._arithmetic = Arithmetic(self._threads)
-        self._features = FeatureMaps(scene.model, self._threads)
         recipe = scene.model.recipe
         self._taps = [tap for tap in scene.model.taps if tap.index in recipe.style_shares]
         self._matches: Matches | None = None
@@ -150,6 +150,9 @@ class _Maker:
         self._first: tuple[object, ...] = ()
         """What tells these styles, at the first scale, from others."""
         self.in_one_piece = scene.options.tile_side is None
+        self._looker = Looker(
+            scene.objective.sweeper, self._taps, self._arithmetic, scene.options.tile_side
+        )
 
     def styles(self, side: int) -> _Styles:
         """What the styles have to match, and to take patches from, at a scale."""
@@ -165,19 +168,26 @@ class _Maker:
         self._first = self._first or keys
         places = scene.places.find((self._first, keys))
         if places is None:
-            places = self._described([self._maps(own) for own in values], grids)
+            places = self._described(values, grids)
             scene.places.keep((self._first, keys), places)
         self._basis = places.basis
         return _Styles(canvas, places.descriptors)
 
-    def _described(self, maps: list[dict[int, Array]], grids: list[Grid]) -> StylePlaces:
-        """The places of styles with these feature maps; the basis of the first scale serves all."""
-        basis = self._basis or principal_basis(maps, _DIMENSIONS, self._arithmetic)
-        described = [
-            basis.describe(own, self._taps, grid, self._arithmetic).descriptors
-            for own, grid in zip(maps, grids, strict=True)
+    def _described(self, values: list[Array], grids: list[Grid]) -> StylePlaces:
+        """The places of styles with these pixels; the basis of the first scale serves all."""
+        if self._basis is not None:
+            seen = [self._looker.over(self._basis, own) for own in values]
+            return StylePlaces(self._basis, self._descriptors(self._basis, seen, grids))
+        maps = [self._looker.maps(own) for own in values]
+        basis = principal_basis(maps, _DIMENSIONS, self._arithmetic)
+        seen = [self._looker.seen(basis, own) for own in maps]
+        return StylePlaces(basis, self._descriptors(basis, seen, grids))
+
+    def _descriptors(self, basis: Basis, seen: list[Seen], grids: list[Grid]) -> list[Array]:
+        return [
+            basis.describe(own, self._taps, grid, self._threads).descriptors
+            for own, grid in zip(seen, grids, strict=True)
         ]
-        return StylePlaces(basis, described)
 
     def next(self, side: int, before: Field | None, waiting: Callable[[], _Styles]) -> Field:
         """The guide at a scale, after the one of the scale before.
@@ -188,11 +198,17 @@ class _Maker:
         width, height = scene.canvas(side)
         grid = Grid.of(self._taps, height, width)
         # Of the first scale, which is small, content and styles are looked at side by side.
-        seen = self._seen(side, before) if before is None else {}
+        maps = self._looker.maps(self._wanted(side, None)) if before is None else {}
         styles = waiting()
         pool = self._pool_of(styles.descriptors)
         if self._looked_at(side):
-            self._match(seen or self._seen(side, before), grid, pool)
+            assert self._basis is not None
+            seen = self._looker.seen(self._basis, maps)
+            self._match(
+                seen if maps else self._looker.over(self._basis, self._wanted(side, before)),
+                grid,
+                pool,
+            )
         else:
             self._take_over(grid, pool)
         assert self._matches is not None
@@ -212,23 +228,23 @@ class _Maker:
         """Whether a scale's places are matched by what the network sees there."""
         width, height = self._scene.canvas(side)
         first = side == guide_sides(self._options.size)[0]
-        return first or width * height <= most_matched(self._options.tile_side)
+        return first or width * height <= MATCHED_PIXELS
 
-    def _seen(self, side: int, before: Field | None) -> dict[int, Array]:
-        """The features of the content, to which the guide ``before`` is mixed."""
+    def _wanted(self, side: int, before: Field | None) -> Array:
+        """The content, to which the guide ``before`` is mixed."""
         wanted = whole(self._scene.photo_at(side))
         if before is not None:
             size = self._scene.canvas(side)
             last = self._scene.arrays.resized(before, size, Image.Resampling.BICUBIC)
             wanted = np.float32(_CONTENT) * wanted + np.float32(1 - _CONTENT) * whole(last)
-        return self._maps(wanted)
+        return wanted
 
-    def _match(self, seen: dict[int, Array], grid: Grid, pool: Pool) -> None:
+    def _match(self, seen: Seen, grid: Grid, pool: Pool) -> None:
         """Matches the places of the content by what is ``seen`` of it, which is used up."""
         self._give_back_memory()  # before more is taken
         assert self._basis is not None
-        queries = self._basis.describe(seen, self._taps, grid, self._arithmetic)
-        seen.clear()
+        queries = self._basis.describe(seen, self._taps, grid, self._threads)
+        del seen
         regions = self._regions(grid)
         if self._matches is None:
             strength = 1.0 if self._options.coverage is None else self._options.coverage
@@ -252,15 +268,6 @@ class _Maker:
         assert self._matches is not None
         assert self._pool is not None
         self._matches = enlarge(self._matches, self._pool, grid.shape, pool)
-
-    def _maps(self, pixels: Array) -> dict[int, Array]:
-        taps, seen = [tap.index for tap in self._taps], mirrored(pixels)
-        if self._scene.model.has_features:
-            if self.in_one_piece:
-                return self._features.of(seen, taps)
-            # The session goes with it, of which some 30 MB would stay.
-            return FeatureMaps(self._scene.model, self._threads).of(seen, taps)
-        return self._scene.objective.sweeper.maps(seen, taps)
 
     def _pool_of(self, descriptors: Sequence[Array]) -> Pool:
         """The styles' places; each has its weight, or, with masks, its part of each region."""
@@ -295,3 +302,16 @@ def _with_detail(scene: Ingredients, guide: Field, photo: Field) -> Field:
     drawn: Field
     (drawn,) = arrays.each(mixed, guide, photo, coarse)
     return drawn
+
+
+def _within_masks(scene: Ingredients, guide: Field, photo: Field) -> Field:
+    """The guide where regions are, and the photo where there is none."""
+    masks = scene.masks((photo.shape[3], photo.shape[2]))
+
+    def kept(painted: Array, plain: Array, regions: Array) -> tuple[Array, ...]:
+        share = np.minimum(regions.sum(axis=0), np.float32(1))
+        return (plain + share * (painted - plain),)
+
+    within: Field
+    (within,) = scene.arrays.each(kept, guide, photo, masks)
+    return within

@@ -21,7 +21,7 @@ from ..objective.weights import chosen_taps
 from ..options.fields import STARTS, Options
 from ..pictures.raster import Header
 from ..pictures.values import size_at
-from .guide import guide_sides, most_matched
+from .guide import MATCHED_PIXELS, guide_sides
 from .tuning import plan_scales, tuned
 
 __all__ = ["MemoryModel"]
@@ -39,9 +39,11 @@ _TILES = (1024, 768, 512, 384, 256, 192, 128, 64)
 """Larger ones see less halo, but are not faster."""
 _SMALL = 256
 """Below this tiles see more halo than picture: state in files is cheaper than smaller tiles."""
-_MATCHING, _MIXED = 1.9, 4
+_MATCHING, _MIXED = 1.8, 4
 """How often there are the features of both pictures while places are matched, in ONNX Runtime's
 memory and in ours; and arrays of what is matched."""
+_PROJECTED = 50
+"""Bytes a pixel of what is seen of pictures that are looked at tile by tile."""
 _PLACES, _LAID = 14, 54
 """Bytes a pixel of knowing which patch lies where, and of laid ones that are in memory."""
 _ARRAY = 12
@@ -167,14 +169,19 @@ class MemoryModel:
         """
         shares = self.model.recipe.style_shares
         features = sum(4 * t.channels / t.stride**2 for t in self.model.taps if t.index in shares)
-        looked_at, laid = 0, 0
+        looked_at, laid, projected = 0, 0, 0
         for side in guide_sides(self.options.size):
             width, height = self.at_size(side).canvas
             own = width * height
             painted = sum(math.prod(self._seen_style(style, side)) for style in self.styles)
-            if own <= most_matched(tile) or not looked_at:
-                looked_at = int(_MATCHING * features * (own + painted)) + _MIXED * _ARRAY * own
-            laid = _ARRAY * painted + self._slices + (_PLACES + _LAID * (not on_disk)) * own
+            if own <= MATCHED_PIXELS or not looked_at:
+                shown = own + painted
+                if tile is not None:
+                    seen = math.prod(self._seen((width, height), tile, observing=True))
+                    shown, projected = min(own, seen), _PROJECTED * (own + painted)
+                looked_at = int(_MATCHING * features * shown) + projected + _MIXED * _ARRAY * own
+            in_memory = (_LAID + 4 * self._regions) * (not on_disk)
+            laid = _ARRAY * painted + self._slices + int((_PLACES + in_memory) * own)
         return max(looked_at, laid)
 
     def _style(self, header: Header, tile: int | None) -> int:
@@ -243,7 +250,11 @@ class MemoryModel:
         return int(math.prod(seen) * (self.model.program.kept + 2 * _ARRAY + guides))
 
     def _seen(
-        self, size: tuple[int, int], tile: int | None, wraps: tuple[bool, bool], observing: bool
+        self,
+        size: tuple[int, int],
+        tile: int | None,
+        wraps: tuple[bool, bool] = (False, False),
+        observing: bool = False,
     ) -> tuple[int, int]:
         """(height, width) of the largest tile with its halo; ``size`` is (width, height)."""
         least = self.model.smallest_side

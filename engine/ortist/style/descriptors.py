@@ -9,7 +9,7 @@ compared they are reduced to the principal components of the style's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -75,32 +75,40 @@ class Basis:
     vectors: Mapping[int, Array]
     energy: Mapping[int, float]
 
+    def dimensions(self, tap: int) -> int:
+        """How many vectors a tap has."""
+        return int(self.vectors[tap].shape[1])
+
+    def project(self, features: Array, tap: int, arithmetic: Arithmetic) -> Array:
+        """What a tap's vectors see in its ``features`` [1, C, h, w]: [d, h, w]."""
+        _, channels, height, width = features.shape
+        vectors = self.vectors[tap]
+        if not vectors.shape[1]:
+            return np.zeros((0, height, width), np.float32)
+        seen = arithmetic.product(vectors.T, features.reshape(channels, -1))
+        return seen.reshape(-1, height, width)
+
     def describe(
-        self,
-        maps: Mapping[int, Array],
-        taps: Sequence[Tap],
-        grid: Grid,
-        arithmetic: Arithmetic,
+        self, seen: Callable[[int], Array], taps: Sequence[Tap], grid: Grid, threads: int
     ) -> Described:
         """The grid's places described.
 
-        ``maps`` [1, C, h_t, w_t] are of a picture with ``MARGIN`` mirrored pixels around it.
+        ``seen`` gives what is projected of a tap, [d, h_t, w_t], of a picture with ``MARGIN``
+        mirrored pixels around it. So many ``threads`` work on the taps.
         """
 
         def part_of(tap: Tap) -> Array:
-            """What is seen by the tap's vectors, [d, h, w]."""
-            vectors = self.vectors[tap.index]
-            if not vectors.shape[1]:
+            """What is seen by the tap's vectors at the places, [d, h, w]."""
+            projected = seen(tap.index)
+            if not len(projected):
                 return np.zeros((0, *grid.shape), np.float32)
-            _, channels, height, width = maps[tap.index].shape
-            seen = arithmetic.product(vectors.T, maps[tap.index].reshape(channels, -1))
-            part = _at_places(seen.reshape(-1, height, width), tap, grid)
+            part = _at_places(projected, tap, grid)
             part -= part.mean(axis=(1, 2), keepdims=True)
             mean_energy = float(np.square(part).sum(axis=0).mean())
             part *= np.float32(np.sqrt(self.energy[tap.index] / max(mean_energy, _LEAST)))
             return part
 
-        with ThreadPoolExecutor(arithmetic.threads) as executor:
+        with ThreadPoolExecutor(threads) as executor:
             parts = list(executor.map(part_of, taps))
         together = np.concatenate(parts).transpose(1, 2, 0)
         energy = np.square(together).sum(axis=2)
