@@ -62,6 +62,7 @@ class Calls(ABC):
         DivergedError, whose ``result`` has what was reached before. A program that paints many
         pictures does so faster by an ``Engine``.
         """
+        _check_told(on_progress)
         run = self.iterate(
             content, style, options, masks=masks, preset=preset, executor=executor, **overrides
         )
@@ -81,6 +82,7 @@ class Calls(ABC):
 
         Mahendran and Vedaldi, CVPR 2015, as in the CS231n assignment. Else as ``transfer``.
         """
+        _check_told(on_progress)
         run = self.iterate(content, None, options, preset=preset, executor=executor, **overrides)
         return finished(run, on_progress)
 
@@ -98,6 +100,7 @@ class Calls(ABC):
 
         Gatys, Ecker and Bethge, NeurIPS 2015. Else as ``transfer``.
         """
+        _check_told(on_progress)
         run = self.iterate(None, style, options, preset=preset, executor=executor, **overrides)
         return finished(run, on_progress)
 
@@ -267,13 +270,17 @@ class Engine(Calls):
         return dataclasses.replace(options, **self._fixed)
 
 
+def _check_told(on_progress: object) -> None:
+    """Raises OptionError for what cannot be called; before anything is looked at."""
+    if on_progress is not None and not callable(on_progress):
+        raise OptionError(f"on_progress should be a function, not {on_progress!r:.80}.")
+
+
 def finished(run: Run, on_progress: Callable[[Progress], object] | None = None) -> Result:
     """The result of ``run`` at its end, or where ``on_progress`` returned what counts as False.
 
     Raises DivergedError with the ``result`` before.
     """
-    if on_progress is not None and not callable(on_progress):
-        raise OptionError(f"on_progress should be a function, not {on_progress!r:.80}.")
     try:
         for progress in run:
             go_on = None if on_progress is None else on_progress(progress)

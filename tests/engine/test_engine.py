@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import shutil
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -277,3 +279,36 @@ def test_an_engine_that_cannot_be_is_refused() -> None:
         engine.transfer(CONTENT, STYLE, Options(), size=48)
     with pytest.raises(OptionError, match="neither a content image nor a style image"):
         engine.iterate(None, None)
+
+
+def test_what_is_known_of_shapes_does_not_grow_for_ever(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ortist.objective.sweeper._SHAPES", 2)
+    with Engine() as own:
+        run = own.iterate(CONTENT, None, size=30, iterations=0)
+        sweeper: Any = run._scene.objective.sweeper
+        for size in (30, 31, 32, 33):
+            own.invert(CONTENT, size=size, iterations=1)
+        assert len(sweeper._layouts) == 2
+
+
+def test_an_executor_is_let_go_with_its_run() -> None:
+    with Engine() as own:
+        executor = ThreadPoolExecutor(1)
+        own.transfer(CONTENT, STYLE, **QUICK, tile=24, executor=executor, quality="paper")
+        executor.shutdown()
+        gone = weakref.ref(executor)
+        del executor
+        gc.collect()
+        assert gone() is None
+
+
+def test_a_call_that_tells_nobody_is_refused_at_once(opened: list[Any]) -> None:
+    wrong: Any = 3
+    with Engine() as own:
+        for call in (own.transfer, own.texture, own.invert):
+            pictures = (CONTENT, STYLE) if call == own.transfer else (CONTENT,)
+            with pytest.raises(OptionError, match="on_progress should be a function, not 3"):
+                call(*pictures, on_progress=wrong)
+    assert not opened

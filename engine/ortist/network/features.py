@@ -2,12 +2,13 @@
 
 The program (program.py) gives features too, but it is made for losses and their gradient: cut into
 bands and segments, with sessions by thread. Where a picture's features are wanted once and nothing
-else, this is ten times as fast (docs/design.md).
+else, this takes a third of the time (docs/design.md).
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ class FeatureMaps:
 
     def __init__(self, model: Model, threads: int) -> None:
         self._model, self._threads = model, threads
+        self._opening = threading.Lock()
 
     def of(self, pixels: Array, taps: Sequence[int]) -> dict[int, Array]:
         """The maps [1, C, h, w] of these taps, over normalised ``pixels`` [1, 3, H, W].
@@ -43,7 +45,7 @@ class FeatureMaps:
         """
         try:
             names = [f"tap_{tap}" for tap in taps]
-            maps = self._session.run(names, {"image": pixels}, self._giving_back)
+            maps = self._opened().run(names, {"image": pixels}, self._giving_back)
         except Exception as error:  # ONNX Runtime's share no base class
             height, width = pixels.shape[2:]
             if wants_memory(error):
@@ -62,6 +64,11 @@ class FeatureMaps:
         options = load_onnxruntime().RunOptions()
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         return options
+
+    def _opened(self) -> onnxruntime.InferenceSession:
+        """The session, which two threads may be the first to ask for."""
+        with self._opening:
+            return self._session
 
     @functools.cached_property
     def _session(self) -> onnxruntime.InferenceSession:

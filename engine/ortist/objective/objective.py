@@ -82,7 +82,8 @@ class Objective:
         if content is None or not content.taps:
             return {}
         total = dict.fromkeys(content.taps, 0.0)
-        chosen = self._chosen(content.taps)
+        # In the tiles of a step, which then has their features.
+        chosen = self._chosen({*targets.style, *content.taps})
         tiles = self._tiles(content.pixels.shape, chosen)
         tasks = ((self._piece(t, content.pixels, targets, chosen), content.taps) for t in tiles)
         if self._workers.elsewhere:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +33,8 @@ _OF_CONTENT = ("with_error", "with_content")
 """Switches of what needs the content's features."""
 _BACK = ("with_style", "with_content")
 """Switches of the way back."""
+_SHAPES = 64
+"""Shapes of pieces whose layouts are kept, some 30 KiB each."""
 _LITTLE = 32 * 2**20
 """Bytes that are worth less than the time of getting them again."""
 
@@ -58,7 +60,8 @@ class Sweeper:
         """About how many pixels a band has; features that were kept before a change fit no more."""
         self.program = open_proved(model, provider, count_threads(threads), profile)
         self.provider = self.program.provider
-        self._buffers, self._layouts = Buffers(), defaultdict[Shape, dict[Any, Any]](dict)
+        self._buffers = Buffers()
+        self._layouts: OrderedDict[Shape, dict[Any, Any]] = OrderedDict()
         self._sweeps: OrderedDict[Shape, Sweep] = OrderedDict()
         self._any_on: frozenset[str] = frozenset()
         """Switches of sessions that are open, for whoever wants features alone."""
@@ -69,8 +72,10 @@ class Sweeper:
     def step(
         self, piece: Piece, terms: Terms, decide: Decide, tv_weight: float, gradient: Any
     ) -> Sums:
-        """All of a piece that is the whole picture: its sums, and, for what ``decide`` makes of
-        each tap's, the gradient [1, 3, h, w] of its pixels.
+        """One step over a piece that is the whole picture; returns its sums.
+
+        ``decide`` makes a pull of each tap's sums, and the gradient of the pixels that comes of it
+        is written to ``gradient``, [1, 3, h, w].
         """
         taps = sorted(terms.moments | terms.errors)
         piece = self._with_features(piece, terms.errors)
@@ -179,7 +184,7 @@ class Sweeper:
                     self._any_on = frozenset(n for n in shape.on if not n.startswith(_OF_CONTENT))
                 if shape not in self._sweeps:
                     self._drop(_LITTLE)  # small ones of other shapes stay beside it
-                    layouts = self._layouts[shape]
+                    layouts = self._layouts_of(shape)
                     self._sweeps[shape] = Sweep(self.program, shape, self._buffers, layouts)
                 self._sweeps.move_to_end(shape)
                 self._sweeps[shape].set_piece(piece, tv_weight)
@@ -202,6 +207,14 @@ class Sweeper:
             yield
         finally:
             sweep.cancelled = bool
+
+    def _layouts_of(self, shape: Shape) -> dict[Any, Any]:
+        """What sweeps of that shape have found; of the last shapes only, as pictures have many."""
+        layouts = self._layouts.setdefault(shape, {})
+        self._layouts.move_to_end(shape)
+        if len(self._layouts) > _SHAPES:
+            self._layouts.popitem(last=False)
+        return layouts
 
     @property
     def _nbytes(self) -> int:

@@ -164,7 +164,8 @@ class _Maker:
         canvas = Canvas.of([own[0].transpose(1, 2, 0) for own in values], grids[0].stride)
         if not self._looked_at(side):
             return _Styles(canvas, [np.zeros((*grid.shape, 0), np.float32) for grid in grids])
-        keys = tuple(map(hashed, values))
+        # In tiles what is seen differs by rounding, and pictures should have the same bytes again.
+        keys = self._options.tile_side, *map(hashed, values)
         self._first = self._first or keys
         places = scene.places.find((self._first, keys))
         if places is None:
@@ -198,7 +199,8 @@ class _Maker:
         width, height = scene.canvas(side)
         grid = Grid.of(self._taps, height, width)
         # Of the first scale, which is small, content and styles are looked at side by side.
-        maps = self._looker.maps(self._wanted(side, None)) if before is None else {}
+        ahead = before is None and self.in_one_piece
+        maps = self._looker.maps(self._wanted(side, None)) if ahead else {}
         styles = waiting()
         pool = self._pool_of(styles.descriptors)
         if self._looked_at(side):

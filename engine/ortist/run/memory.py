@@ -179,7 +179,10 @@ class MemoryModel:
                 if tile is not None:
                     seen = math.prod(self._seen((width, height), tile, observing=True))
                     shown, projected = min(own, seen), _PROJECTED * (own + painted)
-                looked_at = int(_MATCHING * features * shown) + projected + _MIXED * _ARRAY * own
+                    if not looked_at:  # what all scales are described by comes of whole styles
+                        shown = max(shown, painted)
+                scale = int(_MATCHING * features * shown) + projected + _MIXED * _ARRAY * own
+                looked_at = max(looked_at, scale)
             in_memory = (_LAID + 4 * self._regions) * (not on_disk)
             laid = _ARRAY * painted + self._slices + int((_PLACES + in_memory) * own)
         return max(looked_at, laid)

@@ -87,8 +87,16 @@ class Schedule:
         Raises OptionError where they do not begin with the first scale, or where there is no such.
         """
         sides = [scale.side for scale in self.scales]
-        if not schedule or schedule[0][0] != sides[0]:
+        try:
+            counts = [(int(side), int(steps)) for side, steps in schedule]
+        except (TypeError, ValueError) as error:
+            raise OptionError(
+                f"a schedule is a list of pairs (side, steps), not {schedule!r:.80}."
+            ) from error
+        if any(steps < 0 for _, steps in counts):
+            raise OptionError(f"the schedule {schedule!r:.80} has a negative number of steps.")
+        if not counts or counts[0][0] != sides[0]:
             raise OptionError("a schedule is for a run's beginning, and from its first scale on.")
-        if any(side not in sides for side, _ in schedule):
+        if any(side not in sides for side, _ in counts):
             raise OptionError(f"the schedule {schedule!r} is not one of the scales {sides}.")
-        return Schedule([Scale(side, steps) for side, steps in schedule])
+        return Schedule([Scale(side, steps) for side, steps in counts])

@@ -8,7 +8,7 @@ They are one JSON object in the picture's EXIF data (UserComment):
          for every pair of masks "content mask 1" and, where there is one, "style mask 1",
          and where the option init is "image", "init",
      "iteration": steps done, where they are not all,
-     "schedule": [[side, steps], …], where they are not those of the plan (scales.plan_scales)}
+     "schedule": [[side, steps], …], where they are not those of the plan (run/tuning.py)}
 
 Options that have their defaults, or what their quality stands for, are left out, and those that say
 nothing of the picture or lift a limit. Paths are as they were given; an input that was no file, or

@@ -66,7 +66,9 @@ class Objectives:
             self.check_open()
             self._sweeper = self._sweeper or Sweeper(self.model, provider, threads)
             objective = Objective(self._sweeper, manner, executor)
-            key = tile, manner.wraps, executor
+            if executor is not None:  # it would be kept with its workers, whom somebody else ends
+                return objective, objective
+            key = tile, manner.wraps
             observer = self._observers.pop(key, None) or RememberingObserver(objective)
             self._observers[key] = observer
             if len(self._observers) > _KEPT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from ..network.bundle import Recipe
@@ -10,7 +11,7 @@ from ..options.fields import Options
 __all__ = ["Scale", "Tuning", "plan_scales", "tuned"]
 
 _STRIDE = 16
-"""A multiple of the strides of all taps that there are."""
+"""A multiple of the strides of the shipped model's taps."""
 _AVERAGING = 0.97
 """Adam's; L-BFGS, whose steps do not scatter, has none."""
 
@@ -33,8 +34,13 @@ def plan_scales(options: Options) -> list[Scale]:
     """
     sides = [options.size]
     smallest = options.smallest_size if isinstance(options.smallest_size, int) else options.size
-    while (side := round(options.size / 2 ** (len(sides) / 2))) >= smallest:
-        sides.insert(0, max(1, round(side / _STRIDE)) * _STRIDE if options.seamless else side)
+    for halvings in itertools.count(1):
+        side = round(options.size / 2 ** (halvings / 2))
+        if side < smallest:
+            break
+        side = max(1, round(side / _STRIDE)) * _STRIDE if options.seamless else side
+        if side < sides[0]:  # rounded, two may be one
+            sides.insert(0, side)
     sides = sides[-max(1, options.steps - 1) :]
     share = options.steps // (len(sides) + 1)
     first = options.steps - share * (len(sides) - 1)

@@ -93,12 +93,8 @@ class Scene:
         self.content_taps, self.style_taps = chosen_taps(options, objective.model)
         for scale in plan_scales(options):
             self._check(scale.side)
-        stride = max((self.model.tap(tap).stride for tap in self.style_taps), default=1)
-        if options.seamless and options.size % stride:
-            raise OptionError(
-                f"the size {options.size} of a seamless texture does not fit the network's stride; "
-                f"give a --size that {stride} divides, as {-(-options.size // stride) * stride}."
-            )
+            if options.seamless:
+                self._check_seamless(scale.side)
 
     @functools.cached_property
     def gray(self) -> bool:
@@ -232,6 +228,20 @@ class Scene:
     def canvas(self, side: int) -> tuple[int, int]:
         """(width, height) of the picture at that scale: the content's aspect, or square."""
         return (side, side) if self._content is None else size_at(self._content.size, side)
+
+    def _check_seamless(self, side: int) -> None:
+        """Raises OptionError for a scale whose edges cannot meet."""
+        stride, size = max((self.model.tap(t).stride for t in self.style_taps), default=1), side
+        if side % stride == 0:
+            return
+        remedy = f"give a --size that {stride} divides, as {-(-side // stride) * stride}"
+        if side != self.options.size:
+            size, remedy = self.options.size, "give --smallest-size none"
+        scale = "" if size == side else f", or rather its scale of {side} pixels,"
+        raise OptionError(
+            f"the size {size} of a seamless texture{scale} does not fit the network's stride; "
+            f"{remedy}."
+        )
 
     def _check(self, side: int) -> None:
         """Raises OptionError for pictures too large to try or too small for the network."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from ortist.arrays import Array, Arrays
 from ortist.errors import OptionError
+from ortist.network.bundle import Model, Tap
 from ortist.network.sessions import available_cpus
 from ortist.objective.decide import Decider
 from ortist.objective.objective import Manner, Objective
@@ -17,6 +19,7 @@ from ortist.objective.pieces import Piece, Terms
 from ortist.objective.targets import Targets
 from ortist.objective.weights import Weights
 from ortist.options.fields import Options
+from ortist.run.settings import read_settings
 from ortist.run.tuning import plan_scales
 from ortist.style.losses import STYLE_LOSSES
 from ortist.style.moments import sum_moments
@@ -199,12 +202,38 @@ def test_scales_fit_the_stride() -> None:
     assert sides == [128, 192, 256, 368, 520]
 
 
+@pytest.mark.parametrize("size", [32, 64, 96, 128, 520])
+def test_rounded_scales_are_each_there_once(size: int) -> None:
+    for smallest in (16, 20, 32, 64):
+        options = Options(size=size, seamless=True, smallest_size=smallest).settled(False)
+        sides = [scale.side for scale in plan_scales(options)]
+        assert sides == sorted(set(sides))
+        assert sides[-1] == size
+
+
+def test_settings_of_a_hurried_texture_can_be_read(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"size": 64, "smallest_size": 16, "seamless": True}
+    run = kept.iterate(None, STYLE, **options, iterations=12)
+    run.reschedule([(16, 1), (64, 3)])
+    for _ in run:
+        pass
+    run.result().save(tmp_path / "t.png")
+    assert read_settings(tmp_path / "t.png", 10**6).schedule == ((16, 1), (64, 3))
+
+
 def test_what_cannot_be_seamless_is_refused() -> None:
     with pytest.raises(OptionError, match="seamless is for textures, and a content image's edges"):
         kept.transfer(CONTENT, STYLE, seamless=True)
     with pytest.raises(OptionError, match=r"size 60 of a seamless .* 8 divides, as 64\."):
         kept.texture(STYLE, size=60, seamless=True)
     kept.texture(STYLE, size=60, style_layers="1,4", seamless=True, iterations=0)
+
+
+def test_every_scale_must_fit_the_strides_of_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    coarse = Tap(1, "coarse", 4, 32, 9, 0, ())
+    monkeypatch.setattr(Model, "tap", lambda model, index: coarse)
+    with pytest.raises(OptionError, match=r"size 128 .* scale of 48 .*; give --smallest-size none"):
+        kept.texture(STYLE, size=128, smallest_size=32, style_layers="1", seamless=True)
 
 
 def test_the_command(ortist: Ortist, style_file: Any, tmp_path: Any) -> None:

@@ -162,6 +162,10 @@ def test_a_hurried_run_is_repeated_from_its_schedule(
         again.reschedule(found.schedule)
     with pytest.raises(OptionError, match="is not one of the scales"):
         kept.iterate(*files, **found.options).reschedule([(32, 1), (40, 1)])
+    wrong: Any
+    for wrong in (5, [(32, "x")], [32], None, [(32, -3)]):
+        with pytest.raises(OptionError, match="schedule"):
+            kept.iterate(*files, **found.options).reschedule(wrong)
 
 
 def forged(tmp_path: Path, text: str) -> Path:
