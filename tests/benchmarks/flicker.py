@@ -34,8 +34,11 @@ def clip(frames: int, size: int, still: bool) -> list[NDArray[np.uint8]]:
 def main(
     frames: Annotated[int, typer.Option(help="Length of the film.", min=2)] = 8,
     size: Annotated[int, typer.Option(help="Shorter side in pixels.")] = 128,
-    iterations: Annotated[int, typer.Option(help="Steps of an independent frame.")] = 100,
-    frame_iterations: Annotated[int, typer.Option(help="Steps of a frame that follows.")] = 20,
+    quality: Annotated[str, typer.Option(help="How frames are painted.")] = "standard",
+    iterations: Annotated[int | None, typer.Option(help="Steps of an independent frame.")] = None,
+    frame_iterations: Annotated[
+        int | None, typer.Option(help="Steps of a frame that follows.")
+    ] = None,
     blends: Annotated[str, typer.Option(help="Shares of the last painting.")] = "0,0.5",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -49,15 +52,14 @@ def main(
     for name, still in (("still camera", True), ("panning camera", False)):
         film = clip(frames, size, still)
         rows: dict[str, Any] = {"film": {"difference": _difference(film)}}
-        ways: dict[str, tuple[int | None, float]] = {"independent": (None, 0.0)}
-        ways.update({f"blend {b}": (frame_iterations, float(b)) for b in blends.split(",")})
-        for way, (steps, blend) in ways.items():
-            options = Options(size=size, smallest_size=min(size, 64), iterations=iterations)
-            painter = Painter(style, options, steps or 1, blend)
+        ways = {"independent": None, **{f"blend {b}": float(b) for b in blends.split(",")}}
+        for way, blend in ways.items():
+            options = Options.of(quality=quality, size=size, iterations=iterations)
+            painter = Painter(style, options, frame_iterations, blend or 0)
             painted = []
             for pixels in film:
-                if steps is None:
-                    painter = Painter(style, options, 1, 0)
+                if blend is None:
+                    painter = Painter(style, options)
                 painted.append(painter(pixels))
             rows[way] = {
                 "difference": _difference([frame.pixels for frame in painted]),

@@ -23,6 +23,7 @@ from ortist.network.bundle import Model
 from ortist.objective.sweeper import Sweeper
 from ortist.options.fields import Options, Provider
 from ortist.run.setup import Asked
+from ortist.run.trail import Trail
 from ortist_models import MANIFEST
 
 from tests.conftest import small_pictures
@@ -170,16 +171,19 @@ def test_runs_may_be_stepped_by_two_threads(engine: Engine, alone: list[ortist.R
 
 
 def test_a_start_stands_in_for_the_first_picture(engine: Engine) -> None:
-    """In normalised values, at the first scale, as a video's next frame has it."""
+    """In normalised values, as a film's next frame begins with what the one before came to."""
     options = Options(**QUICK)
-    plain, again, other = (
-        engine.set_up(Asked(CONTENT, STYLE, start=start), options)
-        for start in (None, *(engine_start(engine, options) + step for step in (0, 0.1)))
-    )
-    for run in (plain, again, other):
+    plain = engine.set_up(Asked(CONTENT, STYLE), options)
+    list(plain)
+    for apart in (0, 0.1):
+        trail = Trail()
+        first = engine.set_up(Asked(CONTENT, STYLE, trail=trail), options)
+        list(first)
+        same(first.result(), plain.result())
+        trail.keep(engine_start(engine, options) + apart)
+        run = engine.set_up(Asked(CONTENT, STYLE, trail=trail), options)
         list(run)
-    same(again.result(), plain.result())
-    assert other.result().history != plain.result().history
+        assert (run.result().history == plain.result().history) == (apart == 0)
 
 
 def engine_start(engine: Engine, options: Options) -> Any:

@@ -35,8 +35,12 @@ def video(
     output: str = asked(
         ..., "The file to write, or - for Y4M on stdout.", _FIRST, "FILE", "--output", "-o"
     ),
-    frame_iterations: int = asked(
-        20, "Steps of a frame that follows another; --iterations is the first's.", _FIRST, "N"
+    frame_iterations: int | None = asked(
+        None,
+        "Steps of a frame that follows another; --iterations is the first's. Without it, 20 in the "
+        "paper's way, else as many as the first's.",
+        _FIRST,
+        "N",
     ),
     blend: float = asked(
         0.5,

@@ -1,9 +1,10 @@
 """Video: frame after frame, each painted from the one before, so that it flickers little.
 
 The first frame is painted as any picture is. Each next one starts from the last painting plus what
-changed in the film between the two frames: where nothing moved, from the very pixels that were
-there, and where something did, from something near. So a few steps at full size suffice, and what
-the optimiser is free to choose (which stroke goes where) it does not choose anew. Nothing tracks
+changed between the two frames' targets, be these frames of the film or their guides: where nothing
+moved, from the very pixels that were there, and where something did, from something near. So a few
+steps at full size suffice, and what the optimiser is free to choose (which stroke goes where) it
+does not choose anew; nor are patches laid anew where they still match. Nothing tracks
 motion: Ruder, Dosovitskiy and Brox, "Artistic Style Transfer for Videos", GCPR 2016, do by optical
 flow, with a loss that ties the frames. After a cut, when most of the frame changed, the next frame
 is painted as the first was.
@@ -31,8 +32,9 @@ from ..pictures.raster import Painting
 from ..pictures.values import denormalize, normalize, size_at
 from ..run.plan import Plan
 from ..run.setup import Asked, load_init
+from ..run.trail import Trail
 from ..run.tuning import tuned
-from ..style.files import Style, load_style
+from ..style.files import Style, has_patches, load_style
 from ..style.named import opened
 from .y4m import Header, read_frame, read_header, write_frame, write_header
 
@@ -43,6 +45,9 @@ _CUT = 40.0
 
 _CALM = 0.5
 """Adam's step of a frame that follows, against the first's: a fresh Adam moves all by it."""
+
+_FOLLOWING = 20
+"""Steps of a frame that follows, in the paper's way."""
 
 _SAME = 6.0
 """Change of a pixel, in levels of 255, over which blending fades out: noise is below."""
@@ -76,25 +81,27 @@ def frame_size(width: int, height: int, options: Options) -> tuple[int, int]:
 class Painter:
     """Paints the frames of one video, of one size, in one style: call it with each in turn.
 
-    ``iterations`` is the number of steps of a frame that follows another; ``blend``, from 0 to 1,
-    how much of the last painting is mixed in where the film stands still.
+    ``iterations`` is the number of steps of a frame that follows another: None for 20 in the
+    paper's way, else for as many as the first takes. ``blend``, from 0 to 1, is how much of the
+    last painting is mixed in where the film stands still.
     """
 
     def __init__(
-        self, style: Style, options: Options, iterations: int = 20, blend: float = 0.5
+        self, style: Style, options: Options, iterations: int | None = None, blend: float = 0.5
     ) -> None:
-        if not 1 <= iterations <= 1_000_000:
+        if iterations is not None and not 1 <= iterations <= 1_000_000:
             raise OptionError(f"{iterations} frame iterations are out of range; give 1 or more.")
         if not 0 <= blend < 1:
             raise OptionError(f"blend {blend} is out of range; it should be from 0 to below 1.")
         if options.snapshots:
             raise OptionError("a video keeps no snapshots; leave them out.")
         self._style = load_style(opened(style), options.max_pixels, options.style_side)
-        # Frames that follow are painted in the paper's way; so is the first, unless told otherwise.
-        self._options, self._init = load_init(options.settled(matched=False))
-        self._iterations = iterations
+        self._options, self._init = load_init(options.settled(has_patches(self._style)))
+        in_papers_way = self._options.guidance == 0
+        self._iterations = iterations or (_FOLLOWING if in_papers_way else self._options.steps)
         self._blend = blend
         self._engine = Engine(options.model, options.provider, options.threads)
+        self._trail = Trail()
         self._last: tuple[Array, Array] | None = None
         """Content and painting of the frame before, normalised."""
 
@@ -109,41 +116,48 @@ class Painter:
         content = normalize(Painting.of(image).values, model)
         # Rescaled by its own darkest and brightest value, each frame would be lit anew.
         options = dataclasses.replace(self._options, size=min(size), rescale=False)
-        start, kept = None, None
+        fresh, kept = True, None
         if self._last is None:  # the memory is planned when the size is known, for all frames
             plan = self._engine.plan(Asked(image, self._style), options, files=False)
             self._options, options = plan.applied(self._options), plan.applied(options)
         else:
             change = (content - self._last[0]) * np.array(model.std, np.float32).reshape(3, 1, 1)
             if np.abs(change).mean() * 255 < _CUT:
-                options = self._following(options)
-                start = self._last[1] + (content - self._last[0])
+                options, fresh = self._following(options), False
                 still = np.exp(-np.square(change * (255 / _SAME)).sum(1, keepdims=True))
                 kept = np.float32(self._blend) * still
-        asked = Asked(np.asarray(image), self._style, init=self._init, start=start)
+        self._trail = Trail() if fresh else self._trail
+        asked = Asked(np.asarray(image), self._style, init=self._init, trail=self._trail)
         run = self._engine.set_up(asked, options, plan=Plan())
         result = finished(run)
         painted = normalize(result.painting.values, model)
         if self._last is not None and kept is not None:
             painted += kept * (self._last[1] - painted)
         self._last = content, painted
+        self._trail.keep(painted)
         return Frame(
             Painting(denormalize(painted, model)).pixels,
             result.final,
             result.iterations,
             time.perf_counter() - began,
-            start is None,
-            tuple(run.notes) if start is None else (),
+            fresh,
+            tuple(run.notes) if fresh else (),
         )
 
     def _following(self, options: Options) -> Options:
-        """The options of a frame that follows another: no pyramid, few and smaller steps."""
-        rate = tuned(options, self._engine.model.recipe).learning_rate
+        """The options of a frame that follows another: no pyramid, few and smaller steps.
+
+        And a window that moves, whatever the first frame's does: what a stride's grid adds to one
+        frame, which is too little to be seen, would add up over the frames.
+        """
+        recipe = self._engine.model.recipe
+        rate, lbfgs = tuned(options, recipe).learning_rate, options.optimizer == "lbfgs"
         return dataclasses.replace(
             options,
             iterations=self._iterations,
             learning_rate=rate * _CALM,
             smallest_size="none",
+            jitter=None if lbfgs else max(options.jitter or 1, recipe.jitter),
             final_iterations=0,
             free_iterations=0,
         )
@@ -167,7 +181,7 @@ def video(
     options: Options | None = None,
     *,
     preset: str | None = None,
-    frame_iterations: int = 20,
+    frame_iterations: int | None = None,
     blend: float = 0.5,
     chroma: Literal["input", "444"] = "input",
     on_frame: Callable[[Frame], object] | None = None,

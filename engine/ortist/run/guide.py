@@ -28,11 +28,12 @@ from ..options.fields import Options
 from ..pictures.values import display_range, normalize
 from ..style.descriptors import Basis, Grid, principal_basis
 from ..style.guides import mask_values
-from ..style.matching import Matches, Pool, assign, enlarge, refine, spread
+from ..style.matching import Matches, Pool, assign, enlarge, hold, refine, spread
 from ..style.patchwork import Canvas, Patchwork
 from ..style.remembered import RememberedPlaces, StylePlaces, hashed
 from ..style.styles import Styles
 from .looking import Looker, Seen
+from .trail import Trail
 
 __all__ = ["MATCHED_PIXELS", "Ingredients", "guide_sides", "make_guide"]
 
@@ -62,6 +63,7 @@ class Ingredients(Protocol):
     styles: Styles
     places: RememberedPlaces
     arrays: Arrays
+    trail: Trail | None
 
     def canvas(self, side: int) -> tuple[int, int]:
         """(width, height) of the picture with ``side`` pixels on the shorter side."""
@@ -206,11 +208,9 @@ class _Maker:
         if self._looked_at(side):
             assert self._basis is not None
             seen = self._looker.seen(self._basis, maps)
-            self._match(
-                seen if maps else self._looker.over(self._basis, self._wanted(side, before)),
-                grid,
-                pool,
-            )
+            wanted = None if maps else self._wanted(side, before)
+            shown = seen if wanted is None else self._looker.over(self._basis, wanted)
+            self._match(side, shown, grid, pool)
         else:
             self._take_over(grid, pool)
         assert self._matches is not None
@@ -241,8 +241,8 @@ class _Maker:
             wanted = np.float32(_CONTENT) * wanted + np.float32(1 - _CONTENT) * whole(last)
         return wanted
 
-    def _match(self, seen: Seen, grid: Grid, pool: Pool) -> None:
-        """Matches the places of the content by what is ``seen`` of it, which is used up."""
+    def _match(self, side: int, seen: Seen, grid: Grid, pool: Pool) -> None:
+        """Matches the places of a scale by what is ``seen`` of the content, which is used up."""
         self._give_back_memory()  # before more is taken
         assert self._basis is not None
         queries = self._basis.describe(seen, self._taps, grid, self._threads)
@@ -255,7 +255,14 @@ class _Maker:
         else:
             assert self._pool is not None
             matches = enlarge(self._matches, self._pool, grid.shape, pool)
-        self._matches = refine(matches, queries, regions, pool, _ROUNDS, self._threads)
+        matches = refine(matches, queries, regions, pool, _ROUNDS, self._threads)
+        trail = self._scene.trail
+        if trail is not None:
+            before = trail.matches.get(side)
+            if before is not None:
+                matches = hold(before, matches, queries, regions, pool, self._threads)
+            trail.matches[side] = matches
+        self._matches = matches
         del queries
         self._give_back_memory()
 

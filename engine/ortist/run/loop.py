@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Field
 from ..errors import CheckpointError, DivergedError, OptionError
 from ..files import as_path
 from ..objective.sweep import CancelledError
@@ -49,7 +48,6 @@ class Run(Iterator[Progress]):
         self,
         scene: Scene,
         inputs: Mapping[str, Raster | ExtractedStyle],
-        start: Field | None,
         turns: Turns,
     ) -> None:
         self.options, self.model, self.inputs = scene.options, scene.model, inputs
@@ -59,7 +57,7 @@ class Run(Iterator[Progress]):
         self._began = time.perf_counter()
         self._schedule = Schedule(plan_scales(self.options), self.options.time_limit)
         self._view = View(scene, self._schedule.scales[0].side)
-        self._start = scene.start(self._view) if start is None else start
+        self._start = scene.start(self._view)
         self._stepper, self._finisher = Stepper(scene), Finisher(scene)
         self._steps: list[Progress] = []  # these two may be ahead of the state by a step
         self._snapshots: dict[int, Painting] = {}

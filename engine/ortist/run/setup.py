@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..arrays import Array, Arrays
+from ..arrays import Arrays
 from ..errors import OptionError, PictureError
 from ..network.bundle import Model
 from ..network.sessions import available_cpus
@@ -28,6 +28,7 @@ from ..style.styles import Mask, Observer, Styles, as_list, load_regions
 from .loop import Run
 from .memory import MemoryModel
 from .plan import Plan, plan_run
+from .trail import Trail
 from .turns import Turns
 from .view import Scene
 
@@ -92,15 +93,15 @@ class Objectives:
 class Asked:
     """What a run is made of, as it was given.
 
-    ``init`` is the picture that the option calls "image". ``start``, normalised values [1, 3, H, W]
-    of the first scale, stands in for what ``init`` says.
+    ``init`` is the picture that the option calls "image". ``trail`` is what the picture before has
+    left, in a film.
     """
 
     content: Picture | None
     style: Style | Sequence[Style] | None
     masks: Sequence[Mask] = ()
     init: Picture | None = None
-    start: Array | None = None
+    trail: Trail | None = None
 
 
 def settle(options: Options, content: object, styles: Sequence[Style]) -> Options:
@@ -176,10 +177,10 @@ def set_up(
     kept = plan.kept if executor is None else 0
     with objectives.turns:
         scene = Scene(
-            objective, observer, objectives.places, content, styles, image, options, arrays, kept
+            *(objective, observer, objectives.places, content, styles, image, options, arrays),
+            *(kept, asked.trail),
         )
-        inputs = _by_role(content, images, masks, image)
-        return Run(scene, inputs, asked.start, objectives.turns)
+        return Run(scene, _by_role(content, images, masks, image), objectives.turns)
 
 
 def load_styles(

@@ -31,6 +31,7 @@ from ..style.losses import STYLE_LOSSES, StyleLoss, energy
 from ..style.remembered import RememberedPlaces
 from ..style.styles import Observer, Styles
 from .guide import make_guide
+from .trail import Trail
 from .tuning import plan_scales, tuned
 from .window import Folded, Shifted
 
@@ -44,8 +45,9 @@ class Scene:
     """Content and styles, or one of them, and the objective that looks at them.
 
     ``arrays`` is where the state is; ``observer`` looks at the styles in the objective's place, so
-    that what it finds can be kept for other runs, as ``places`` keeps what is matched. Raises
-    OptionError for what such pictures cannot be asked for.
+    that what it finds can be kept for other runs, as ``places`` keeps what is matched. ``trail`` is
+    what the picture before left, in a film. Raises OptionError for what such pictures cannot be
+    asked for.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Scene:
         options: Options,
         arrays: Arrays,
         kept_bytes: int,
+        trail: Trail | None = None,
     ) -> None:
         if content is None and not styles.images:
             raise OptionError("there is neither a content image nor a style image.")
@@ -88,7 +91,7 @@ class Scene:
         self.tuning = tuned(options, objective.model.recipe)
         self.styles = styles
         self.arrays, self.kept_bytes = arrays, kept_bytes
-        self.observer, self.places = observer, places
+        self.observer, self.places, self.trail = observer, places, trail
         self._content, self._init = content, init
         self.content_taps, self.style_taps = chosen_taps(options, objective.model)
         for scale in plan_scales(options):
@@ -164,12 +167,20 @@ class Scene:
         Noise is uniform in [0, 1) in normalised units, as in the CS231n assignment. ``init_noise``
         is what cysmith/neural-style-tf calls noise ratio: start = (1 - ratio) start + ratio noise.
         """
-        start = self._any_start(view)
+        start = self._followed(view)
+        start = self._any_start(view) if start is None else start
         if not self.gray:
             return start
         gray: Field
         (gray,) = self.arrays.each(lambda part: (in_gray(part, self.model),), start)
         return gray
+
+    def _followed(self, view: View) -> Field | None:
+        """The start after the picture before; None where there was none."""
+        if self.trail is None:
+            return None
+        start: Field | None = self.trail.start(view.content)
+        return start
 
     def _any_start(self, view: View) -> Field:
         """The start, of whatever colour."""
@@ -273,6 +284,8 @@ class View:
     def __init__(self, scene: Scene, side: int) -> None:
         self._scene, self.canvas = scene, scene.canvas(side)
         self.content = scene.target_at(side)
+        if scene.trail is not None:  # the last view is of the full size
+            scene.trail.target = self.content
         self.weights = Weights({}, {}, 0.0)
         """Nothing is weighed where the guide is the picture and no step is taken."""
         self._only_shown = scene.options.guidance > 0 and scene.options.steps == 0

@@ -26,7 +26,7 @@ from ..arrays import Array
 from ..network.arithmetic import Arithmetic
 from .descriptors import Described
 
-__all__ = ["Matches", "Pool", "assign", "enlarge", "refine", "spread"]
+__all__ = ["Matches", "Pool", "assign", "enlarge", "hold", "refine", "spread"]
 
 Ints = NDArray[np.int32]
 
@@ -39,6 +39,9 @@ _TEMPERATURE = 0.1
 _COHERENCE = 0.4
 """What a match gains, in units of the cosine, where all four neighbours agree with it and there is
 nothing to see in the content; half of it at places of mean contrast, less where there is more."""
+_HELD = 0.1
+"""What another match must be better by to replace that of the picture before, in units of the
+cosine."""
 _BLOCK = 11_000
 """About how many places a thread refines at a time: of fewer, it is Python that takes the time."""
 _FORBIDDEN = np.float32(-4)
@@ -219,14 +222,33 @@ def refine(
     the rows, which gives the same matches for any number.
     """
     row, column, bias = matches.row, matches.column, pool.bias + matches.bias
-    rows = max(1, _BLOCK // row.shape[1])
-    blocks = [slice(t, min(t + rows, len(row))) for t in range(0, len(row), rows)]
     with ThreadPoolExecutor(threads) as executor:
         for _ in range(rounds):
             search = _Round(row, column, queries, regions, pool, bias)
-            parts = list(executor.map(search.best, blocks))
+            parts = list(executor.map(search.best, _blocks(row)))
             row, column = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Matches(row, column, matches.bias)
+
+
+def hold(
+    before: Matches, after: Matches, queries: Described, regions: Ints, pool: Pool, threads: int
+) -> Matches:
+    """The matches ``after``; where those ``before`` are hardly worse, those go on.
+
+    Both are of places of ``pool``, for a picture that follows another, as in a film: a stroke stays
+    where it is until what it stands for has changed.
+    """
+    bias, scores = pool.bias + after.bias, []
+    with ThreadPoolExecutor(threads) as executor:
+        for matches in (before, after):
+            search = _Round(matches.row, matches.column, queries, regions, pool, bias)
+            scores.append(np.concatenate(list(executor.map(search.own, _blocks(matches.row)))))
+    kept = scores[0] + np.float32(_HELD) >= scores[1]
+    row, column = (
+        np.where(kept, old, new)
+        for old, new in ((before.row, after.row), (before.column, after.column))
+    )
+    return Matches(row, column, after.bias)
 
 
 class _Round:
@@ -261,6 +283,10 @@ class _Round:
             )
         return row, column
 
+    def own(self, block: slice) -> Array:
+        """The scores of the matches that it began with."""
+        return self._score(block, *self._beside(block, 0, 0))
+
     def _candidates(self, block: slice, row: Ints, column: Ints) -> Iterator[tuple[Ints, Ints]]:
         """What the eight neighbours' matches come to here, and the eight places around the own."""
         around = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
@@ -285,6 +311,12 @@ class _Round:
         score: Array = cosine + self._agreement[block] * agreeing
         score += self._bias.take(self._regions[block] * self._bias.shape[1] + flat)
         return score
+
+
+def _blocks(row: Ints) -> list[slice]:
+    """The rows of blocks that threads share."""
+    rows = max(1, _BLOCK // row.shape[1])
+    return [slice(t, min(t + rows, len(row))) for t in range(0, len(row), rows)]
 
 
 def _agreement(queries: Described) -> Array:

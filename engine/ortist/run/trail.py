@@ -1,0 +1,35 @@
+"""What one picture of a film leaves to the next: where its patches lay, and what it came to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arrays import Field
+from ..style.matching import Matches
+
+__all__ = ["Trail"]
+
+
+class Trail:
+    """Of the pictures painted one after the other with it, the last one's matches and painting.
+
+    All are of one size and in one style. Without a picture before, one is painted as any is.
+    """
+
+    def __init__(self) -> None:
+        self.matches: dict[int, Matches] = {}
+        """By the guide's scale, its shorter side in pixels (run/guide.py)."""
+        self.target: Field | None = None
+        """What the picture that is being painted keeps, [1, 3, H, W] in normalised units."""
+        self._before: tuple[Any, Any] | None = None
+
+    def start(self, target: Any) -> Any:
+        """The last painting plus what changed between its target and this one; None at first."""
+        if self._before is None:
+            return None
+        last, painted = self._before
+        return painted + (target - last)
+
+    def keep(self, painted: Any) -> None:
+        """``painted`` [1, 3, H, W], normalised, is what became of the target."""
+        self._before = self.target, painted
