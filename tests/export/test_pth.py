@@ -148,7 +148,7 @@ def test_hostile_pickles_are_refused_in_one_sentence(name: str, tmp_path: Path) 
 
 
 SHAPELESS = {
-    "deep": b")" + b"\x85" * 100_000,
+    "deep": b")" + b"\x85" * 150_000,
     "each twice in the next": b")q\x07" + b"h\x07h\x07\x86q\x07" * 60 + b"h\x07",
     "lists in lists": b"]" + b"q\x07]h\x07a" * 20_000,
     "each thrice in the next": b")q\x07" + b"h\x07h\x07h\x07\x87q\x07" * 10_000,
