@@ -558,6 +558,7 @@ def test_by_the_command(tmp_path: Path, ortist: Ortist) -> None:
     done = ortist("export", path, "--list")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^ +10 +r9 +Concat +128 +4 +15$", done.stdout, re.MULTILINE)
+    assert ortist("export", "--list", path).stdout == done.stdout
     done = ortist("export", path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "say with --taps which layers of own.onnx" in done.stderr

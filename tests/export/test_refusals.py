@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from ortist_export.adopting import adopt
+from ortist_export.cli import run
 from ortist_export.errors import ExportError
 from ortist_export.foreign import export_onnx, list_layers
 from ortist_export.reading import read_model
@@ -430,3 +432,50 @@ def test_a_clip_without_an_end_is_taken() -> None:
     ends = {"a": np.array(0, np.float32), "b": np.array(np.inf, np.float32)}
     found = survey(Path("net.onnx"), model_of([node("Clip", "x", "a", "b")], ends))
     assert [made.op_type for made in adopt(found, (1,)).model.graph.node] == ["Clip"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "net.onnx --list",
+        "--list net.onnx",
+        "onnx net.onnx --list",
+        "onnx --list net.onnx",
+        "--taps 1 --list net.onnx",
+        "--name check --list net.onnx",
+        "--list --input unit NET.ONNX",
+    ],
+)
+def test_options_may_stand_before_the_file(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(saved(BEHIND_GEMM, tmp_path), words.split()[-1] if "NET" in words else "copy")
+    assert run(words.split()) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["1", "c", "Conv"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--list absent.onnx", "there is no ONNX file 'absent.onnx'"),
+        ("--weights zoo.onnx squeezenet1_1", "say ortist export squeezenet1_1 --weights …"),
+        ("--list onnx net.onnx", "say ortist export onnx --list …"),
+        ("--textures 40 train", "say ortist export train --textures …"),
+        ("--image a.png check", "say ortist export check --image …"),
+    ],
+)
+def test_options_before_other_commands_are_told_their_place(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words.split()) in (2, 3)
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+
+
+def test_the_help_names_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    told = capsys.readouterr().out
+    assert "  ortist export FILE.onnx --list " in told
+    assert "  ortist export FILE.onnx --taps " in told
