@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 
 import onnx
 import pytest
 from ortist_export.bundle import read_program
-from ortist_models import FORMAT, MANIFEST, SHIPPED, SHIPPED_MODEL
+from ortist_models import FEATURES, FORMAT, MANIFEST, SHIPPED, SHIPPED_MODEL
 
 from tests.conftest import ROOT
+from tests.export.told import check_doc_strings
 
 PAGE = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
 FOLDER = SHIPPED / SHIPPED_MODEL
@@ -44,16 +46,17 @@ def segments() -> list[onnx.ModelProto]:
 
 
 def described(segments: list[onnx.ModelProto], side: str) -> dict[str, list[onnx.ValueInfoProto]]:
-    """The segments' inputs or outputs with a doc string, by the page's names.
+    """The segments' inputs or outputs that have a meaning outside, by the page's names.
 
-    Features, halos and edges are left out, whose names the manifest tells.
+    Features, halos and edges are left out, whose names the manifest tells, and what a segment hands
+    on to another.
     """
     told = {part["value"] for parts in RAW["program"]["taps"].values() for part in parts}
     told |= {str(name) for exchange in RAW["program"]["exchanges"] for name in exchange.values()}
     found: dict[str, list[onnx.ValueInfoProto]] = {}
     for segment in segments:
         for value in getattr(segment.graph, side):
-            if value.doc_string and value.name not in told:
+            if not value.doc_string.startswith("Handed on") and value.name not in told:
                 found.setdefault(general(value.name), []).append(value)
     return found
 
@@ -97,16 +100,21 @@ def test_the_pages_inputs_and_outputs_are_the_graphs(
                     assert f"[{shape}]" in value.doc_string
 
 
-def test_every_value_of_a_client_has_a_doc_string(segments: list[onnx.ModelProto]) -> None:
-    made: set[str] = set()
-    for segment in segments:
-        for value in segment.graph.input:
-            assert value.name in made or value.doc_string, value.name
-        made |= {value.name for value in segment.graph.output}
-    features = {v.name: v.doc_string for s in segments for v in s.graph.output}
-    for tap, parts in RAW["program"]["taps"].items():
-        for index, part in enumerate(parts):
-            assert features[part["value"]].startswith(f"F, features of tap {tap}, part {index}")
+def test_every_input_and_output_has_a_doc_string(segments: list[onnx.ModelProto]) -> None:
+    check_doc_strings(segments, RAW["program"]["taps"])
+    features = onnx.load(FOLDER / FEATURES).graph
+    for value in (*features.input, *features.output):
+        assert value.doc_string
+    assert [v.doc_string.split(",")[1] for v in features.output] == [
+        f" features of tap {tap['index']}" for tap in RAW["taps"]
+    ]
+
+
+def test_the_files_have_the_hashes_and_lengths_of_the_manifest() -> None:
+    assert {path.name for path in FOLDER.iterdir()} == {*RAW["files"], MANIFEST}
+    for file, entry in RAW["files"].items():
+        data = (FOLDER / file).read_bytes()
+        assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
 def test_the_page_has_the_versions(segments: list[onnx.ModelProto]) -> None:

@@ -18,17 +18,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 from onnx import numpy_helper
 
 from .draft import Draft
-from .errors import ExportError
 from .folding import fold
 from .forms import FORMS, shuffle, split
 from .layers import forward_of
 from .meeting import fit_meeting_maps
-from .survey import Survey, label_of
+from .reading import contradictions
+from .sizes import label_of
+from .survey import Survey
 
 __all__ = ["Adopted", "adopt"]
 
@@ -51,19 +51,8 @@ def adopt(found: Survey, taps: Sequence[int], swapped: bool = False) -> Adopted:
     ``swapped``: the network takes blue first, and the graph is to take red first. Raises
     ExportError for what cannot be taken, and for a file that contradicts itself.
     """
-    try:
-        with np.errstate(all="ignore"):
-            return _adopted(found, taps, swapped)
-    except _CONTRADICTIONS as error:
-        reason = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")[:200]
-        raise ExportError(f"{found.path.name} is no valid ONNX model ({reason}).") from error
-
-
-_CONTRADICTIONS = (
-    *(ValueError, LookupError, TypeError, ArithmeticError),
-    *(onnx.checker.ValidationError, onnx.shape_inference.InferenceError),
-)
-"""What shapes and numbers raise that do not fit each other."""
+    with contradictions(found.path):
+        return _adopted(found, taps, swapped)
 
 
 def _adopted(found: Survey, taps: Sequence[int], swapped: bool) -> Adopted:
@@ -80,6 +69,7 @@ def _adopted(found: Survey, taps: Sequence[int], swapped: bool) -> Adopted:
         elif draft.alias(node.output[0]) == node.output[0]:
             _adopt(draft, node)
     draft.store()
+    draft.check_finite()
     fit_meeting_maps(draft.builder, draft.channels)
     outputs = {}
     for tap in taps:

@@ -18,6 +18,7 @@ from ortist_models import FEATURES, FORMAT, LARGEST_FILE, MANIFEST, SEGMENT
 from ortist_models.program import Exchange, Part
 
 from .backbones import Backbone, Pooling
+from .describing import describe_features
 from .errors import ExportError, ExportUsageError
 from .footprint import measure_footprint
 from .geometry import Geometry
@@ -108,14 +109,19 @@ def write_bundle(forward: onnx.ModelProto, description: Description, parent: Pat
         SEGMENT.format(index): segment.SerializeToString(deterministic=True)
         for index, segment in enumerate(program.segments)
     }
-    files[FEATURES] = forward.SerializeToString(deterministic=True)
+    bare = forward.SerializeToString(deterministic=True)
+    told = onnx.load_model_from_string(bare)
+    describe_features(told)
+    files[FEATURES] = told.SerializeToString(deterministic=True)
     largest = max(map(len, files.values()))
     if largest > LARGEST_FILE:
         raise ExportError(
             f"a file of this model would have {largest} bytes, and models may have files of "
             f"{LARGEST_FILE}; choose taps that are less deep."
         )
-    manifest = _manifest(description, forward, files, program)
+    # Without the doc strings, whose words say nothing about the features.
+    own = hashlib.sha256(bare).hexdigest()
+    manifest = _manifest(description, forward, own, files, program)
     text = json.dumps(manifest, indent=2) + "\n"
     target = parent / description.name
     try:
@@ -179,6 +185,7 @@ def _replace_file(path: Path, data: bytes) -> None:
 def _manifest(
     description: Description,
     forward: onnx.ModelProto,
+    own: str,
     files: Mapping[str, bytes],
     program: Program,
 ) -> dict[str, Any]:
@@ -207,7 +214,7 @@ def _manifest(
             for tap in description.taps
         ],
         "recipe": dict(description.recipe),
-        "backbone_sha256": hashlib.sha256(files[FEATURES]).hexdigest(),
+        "backbone_sha256": own,
         "program": {**program.as_json(segments), **measure_footprint(program)},
         "files": {
             file: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}

@@ -29,7 +29,15 @@ from .weights import Weights
 __all__ = ["app", "get", "run"]
 
 app = typer.Typer(
-    help="Make models of networks and weights, and check them.",
+    help="""Make models of networks and weights, and check them.
+
+    Any feed-forward network in an ONNX file, FILE.onnx in the place of COMMAND:
+
+    \b
+      ortist export FILE.onnx --list          what it has to tap
+      ortist export FILE.onnx --taps 3,relu4  a model with these taps
+      ortist export onnx --help               the other options
+    """,
     rich_markup_mode=None,
     no_args_is_help=True,
     add_completion=False,
@@ -46,11 +54,30 @@ _Model = Annotated[str, typer.Argument(help="A model's name, or the path of its 
 def run(words: Sequence[str]) -> int:
     """Runs ``ortist export`` with these words and returns its exit code.
 
-    ``ortist export FILE.onnx`` is short for ``ortist export onnx FILE.onnx``.
+    ``ortist export FILE.onnx`` is short for ``ortist export onnx FILE.onnx``, also with options
+    before the file.
     """
-    if words and words[0].lower().endswith(".onnx"):
+    first, command = words[0] if words else "", _late_command(words)
+    if first.startswith("-") and command is not None and "--help" not in words:
+        print(
+            f"ortist: {first} stands before the command; say ortist export {command} {first} ….",
+            file=sys.stderr,
+        )
+        return ExportUsageError.exit_code
+    named = [word for word in words if word.lower().endswith(".onnx")]
+    if named and (first.startswith("-") or first in named):
         words = ["onnx", *words]
     return app(args=list(words), prog_name="ortist export", standalone_mode=False) or 0
+
+
+def _late_command(words: Sequence[str]) -> str | None:
+    """The first word that is a command and no option's value; None where there is none."""
+    known = {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
+    before = ["", *words]
+    for last, word in zip(before, words, strict=False):
+        if word in known and (not last.startswith("-") or last == "--list"):
+            return word
+    return None
 
 
 def _reported(command: Callable[..., None]) -> Callable[..., None]:

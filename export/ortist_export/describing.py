@@ -1,18 +1,17 @@
-"""What the inputs and outputs of a program's segments mean, in the doc strings of the graphs.
+"""What the inputs and outputs of a bundle's graphs mean, in the doc strings of the graphs.
 
-For whoever runs a bundle in another language; docs/format.md says the rest. What has no doc string
-is handed on from a segment to later ones as it is.
+For whoever runs a bundle in another language; docs/format.md says the rest.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx
 from ortist_models.program import Part
 
-__all__ = ["describe"]
+__all__ = ["describe", "describe_features"]
 
 _MEANINGS = {
     r"image": "The piece's pixels, (sRGB in [0, 1] - mean) / std, [1, 3, h, w]; of a band, with the"
@@ -46,16 +45,36 @@ _MEANINGS = {
 """By the form of a value's name; numbers in it are filled in."""
 
 
-def describe(segments: Iterable[onnx.ModelProto], taps: Mapping[int, Sequence[Part]]) -> None:
-    """Gives the segments' inputs and outputs their doc strings; ``taps`` are a Program's."""
+def describe(segments: Sequence[onnx.ModelProto], taps: Mapping[int, Sequence[Part]]) -> None:
+    """Gives the segments' inputs and outputs their doc strings; ``taps`` are a Program's.
+
+    What has no meaning outside is handed on from the segment that makes it to those that read it.
+    """
     features = {
         part.value: f"F, features of tap {tap}, part {index}, [1, C, h, w]."
         for tap, parts in taps.items()
         for index, part in enumerate(parts)
     }
+    makers = {v.name: i for i, s in enumerate(segments) for v in s.graph.output}
+    readers: dict[str, list[str]] = {}
+    for index, segment in enumerate(segments):
+        for value in segment.graph.input:
+            readers.setdefault(value.name, []).append(str(index))
     for segment in segments:
-        for value in (*segment.graph.input, *segment.graph.output):
-            value.doc_string = features.get(value.name) or _meaning(value.name)
+        for value in segment.graph.output:
+            handed = f"Handed on to segment {', '.join(readers.get(value.name, ()))}."
+            value.doc_string = features.get(value.name) or _meaning(value.name) or handed
+        for value in segment.graph.input:
+            handed = f"Handed on by segment {makers.get(value.name)}."
+            value.doc_string = features.get(value.name) or _meaning(value.name) or handed
+
+
+def describe_features(forward: onnx.ModelProto) -> None:
+    """Gives the graph of the features alone its doc strings."""
+    for value in forward.graph.input:
+        value.doc_string = "The picture's pixels, (sRGB in [0, 1] - mean) / std, [1, 3, H, W]."
+    for value in forward.graph.output:
+        value.doc_string = f"F, features of tap {value.name.removeprefix('tap_')}, [1, C, h, w]."
 
 
 def _meaning(name: str) -> str:

@@ -12,7 +12,8 @@ from onnx import helper, numpy_helper
 
 from .errors import ExportError
 from .graph import GraphBuilder
-from .survey import Survey, label_of
+from .sizes import label_of
+from .survey import Survey
 
 __all__ = ["Draft", "Numbers"]
 
@@ -109,6 +110,20 @@ class Draft:
         for output, numbers in self.kernels.items():
             self._store(output, numbers)
 
+    def check_finite(self) -> None:
+        """Raises ExportError where a node has numbers that are not finite, but for Clip's bounds.
+
+        Those can be infinite.
+        """
+        stored = {tensor.name: tensor for tensor in self.builder.initializers}
+        for node in self.builder.nodes:
+            wrong = np.isnan if node.op_type == "Clip" else lambda n: ~np.isfinite(n)
+            numbers = [numpy_helper.to_array(stored[n]) for n in node.input if n in stored]
+            numbers += [np.array(a.f, np.float32) for a in node.attribute if a.type == a.FLOAT]
+            if any(n.dtype.kind == "f" and np.any(wrong(n)) for n in numbers):
+                label = self.labels.get(node.output[0], repr(node.name))
+                raise ExportError(f"{self.found.path.name}: the weights of {label} are not finite.")
+
     def _store(self, output: str, numbers: list[Numbers]) -> None:
         maker = self.builder.producer(output)
         assert maker is not None
@@ -116,10 +131,6 @@ class Draft:
         if maker.op_type == "BatchNormalization":
             names, ones = ("scale", "bias", "mean", "var"), np.ones(len(numbers[0]))
             numbers = [*numbers, 0 * ones, ones]
-        if not all(np.isfinite(np.asarray(value, np.float32)).all() for value in numbers):
-            raise ExportError(
-                f"{self.found.path.name}: the weights of {self.labels[output]} are not finite."
-            )
         for what, value in zip(names, numbers, strict=True):
             tensor = numpy_helper.from_array(
                 np.ascontiguousarray(value, np.float32), f"{output}.{what}"

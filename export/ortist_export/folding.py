@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import SparseTensorProto, TensorProto, helper, numpy_helper
 
 from .errors import ExportError
 
@@ -26,18 +26,21 @@ def integers_of(numbers: Numbers) -> list[int]:
 
 def fold(node: onnx.NodeProto, known: Mapping[str, Numbers], label: str) -> dict[str, Numbers]:
     """The outputs of a node by name; raises ExportError for an op that is not known here."""
-    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     step = _STEPS.get(node.op_type)
     if step is None:
         raise ExportError(f"the constant that {label} computes is unknown here: save the numbers.")
     try:
+        given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         inputs = [known[name] for name in node.input if name]
         return {node.output[0]: np.asarray(step(inputs, given))}
     except (ValueError, IndexError, KeyError, TypeError, ArithmeticError) as error:
-        raise ExportError(f"the constant that {label} computes is none ({error}).") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise ExportError(f"the constant that {label} computes is none ({reason}).") from error
 
 
 def _constant(_: Sequence[Numbers], given: Mapping[str, Any]) -> Any:
+    if len(given) != 1 or any(isinstance(value, SparseTensorProto) for value in given.values()):
+        raise ValueError("it has no numbers, or sparse ones")
     (value,) = given.values()
     return numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.array(value)
 
@@ -60,6 +63,29 @@ def _axes(inputs: Sequence[Numbers], given: Mapping[str, Any]) -> tuple[int, ...
     return tuple(given["axes"] if "axes" in given else integers_of(inputs[1]))
 
 
+def _quotient(inputs: Sequence[Numbers], _: Mapping[str, Any]) -> Any:
+    """The quotient, of whole numbers without what is behind the point, as ONNX has it."""
+    over, under = inputs
+    if over.dtype.kind not in "iu":
+        return over / under
+    if not np.all(under):
+        raise ValueError("it divides by zero")
+    return (np.sign(over) * np.sign(under) * (np.abs(over) // np.abs(under))).astype(over.dtype)
+
+
+def _slice(inputs: Sequence[Numbers], given: Mapping[str, Any]) -> Any:
+    value, *bounds = inputs
+    names = ("starts", "ends", "axes", "steps")
+    read = {name: integers_of(b) for name, b in zip(names, bounds, strict=False)} or dict(given)
+    starts, ends = read["starts"], read["ends"]
+    axes, steps = read.get("axes", range(len(starts))), read.get("steps", [1] * len(starts))
+    places = [slice(None)] * value.ndim
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        # An end beyond the first place is written as a very small number.
+        places[axis] = slice(start, None if step < 0 and end < -value.shape[axis] else end, step)
+    return value[tuple(places)]
+
+
 def _cast(inputs: Sequence[Numbers], given: Mapping[str, Any]) -> Any:
     return inputs[0].astype(helper.tensor_dtype_to_np_dtype(given["to"]))
 
@@ -77,7 +103,10 @@ _STEPS: dict[str, Callable[[Sequence[Numbers], Mapping[str, Any]], Any]] = {
     "Add": lambda inputs, _: inputs[0] + inputs[1],
     "Sub": lambda inputs, _: inputs[0] - inputs[1],
     "Mul": lambda inputs, _: inputs[0] * inputs[1],
-    "Div": lambda inputs, _: inputs[0] / inputs[1],
+    "Div": _quotient,
+    "Floor": lambda inputs, _: np.floor(inputs[0]),
+    "Gather": lambda inputs, given: np.take(inputs[0], inputs[1], given.get("axis", 0)),
+    "Slice": _slice,
     "Neg": lambda inputs, _: -inputs[0],
     "Sqrt": lambda inputs, _: np.sqrt(inputs[0]),
 }

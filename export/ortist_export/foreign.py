@@ -104,7 +104,8 @@ def list_layers(path: Path) -> Iterator[str]:
         if number:
             op = "shuffle" if value in found.shuffles else found.makers[value].op_type
             yield f"{number:>4}  {name:<32} {op:<20} {sizes.get(number, '')}".rstrip()
-    reasons = [reason for reason in found.barred.values() if reason.startswith("it lies behind")]
+    barred = [reason for value, reason in found.barred.items() if value not in found.sizes]
+    reasons = [reason for reason in barred if reason.startswith("it lies behind")]
     if reasons:
         yield f"nothing else can be tapped: {reasons[0]}"
 

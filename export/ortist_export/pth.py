@@ -11,6 +11,11 @@ Python's own unpickler builds whatever a file asks for. Here a pickle is interpr
 our own with the two dozen instructions that a state dict consists of, and five names: OrderedDict,
 the three functions that make a tensor or parameter of a storage, and the storages' types. It makes
 numbers, texts, tuples, lists, dicts and ``Tensor``; no function that a file names is ever called.
+
+A few bytes can describe what takes for ever to look through: tuples in tuples, a million deep, or
+each twice in the next one. So nothing that a file describes is hashed, compared, written out or
+copied before it is known to be a text, a number or short, and a file has a limited number of
+instructions. What is deep is then harmless, as nobody goes down into it.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ import math
 import pickletools
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,6 +39,9 @@ __all__ = ["StateDict", "Tensor", "read_state_dict"]
 
 _MOST_PICKLE = 16 * 2**20
 """Bytes of all pickles of a file; torchvision's largest state dicts have 0.1 MB of them."""
+_MOST_STEPS = 2**20
+"""Instructions of a file, and items that they copy; some 30 a tensor, and torchvision's largest
+state dicts have 1,000 tensors."""
 _MOST_TENSOR = 2**30
 """Bytes of one tensor that is read; VGG's largest layer has 411 MB."""
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -104,7 +112,8 @@ class StateDict:
         numbers = np.frombuffer(data, tensor.storage.dtype)[tensor.offset :]
         strides = [stride * numbers.itemsize for stride in tensor.strides]
         view = np.lib.stride_tricks.as_strided(numbers, tensor.shape, strides, writeable=False)
-        return np.array(view, np.float32)
+        with np.errstate(over="ignore"):  # infinite then, which is for others to refuse
+            return np.array(view, np.float32)
 
 
 _DAMAGES = (
@@ -131,12 +140,29 @@ def read_state_dict(path: Path) -> StateDict:
     if not isinstance(found, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
     ):
-        raise ExportError(f"{str(path)!r} holds no state dict (names -> tensors).")
+        raise ExportError(
+            f"{str(path)!r} holds no state dict (names -> tensors) but {_told(found)}."
+        )
     return StateDict(path, found, data)
 
 
+def _told(found: Any) -> str:
+    """What a file holds instead of a state dict, and how to get at one that is within it."""
+    if not isinstance(found, dict):
+        return {list: "a list", tuple: "a tuple", Tensor: "a tensor"}.get(type(found), "a value")
+    for name, value in found.items():
+        if isinstance(value, dict) and isinstance(next(iter(value.values()), None), Tensor):
+            word = repr(name)[:80]
+            return (
+                f"a dict whose entry {word} is one, as training leaves it; save that entry alone: "
+                f"torch.save(torch.load(path)[{word}], 'weights.pth')"
+            )
+    return "a dict of other things; give a plain state dict, as module.state_dict() is"
+
+
 def _unreadable(path: Path, error: BaseException) -> ExportError:
-    reason = getattr(error, "strerror", None) or error or type(error).__name__
+    text = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
+    reason = text.splitlines()[0].rstrip(".")[:200]
     return ExportError(
         f"{str(path)!r} is not a file of weights that torch.save wrote ({reason}); give a state "
         "dict in .pth form."
@@ -189,7 +215,9 @@ def _read_sequence(path: Path) -> tuple[Any, Callable[[_Storage], bytes]]:
         if not isinstance(system, dict) or system.get("little_endian") is not True:
             raise _UnfitError("its numbers are big-endian")
         found, keys = machine.run(), machine.run()
-        begins, place = {}, head.tell()
+        begins, place = dict[str, int](), head.tell()
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise _UnfitError("its storages have other keys than texts")
         for key in keys:
             storage = machine.storages[key]
             stream.seek(place)
@@ -217,6 +245,7 @@ class _Machine:
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
+        self._left = _MOST_STEPS
         self.storages: dict[str, _Storage] = {}
         """All storages that tensors stand in, by key."""
 
@@ -225,6 +254,7 @@ class _Machine:
         self._stack, self._marks, self._memo = [], [], {}
         for instruction, argument, _ in pickletools.genops(self._stream):
             name = instruction.name
+            self._spend(1)
             if name == "STOP":
                 return self._stack.pop()
             if name in _LITERALS:
@@ -234,6 +264,11 @@ class _Machine:
             elif name not in ("PROTO", "FRAME"):
                 raise _UnfitError(f"its pickle has the instruction {name}")
         raise _UnfitError("its pickle has no end")
+
+    def _spend(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise _UnfitError(f"it takes more than {_MOST_STEPS} instructions, and no weights do")
 
     def mark(self, _: Any) -> None:
         """Remembers where a run of items begins."""
@@ -271,7 +306,7 @@ class _Machine:
         target = self._stack[-1]
         if not isinstance(target, dict) or len(pairs) % 2:
             raise _UnfitError("its pickle fills what is no dict")
-        target.update(zip(pairs[::2], pairs[1::2], strict=True))
+        target.update(_named(zip(pairs[::2], pairs[1::2], strict=True)))
 
     def append(self, values: list[Any]) -> None:
         """Adds values to the list on the stack."""
@@ -284,6 +319,13 @@ class _Machine:
         """The last value, taken off the stack."""
         return self._stack.pop()
 
+    def stack_name(self, _: Any) -> None:
+        """A name whose two words stand on the stack."""
+        word, module = self._stack.pop(), self._stack.pop()
+        if not isinstance(module, str) or not isinstance(word, str):
+            raise _UnfitError("its pickle asks for a name that is no text")
+        self.name(f"{module} {word}")
+
     def name(self, name: str) -> None:
         """A name of the allow-list; raises ValueError for any other."""
         if name not in _NAMES:
@@ -292,7 +334,10 @@ class _Machine:
 
     def persistent(self, _: Any) -> None:
         """A storage: what kind of numbers, under which key, how many."""
-        kind, dtype, key, _location, count, *view = self._stack.pop()
+        found = self._stack.pop()
+        if not isinstance(found, tuple) or len(found) not in (5, 6):
+            raise _UnfitError("it has a storage of another form")
+        kind, dtype, key, _location, count, *view = found
         if kind != "storage" or not isinstance(dtype, _Name) or any(view):
             raise _UnfitError("it has a storage of another form")
         number_type = _STORAGES[dtype.name.removeprefix("torch ")]
@@ -300,7 +345,7 @@ class _Machine:
             raise _UnfitError("it has a storage of another form")
         storage = _Storage(key, number_type, count)
         if self.storages.setdefault(key, storage) != storage:
-            raise _UnfitError(f"storage {key!r} is described twice, in different ways")
+            raise _UnfitError(f"storage {key[:80]!r} is described twice, in different ways")
         self._stack.append(storage)
 
     def reduce(self, _: Any) -> None:
@@ -310,7 +355,7 @@ class _Machine:
             raise _UnfitError("its pickle calls what is no function")
         made: Any
         if function.name == "collections OrderedDict":
-            made = dict(*arguments)
+            made = self._dict(*arguments)
         elif function.name == "torch._utils _rebuild_parameter":
             made = arguments[0]
             if not isinstance(made, Tensor):
@@ -320,6 +365,14 @@ class _Machine:
         else:
             raise _UnfitError(f"its pickle calls {function.name}")
         self._stack.append(made)
+
+    def _dict(self, given: Any = ()) -> dict[str | int, Any]:
+        """The dict of a dict, or of pairs as Python 2 writes them."""
+        self._spend(len(given))
+        pairs = given.items() if isinstance(given, dict) else given
+        if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+            raise _UnfitError("its pickle makes a dict of what are no pairs")
+        return _named(pairs)
 
     def build(self, _: Any) -> None:
         """Drops what else an OrderedDict carries: torch's notes on versions."""
@@ -354,9 +407,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "APPEND": lambda machine, _: machine.append([machine.pop()]),
     "APPENDS": lambda machine, _: machine.append(machine.items()),
     "GLOBAL": _Machine.name,
-    "STACK_GLOBAL": lambda machine, _: machine.name(
-        " ".join(str(word) for word in [machine.pop(), machine.pop()][::-1])
-    ),
+    "STACK_GLOBAL": _Machine.stack_name,
     "BINPERSID": _Machine.persistent,
     "REDUCE": _Machine.reduce,
     "BUILD": _Machine.build,
@@ -364,13 +415,26 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
 """Instruction -> what it does; all others have no place in a state dict."""
 
 
+def _named(pairs: Iterable[Sequence[Any]]) -> dict[str | int, Any]:
+    """The dict of pairs whose first ones are texts or whole numbers, as all of a state dict are.
+
+    Raises ValueError for others before they are hashed, which goes down into tuples.
+    """
+    found: dict[str | int, Any] = {}
+    for name, value in pairs:
+        if type(name) not in (str, int):
+            raise _UnfitError("its pickle has a dict with a key that is no text")
+        found[name] = value
+    return found
+
+
 def _tensor(
     storage: Any, offset: Any, shape: Any, strides: Any, most: int = _MOST_TENSOR
 ) -> Tensor:
     """A tensor that lies within its storage and is no larger than it; raises ValueError."""
-    numbers = [offset, *shape, *strides]
     if not isinstance(storage, _Storage) or len(shape) != len(strides) or len(shape) > 8:
         raise _UnfitError("it has a tensor of another form")
+    numbers = [offset, *shape, *strides]
     if not all(type(number) is int and 0 <= number < 2**40 for number in numbers):
         raise _UnfitError("it has a tensor of another form")
     size = math.prod(shape)

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from .errors import ExportError, ExportUsageError
+from .reading import contradictions
+from .sizes import Sizes, is_own, label_of, printable
 
-__all__ = ["Shuffle", "Survey", "label_of", "read_integers", "survey"]
+__all__ = ["Shuffle", "Survey", "survey"]
 
 _MAPS = {
     *("Conv", "Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish"),
@@ -27,8 +29,6 @@ _MAPS = {
 """Ops that make a map of maps, and a gate of gates."""
 _SILENT = {"Identity", "Dropout"}
 """Ops that change nothing, and are left out."""
-_MEANS = {"GlobalAveragePool", "ReduceMean"}
-"""Ops that make a gate of a map."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Survey:
     ``layers[i]`` is the name of layer i, 0 being the picture; ``makers[i]`` the node that makes it.
     ``aliases`` are values that are others under another name. ``barred`` says of a value that is no
     map why it is none, and ``shuffles`` which values are shuffled channels, ``steps`` being those
-    on the way there. ``gates`` and ``constants`` are the values that are that.
+    on the way there. ``gates`` and ``constants`` are the values that are that, ``sizes`` those
+    that were computed of sizes of maps to find shuffles.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class Survey:
     shuffles: dict[str, Shuffle] = field(default_factory=dict)
     steps: set[str] = field(default_factory=set)
     constants: set[str] = field(default_factory=set)
+    sizes: set[str] = field(default_factory=set)
 
     def taps(self, text: str) -> tuple[int, ...]:
         """``"conv1,Relu_3,12"`` -> sorted numbers of layers, each once.
@@ -93,43 +95,33 @@ class Survey:
 
 
 def survey(path: Path, model: onnx.ModelProto) -> Survey:
-    """Looks through a model; raises ExportError for one that is not of one picture."""
+    """Looks through a model.
+
+    Raises ExportError for one that is not of one picture, and for one that contradicts itself.
+    """
+    with contradictions(path):
+        return _surveyed(path, model)
+
+
+def _surveyed(path: Path, model: onnx.ModelProto) -> Survey:
+    sizes = Sizes(model)
     found = Survey(path, model, _picture(path, model.graph))
     found.layers.append("image")
     found.values.append(found.source)
     found.constants |= {tensor.name for tensor in model.graph.initializer}
-    for output, shuffle, steps in _shuffles(model.graph):
+    for output, shuffle, steps in _shuffles(model.graph, sizes):
         found.shuffles[output] = shuffle
         found.steps |= steps
+    found.sizes |= sizes.of_maps()
     for node in model.graph.node:
-        _look_at(found, node)
+        _look_at(found, sizes, node)
     if len(found.values) == 1:
         reason = next(iter(found.barred.values()), "it does not read the picture")
         raise ExportError(f"{path.name} has no map of features to look at: {reason}.")
     return found
 
 
-def label_of(node: onnx.NodeProto) -> str:
-    """How messages call a node: its op, and its name or that of its output."""
-    domain = f"{node.domain}." if node.domain not in ("", "ai.onnx") else ""
-    return f"{domain}{node.op_type} {_printable(node.name or next(iter(node.output), ''))!r}"
-
-
-def read_integers(graph: onnx.GraphProto, name: str) -> list[int] | None:
-    """The whole numbers of a constant; None where the value is no constant."""
-    for tensor in graph.initializer:
-        if tensor.name == name:
-            return [int(number) for number in numpy_helper.to_array(tensor).flatten()]
-    for node in graph.node:
-        if node.op_type == "Constant" and name in node.output:
-            value = helper.get_attribute_value(node.attribute[0])
-            if isinstance(value, TensorProto):
-                return [int(number) for number in numpy_helper.to_array(value).flatten()]
-            return [int(number) for number in value]
-    return None
-
-
-def _look_at(found: Survey, node: onnx.NodeProto) -> None:
+def _look_at(found: Survey, sizes: Sizes, node: onnx.NodeProto) -> None:
     """Notes what the first output of a node is, and that of others nothing is known."""
     inputs = [name for name in node.input if name]
     if not node.output:
@@ -153,13 +145,13 @@ def _look_at(found: Survey, node: onnx.NodeProto) -> None:
     if barred:
         found.barred |= dict.fromkeys(parts, barred[0])
         return
-    if node.op_type in _SILENT:
+    if is_own(node, *_SILENT):
         found.aliases[value] = found.aliases.get(live[0], live[0])
         return
     known = [found.aliases.get(name, name) for name in live]
     maps = [name for name in known if name in found.values]
     gated = all(name in found.gates for name in known)
-    if _is_mean(found.model.graph, node) and maps:
+    if maps and _is_mean(sizes, node):
         found.gates.add(value)
     elif _makes_maps(node) and (maps or gated):
         for part in parts:
@@ -173,31 +165,24 @@ def _look_at(found: Survey, node: onnx.NodeProto) -> None:
 
 
 def _makes_maps(node: onnx.NodeProto) -> bool:
-    known = node.op_type in _MAPS and node.domain in ("", "ai.onnx")
-    return known and (node.op_type != "Split" or _is_split(node))
+    return is_own(node, *_MAPS) and (node.op_type != "Split" or _is_split(node))
 
 
 def _is_split(node: onnx.NodeProto) -> bool:
     """Whether it gives every output some of the channels."""
     axis = [attribute.i for attribute in node.attribute if attribute.name == "axis"]
-    return node.op_type == "Split" and axis in ([1], [-3])
+    return is_own(node, "Split") and axis in ([1], [-3])
 
 
 def _add(found: Survey, node: onnx.NodeProto, value: str) -> None:
     """Notes a map, under a name that cannot be taken for a number."""
     name = next((n for n in (value, node.name) if n and not n.isdecimal()), "")
-    name = _printable(name) or f"{node.op_type}{len(found.values)}"
+    name = printable(name) or f"{node.op_type}{len(found.values)}"
     if name in found.layers:
         name = f"{name}.{len(found.values)}"
     found.layers.append(name)
     found.values.append(value)
     found.makers[value] = node
-
-
-def _printable(name: str) -> str:
-    """The name on one line, with nothing in it that a list of layers would be cut at."""
-    kept = "".join(c if c.isprintable() and c not in ",: " else "_" for c in name.strip())
-    return kept[:80]
 
 
 def _why(node: onnx.NodeProto) -> str:
@@ -207,20 +192,21 @@ def _why(node: onnx.NodeProto) -> str:
         "Flatten": "behind which there are no places",
         "Reshape": "behind which there are no places",
         "Softmax": "which is of a classifier",
+        "Shape": "which computes with sizes: export it with a fixed input size",
         "Split": "which cuts other axes than the channels",
         **dict.fromkeys(("If", "Loop", "Scan"), "and networks with control flow have no rule"),
     }
     return reasons.get(node.op_type, "which has no gradient rule")
 
 
-def _is_mean(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
+def _is_mean(sizes: Sizes, node: onnx.NodeProto) -> bool:
     """Whether it is the mean over all places of each channel."""
-    if node.op_type == "GlobalAveragePool":
+    if is_own(node, "GlobalAveragePool"):
         return True
-    if node.op_type != "ReduceMean":
+    if not is_own(node, "ReduceMean"):
         return False
     given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    axes = given.get("axes") or (read_integers(graph, node.input[1]) if node.input[1:] else None)
+    axes = given.get("axes") or (sizes.integers(node.input[1]) if node.input[1:] else None)
     return given.get("keepdims", 1) == 1 and sorted(a % 4 for a in axes or []) == [2, 3]
 
 
@@ -229,7 +215,7 @@ def _picture(path: Path, graph: onnx.GraphProto) -> str:
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in stored]
     if len(inputs) != 1:
-        names = ", ".join(_printable(value.name) for value in inputs) or "none"
+        names = ", ".join(printable(value.name) for value in inputs) or "none"
         raise ExportError(
             f"{path.name} has {len(inputs)} inputs ({names}), and only a network of one picture "
             "can be used."
@@ -238,7 +224,7 @@ def _picture(path: Path, graph: onnx.GraphProto) -> str:
     sizes = [axis.dim_value for axis in kind.shape.dim]
     if kind.elem_type != TensorProto.FLOAT or len(sizes) != 4:
         raise ExportError(
-            f"{path.name} takes {_printable(inputs[0].name)!r}, which is no picture [1, 3, height, "
+            f"{path.name} takes {printable(inputs[0].name)!r}, which is no picture [1, 3, height, "
             "width] of float32; only networks of pictures can be used."
         )
     if sizes[1] not in (0, 3):
@@ -249,26 +235,32 @@ def _picture(path: Path, graph: onnx.GraphProto) -> str:
     return str(inputs[0].name)
 
 
-def _shuffles(graph: onnx.GraphProto) -> Iterator[tuple[str, Shuffle, set[str]]]:
+def _shuffles(graph: onnx.GraphProto, sizes: Sizes) -> Iterator[tuple[str, Shuffle, set[str]]]:
     """The outputs of Reshape, Transpose, Reshape that shuffle channels, and values on the way."""
     makers = {name: node for node in graph.node for name in node.output}
     for last in graph.node:
-        transpose = makers.get(last.input[0]) if last.op_type == "Reshape" else None
-        first = makers.get(transpose.input[0]) if transpose is not None else None
-        if transpose is None or first is None or first.op_type != "Reshape":
+        turned = makers.get(last.input[0]) if is_own(last, "Reshape") else None
+        first = makers.get(turned.input[0]) if turned and is_own(turned, "Transpose") else None
+        if turned is None or first is None or not is_own(first, "Reshape"):
             continue
-        perm = [list(a.ints) for a in transpose.attribute if a.name == "perm"]
-        split = _shape(graph, first)
-        joined = _shape(graph, last)
-        if transpose.op_type != "Transpose" or perm != [[0, 2, 1, 3, 4]] or not split or not joined:
-            continue
-        if len(split) == 5 and len(joined) == 4 and split[1] > 0:
-            steps = {first.output[0], transpose.output[0]}
-            yield last.output[0], Shuffle(first.input[0], split[1]), steps
+        perm = [list(a.ints) for a in turned.attribute if a.name == "perm"]
+        split = _shape(sizes, first) if perm == [[0, 2, 1, 3, 4]] else None
+        joined = _shape(sizes, last) if split else None
+        if split and joined and _is_shuffle(split, joined):
+            yield last.output[0], Shuffle(first.input[0], split[1]), {*first.output, *turned.output}
 
 
-def _shape(graph: onnx.GraphProto, node: onnx.NodeProto) -> Sequence[int] | None:
+def _is_shuffle(split: Sequence[int], joined: Sequence[int]) -> bool:
+    """Whether it goes to [N, groups, C / groups, h, w] and, turned, back to [N, C, h, w]."""
+    if len(split) != 5 or len(joined) != 4 or split[1] <= 0:
+        return False
+    parts = [split[0], split[1] * split[2], *split[3:]]
+    known = [pair for pair in zip(parts, joined, strict=True) if min(pair) > 0]
+    return all(part == whole for part, whole in known)
+
+
+def _shape(sizes: Sizes, node: onnx.NodeProto) -> Sequence[int] | None:
     given: Mapping[str, Any] = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     if "shape" in given:
         return [int(length) for length in given["shape"]]
-    return read_integers(graph, node.input[1]) if len(node.input) > 1 else None
+    return sizes.integers(node.input[1], measured=True) if len(node.input) > 1 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,18 +46,28 @@ def read_weights(path: Path, backbone: Backbone, last: int) -> Arrays:
     """The parameters of ``features[: last + 1]``, by the names of ``Backbone.parameters``.
 
     A file that begins as ONNX does is one of the model zoo's, any other a state dict, of which
-    nothing else is read. Raises ExportError for a file that is damaged, or that belongs to another
-    architecture.
+    nothing else is read. Raises ExportError for a file that is damaged, that belongs to another
+    architecture, or whose numbers are not finite.
     """
-    if _begins_as_onnx(path):
-        return _from_zoo(path, backbone, last)
+    read = _from_zoo if _begins_as_onnx(path) else _from_state_dict
+    found = read(path, backbone, last)
+    for name, numbers in found.items():
+        if not np.isfinite(numbers).all():
+            raise ExportError(f"{str(path)!r} cannot be used: the weights {name} are not finite.")
+    return found
+
+
+def _from_state_dict(path: Path, backbone: Backbone, last: int) -> Arrays:
+    """Weights of a state dict of torchvision's names."""
     state = read_state_dict(path)
     named = {name.removeprefix("features."): name for name in state.tensors}
     found = {}
     for name, shape in backbone.parameters(last).items():
         own = named.get(name.removeprefix("features."))
         given = None if own is None else state.tensors[own].shape
-        if own is None or given != shape:
+        if own is None:
+            raise _foreign_names(path, name, state.tensors) or _unfit(path, name, shape, None)
+        if given != shape:
             raise _unfit(path, name, shape, given)
         found[name] = state.read(own)
     return found
@@ -69,6 +79,19 @@ def _begins_as_onnx(path: Path) -> bool:
         head = stream.read(2)
         return head[:1] == b"\x08" and head[1:] < b"\x80"
     return False
+
+
+def _foreign_names(path: Path, name: str, names: Iterable[str]) -> ExportError | None:
+    """The error for a state dict of our layers as parts of something else; None for any other."""
+    own = name.removeprefix("features.")
+    longer = next((n for n in names if n.endswith(f".{name}") or n == f"module.{own}"), None)
+    if longer is None:
+        return None
+    prefix = longer.removesuffix(own).removesuffix("features.")[-80:]
+    return ExportError(
+        f"{str(path)!r} names its tensors {prefix!r}…, as a model within another one does; give a "
+        f"plain state dict, in which {name} is called so."
+    )
 
 
 def _unfit(path: Path, name: str, shape: Sequence[int], given: Sequence[int] | None) -> ExportError:
@@ -115,6 +138,7 @@ def _from_zoo(path: Path, backbone: Backbone, last: int) -> Arrays:
 
 def _numbers(path: Path, tensor: onnx.TensorProto) -> NDArray[np.float32]:
     try:
-        return np.asarray(numpy_helper.to_array(tensor), np.float32)
+        with np.errstate(over="ignore"):  # infinite then, and refused
+            return np.asarray(numpy_helper.to_array(tensor), np.float32)
     except (ValueError, TypeError) as error:
         raise ExportError(f"{str(path)!r} is damaged: {tensor.name} has other numbers.") from error

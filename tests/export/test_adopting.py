@@ -401,6 +401,68 @@ def test_forms_keep_their_values_and_have_a_gradient(name: str) -> None:
         assert gradient_error(adopted, f"tap_{tap}", size) < 1e-5
 
 
+def shuffled(source: str, to: str, counted: bool) -> list[onnx.NodeProto]:
+    """A channel shuffle in two groups as PyTorch writes it where sizes are left open.
+
+    With the channels of a group a constant, or ``counted`` too.
+    """
+    sizes = [node("Shape", source, to=f"{to}.sizes")]
+    for axis in ("i0", "i1", "i2", "i3"):
+        sizes.append(node("Gather", f"{to}.sizes", axis, axis=0, to=f"{to}.{axis}.number"))
+        sizes.append(node("Unsqueeze", f"{to}.{axis}.number", "zero", to=f"{to}.{axis}"))
+    batch, channels, height, width = (f"{to}.i{axis}" for axis in range(4))
+    each = f"{to}.each" if counted else "four"
+    if counted:
+        sizes.append(node("Div", channels, "two", to=each))
+    return [
+        *sizes,
+        node("Concat", batch, "two", each, height, width, axis=0, to=f"{to}.split"),
+        node("Concat", batch, "eight", height, width, axis=0, to=f"{to}.joined"),
+        node("Reshape", source, f"{to}.split", to=f"{to}.five"),
+        node("Transpose", f"{to}.five", perm=[0, 2, 1, 3, 4], to=f"{to}.turned"),
+        node("Reshape", f"{to}.turned", f"{to}.joined", to=to),
+    ]
+
+
+SIZED = {
+    **{f"i{axis}": np.array(axis) for axis in range(4)},
+    **{name: np.array([n]) for name, n in (("zero", 0), ("two", 2), ("four", 4), ("eight", 8))},
+}
+
+
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize("shape", [(1, 3, 12, 16), ("n", 3, "h", "w")])
+def test_shuffles_by_computed_shapes(shape: tuple[Any, ...], counted: bool) -> None:
+    """One behind the other, of which the second is known when the first one is."""
+    nodes = [CONV, *shuffled("c", "s1", counted), node("Relu", "s1", to="r")]
+    nodes += shuffled("r", "y", counted)
+    model = model_of(nodes, W | SIZED, shape=shape)
+    found = survey(Path("net.onnx"), model)
+    assert found.layers == ["image", "c", "s1", "r", "y"]
+    adopted = adopt(found, found.taps("y")).model
+    assert {n.op_type for n in adopted.graph.node} == {"Conv", "Gather", "Relu"}
+    for size in ((12, 16),) if shape[2] == 12 else ((12, 16), (17, 13)):
+        image = np.random.default_rng(0).standard_normal((1, 3, *size)).astype(np.float32)
+        (expected,) = run(model, {"x": image}, "y")
+        (got,) = run(adopted, {"image": image}, "tap_4")
+        np.testing.assert_allclose(got, expected, atol=2e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("split", "joined"),
+    [
+        ([1, 2, 4, 16, 12], [1, 8, 12, 16]),  # height and width change places
+        ([1, 2, 8, 6, 16], [1, 8, 12, 16]),
+        ([1, 2, 4, 12, 16], [1, 4, 24, 16]),
+        ([1, 2, 4, 12, 16], [8, 12, 16]),
+    ],
+)
+def test_other_shapes_are_no_shuffle(split: list[int], joined: list[int]) -> None:
+    nodes = FORMS["channel shuffle"][0].graph.node
+    model = model_of([*nodes], W | {"split": np.array(split), "joined": np.array(joined)})
+    assert survey(Path("net.onnx"), model).layers == ["image", "c"]
+
+
 def test_padding_that_is_not_there_does_not_count() -> None:
     """ONNX Runtime before 1.30 takes what ceil_mode adds for padding, and divides by too much."""
     form: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2]}
@@ -496,6 +558,7 @@ def test_by_the_command(tmp_path: Path, ortist: Ortist) -> None:
     done = ortist("export", path, "--list")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^ +10 +r9 +Concat +128 +4 +15$", done.stdout, re.MULTILINE)
+    assert ortist("export", "--list", path).stdout == done.stdout
     done = ortist("export", path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "say with --taps which layers of own.onnx" in done.stderr

@@ -16,15 +16,19 @@ import torch
 from ortist.errors import ModelError
 from ortist.network.bundle import load_model
 from ortist_export.backbones import BACKBONES, parse_taps
-from ortist_export.bundle import export_bundle, measure_bundle
+from ortist_export.bundle import export_bundle, measure_bundle, read_program
 from ortist_export.check import check_bundle
 from ortist_export.errors import ExportError, ExportUsageError
+from ortist_export.foreign import export_onnx
 from ortist_export.modules import AveragePool, Taps, build_module, load_weights
 from ortist_export.probes import TOLERANCE
 from ortist_export.weights import Weights
-from ortist_models import MANIFEST, SEGMENT, SHIPPED
+from ortist_models import FEATURES, MANIFEST, SEGMENT, SHIPPED
 
 from tests.conftest import Ortist, shared
+
+from .networks import CONV, W, model_of, node
+from .told import check_doc_strings
 
 PROCEDURAL = SHIPPED / "squeezenet1_1-procedural"
 
@@ -227,6 +231,38 @@ def test_exporting_twice_gives_the_same_bytes(random_weights: Path, tmp_path: Pa
     assert all(3 * 4 <= size < 10_000 for size in sizes)  # the image, at the least
     assert first["files"].keys() == {*files}
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["twice"]
+
+
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+def test_every_input_and_output_is_described(
+    pooling: Any, random_weights: Path, tmp_path: Path
+) -> None:
+    """In the features' graph too, whose hash without that tells which networks are alike."""
+    weights = Weights(random_weights, "random", "none")
+    backbone = BACKBONES["squeezenet1_0"]
+    folder = export_bundle(backbone, weights, (1, 3), "name", tmp_path, pooling)
+    check_described(folder)
+
+
+@pytest.mark.parametrize("nodes", [[CONV], [CONV, node("GlobalAveragePool", "c", to="g"),
+                                           node("Mul", "c", "g")]])  # fmt: skip
+def test_a_network_of_others_is_described(nodes: list[onnx.NodeProto], tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model_of(nodes, W).SerializeToString())
+    weights = Weights(path, "", "")
+    check_described(export_onnx(path, nodes[-1].output[0], "own", tmp_path, weights, "unit"))
+
+
+def check_described(folder: Path) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    program = read_program(folder, manifest)
+    check_doc_strings(program.segments, manifest["program"]["taps"])
+    features = onnx.load(folder / FEATURES)
+    for value in (*features.graph.input, *features.graph.output):
+        assert value.doc_string
+        value.ClearField("doc_string")
+    bare = features.SerializeToString(deterministic=True)
+    assert manifest["backbone_sha256"] == hashlib.sha256(bare).hexdigest()
 
 
 def test_memory_can_be_measured_anew(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def tune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
 ) -> None:
     """Measure which recipe gives the best pictures, and write it into the model's manifest."""
-    from ..jobs.tuning import Tuner
+    from ..jobs.tuning import CONTENT, Tuner
 
     model = find_model(name)
     if model.folder.parent == SHIPPED and not dry_run:
@@ -58,6 +58,14 @@ def tune(
     print(f"{len(pairs)} pairs at {size} pixels, judged by {eyes.name}, for {minutes:g} min")
     tuner = Tuner(model, eyes, pairs, size, iterations, lambda trial: print(trial, flush=True))
     best = tuner.tune(60 * minutes)
+    if CONTENT in tuner.untried:
+        raise OptionError(
+            f"{minutes:g} minutes are too few: a trial took {best.seconds:.1f} s, and not all "
+            "content layers were tried; nothing is written: give more --minutes, or fewer "
+            "--iterations."
+        )
+    if tuner.untried:
+        print(f"no time for all of: {', '.join(tuner.untried)}; more --minutes may find better")
     print(f"best: {best.what}, style removed {best.style_removed:.3f}, grid {best.grid:.2f}")
     recipe = best.recipe
     shares = ", ".join(f"{model.tap(t).name} {s:g}" for t, s in recipe.style_shares.items())

@@ -28,8 +28,10 @@ from ..pictures.raster import Raster
 from ..run.setup import Asked, Objectives, set_up
 from .judging import Figures, Judge, at_equal_content
 
-__all__ = ["Trial", "Tuner"]
+__all__ = ["CONTENT", "Trial", "Tuner"]
 
+CONTENT = "content layer"
+"""What is tried first; a recipe for which there was no time to is no better than any."""
 _GAIN = 0.003
 """By how much a score must be better: less is the pairs' own chance."""
 _GRID = 0.2
@@ -65,7 +67,8 @@ class Tuner:
     """Tries recipes of ``model`` on ``pairs`` (content, style) with the eyes of ``judge``.
 
     Pictures have ``side`` pixels on the shorter side, and are painted in ``iterations`` steps.
-    ``report`` is told of every trial. Raises what a run raises.
+    ``report`` is told of every trial. Raises what a run raises. ``untried`` is what there was no
+    time to try all of, in the order in which it is tried.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Tuner:
         report: Callable[[Trial], object],
     ) -> None:
         self._model, self._pairs, self._report = model, pairs, report
+        self.untried: list[str] = []
         # By the paper's way alone: a guide would hide what the recipe does.
         self._options = Options(size=side, iterations=iterations, quality="paper", provider="cpu")
         self._judges = [Judge(judge, *pair, side) for pair in pairs]
@@ -90,9 +94,18 @@ class Tuner:
         end = time.perf_counter() + seconds
         first = dataclasses.replace(self._model.recipe, jitter=self._jitter(self._model.recipe))
         best = self.attempt("as it is", first, 1.0)
-        for stage in (self._contents, self._rates, self._shares, self._phases, self._variations):
+        stages = {
+            CONTENT: self._contents,
+            "steps": self._rates,
+            "style layers": self._shares,
+            "last phase": self._phases,
+            "total variation": self._variations,
+        }
+        self.untried = []
+        for name, stage in stages.items():
             for what, recipe in stage(best.recipe):
                 if time.perf_counter() + best.seconds > end:
+                    self.untried.append(name)
                     break
                 trial = self.attempt(what, recipe, best.strength)
                 if trial.score > best.score + _GAIN:
