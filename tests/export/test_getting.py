@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import http.client
 import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -27,9 +29,10 @@ import pytest
 import torch
 from ortist.network.bundle import load_model
 from ortist_export import download
+from ortist_export.backbones import BACKBONES
 from ortist_export.catalogue import SOURCES, Source
 from ortist_export.errors import ExportError, ExportUsageError
-from ortist_export.getting import get_model
+from ortist_export.getting import fetched, get_model
 from ortist_models import MANIFEST
 
 from .zoo import random_state, zoo_file
@@ -39,7 +42,10 @@ NAME = "squeezenet1_1"
 
 @dataclass
 class Server:
-    """Serves ``files`` by name; ``cut`` bytes at most in one answer, with ``pages`` only HTML."""
+    """Serves ``files`` by name; ``cut`` bytes at most in one answer, with ``page`` only HTML.
+
+    The first answers are those of ``raw``, as they are, and an empty one is a file as ever.
+    """
 
     files: dict[str, bytes]
     address: str = ""
@@ -47,6 +53,7 @@ class Server:
     ranges: bool = True
     page: bool = False
     length: bool = True
+    raw: list[bytes] = field(default_factory=list)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
 
@@ -56,6 +63,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         name, server = self.path.rsplit("/", 1)[1], self.served
         server.asked.append((name, self.headers.get("Range")))
+        if server.raw and (answer := server.raw.pop(0)):
+            self.wfile.write(answer)
+            return
         data, kind = server.files.get(name), "application/octet-stream"
         if server.page:
             data, kind = b"<!DOCTYPE html><title>Log in to the network</title>", "text/html"
@@ -70,6 +80,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(206 if begin else 200)
         self.send_header("Content-Type", kind)
+        if begin:
+            self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
         if server.length:
             self.send_header("Content-Length", str(len(data) - begin))
         self.end_headers()
@@ -128,13 +140,21 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(*arguments: Any, **named: Any) -> str:
-    """The error's sentence."""
+    """The error's sentence, which is one line that no server can make long."""
     with pytest.raises(ExportError) as caught:
         get_model(*arguments, **named)
     said = str(caught.value)
     assert said.endswith(".")
-    assert "\n" not in said
+    assert said.isprintable()
+    assert not re.search(r"[.!?] ", said), said
+    assert len(said) < 1000
     return said
+
+
+def got(server: Server) -> str:
+    """Which file's weights can be had, without the time that making a model of them takes."""
+    with fetched(BACKBONES[NAME], url=server.address) as weights:
+        return weights.source
 
 
 def test_the_catalogue_is_what_the_issue_says() -> None:
@@ -209,19 +229,186 @@ def test_what_was_had_stays_for_the_next_time(server: Server, own: Path) -> None
     assert server.asked == [(SOURCES[NAME][0].file, "bytes=500000-")]
 
 
-def test_a_file_that_was_replaced_half_way_is_not_taken(server: Server, own: Path) -> None:
+def test_a_file_that_was_replaced_half_way_is_fetched_anew(server: Server, own: Path) -> None:
     """What is there of one file and what comes of another have no right hash together."""
     name = SOURCES[NAME][0].file
     server.files.pop(SOURCES[NAME][1].file)
     right = server.files[name]
+    server.files[name] = right[:2] + bytes(byte ^ 1 for byte in right[2:])
     server.cut = 100_000
     refused(NAME, url=server.address)
-    server.files[name] = bytes(byte ^ 1 for byte in right)
+    server.files[name], server.cut = right, None
+    server.asked.clear()
+    assert get_model(NAME, url=server.address)[1]
+    assert server.asked == [(name, "bytes=500000-"), (name, None)]
+
+
+def test_a_file_that_is_another_is_fetched_anew_only_once(server: Server, own: Path) -> None:
+    name = SOURCES[NAME][0].file
+    server.files.pop(SOURCES[NAME][1].file)
+    server.cut = 100_000
+    refused(NAME, url=server.address)
+    right = server.files[name]
+    server.files[name] = right[:2] + bytes(byte ^ 1 for byte in right[2:])
     server.cut = None
+    server.asked.clear()
     assert "whose hash is wrong" in refused(NAME, url=server.address)
-    server.files[name] = right
-    assert get_model(NAME, url=server.address)[1]  # from the first byte on
-    assert server.asked[-1] == (name, None)
+    asked = [begin for asked, begin in server.asked if asked == name]
+    assert asked == ["bytes=500000-", None]
+    assert not list(own.iterdir())
+
+
+JUNK = b'{"error": "log in to the network"}'
+
+
+def answer(head: str, body: bytes = JUNK) -> bytes:
+    return f"HTTP/1.1 {head}\r\nContent-Type: application/json\r\n\r\n".encode("latin-1") + body
+
+
+LENGTH = f"\r\nContent-Length: {len(JUNK)}"
+CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(JUNK), JUNK)
+BY_PROXIES = {
+    "without a length": answer("200 OK"),
+    "with its length": answer(f"200 OK{LENGTH}"),
+    "empty": answer("200 OK\r\nContent-Length: 0", b""),
+    "in chunks": answer("200 OK\r\nTransfer-Encoding: chunked", CHUNKED),
+    "a part": answer("206 Partial Content"),
+    "a part with its length": answer(f"206 Partial Content{LENGTH}"),
+    "another part": answer("206 Partial Content\r\nContent-Range: bytes 7-40/41"),
+    "that part": answer("206 Partial Content\r\nContent-Range: bytes 1000-1033/1034"),
+    "that part in chunks": answer("206 Partial Content\r\nTransfer-Encoding: chunked", CHUNKED),
+    "no such part": answer("416 Range Not Satisfiable"),
+    "of endless length": answer(f"200 OK\r\nContent-Length: {'9' * 5000}"),
+    "of odd length": answer("200 OK\r\nContent-Length: -5"),
+    "no http": b"\0\1" + JUNK * 2000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("begin", [0, 1000])
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("kind", BY_PROXIES)
+def test_a_proxys_junk_spoils_nothing(
+    kind: str, which: int, begin: int, server: Server, own: Path
+) -> None:
+    """It is no beginning of a file, whether or not something was there and the size is known."""
+    source = SOURCES[NAME][which]
+    right = server.files[source.file]
+    server.files = {source.file: right}
+    server.raw = [BY_PROXIES[kind]] * 20
+    own.mkdir()
+    part = own / f".download-{source.file}.part"
+    if begin:
+        part.write_bytes(right[:begin])
+    if which:  # torchvision's is not asked for
+        server.raw.insert(0, b"HTTP/1.0 404 Not Found\r\n\r\n")
+    said = refused(NAME, url=server.address)
+    assert "cannot download" in said
+    if begin == 0:
+        assert not list(own.iterdir())
+        assert "already" not in said
+    server.raw.clear()
+    assert got(server) == source.url
+
+
+def test_what_is_there_survives_an_answer_that_is_no_file(server: Server, own: Path) -> None:
+    """An answer that ignores the range is looked at before it takes the place of what is there."""
+    first = SOURCES[NAME][0].file
+    server.raw = [BY_PROXIES["without a length"]]
+    own.mkdir()
+    (own / f".download-{first}.part").write_bytes(server.files[first][:1000])
+    server.files.pop(SOURCES[NAME][1].file)
+    assert "answered with something else" in refused(NAME, url=server.address)
+    server.asked.clear()
+    got(server)
+    assert server.asked == [(first, "bytes=1000-")]
+
+
+LOST = (
+    ssl.SSLError(1, "[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] decryption failed (_ssl.c:2580)"),
+    ssl.SSLEOFError(8, "EOF occurred in violation of protocol"),
+    ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+    OSError(errno.EHOSTUNREACH, "No route to host"),
+    OSError(errno.ENETUNREACH, "Network is unreachable"),
+    OSError(errno.ENETDOWN, "Network is down"),
+    OSError(errno.ENOBUFS, "No buffer space available"),
+    OSError(errno.ENOSPC, "No space left on device"),  # of the socket, whoever says so
+    TimeoutError(errno.ETIMEDOUT, "Connection timed out"),
+    TimeoutError("The read operation timed out"),
+    OSError("cannot read from timed out object"),
+    http.client.IncompleteRead(b"12"),
+)
+
+
+@pytest.mark.parametrize("error", LOST, ids=lambda error: f"{type(error).__name__}-{error.args[0]}")
+@pytest.mark.parametrize("method", ["read", "begin"])
+def test_what_fails_in_the_network_is_the_networks(
+    error: Exception, method: str, server: Server, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the class of its error: the same server is tried again, and then the next one."""
+    first, zoo = SOURCES[NAME]
+    whole, left = getattr(http.client.HTTPResponse, method), 100
+
+    def failing(answer: http.client.HTTPResponse, *given: Any) -> Any:
+        nonlocal left
+        if left:
+            left -= 1
+            raise error
+        return whole(answer, *given)
+
+    monkeypatch.setattr(http.client.HTTPResponse, method, failing)
+    said = refused(NAME, url=server.address)
+    assert "cannot write" not in said
+    assert "there is no room" not in said
+    assert "was cut (" in said
+    assert "already" not in said  # nothing came
+    assert left == 100 - 10
+    left = 4
+    assert got(server) == first.url
+    left = 5
+    assert got(server) == zoo.url
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EROFS, "Read-only file system"),
+        OSError(errno.EIO, "Input/output error"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        TimeoutError(errno.ETIMEDOUT, "Connection timed out"),  # of a disk in the network
+        ConnectionAbortedError(errno.ECONNABORTED, "Software caused connection abort"),
+        OSError(errno.EHOSTUNREACH, "No route to host"),
+    ],
+    ids=lambda error: errno.errorcode[error.errno],
+)
+@pytest.mark.parametrize("place", ["open", "write", "fsync", "replace"])
+def test_what_fails_in_writing_is_the_disks(
+    error: OSError, place: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the class of its error: no other server is asked."""
+
+    def failing(*_: Any, **__: Any) -> Any:
+        raise error
+
+    if place == "open":
+        monkeypatch.setattr(download, "open", failing, raising=False)
+    elif place == "write":
+        monkeypatch.setattr(download, "_write", failing)
+    else:
+        monkeypatch.setattr(os, place, failing)
+    said = refused(NAME, url=server.address)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    assert ("there is no room left in" if full else "cannot write to") in said
+    assert "ORTIST_HOME to a folder" in said
+    assert len(server.asked) == 1
+
+
+def test_what_fails_in_reporting_is_neithers(server: Server) -> None:
+    def gone(*_: int) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        get_model(NAME, url=server.address, report=gone)
 
 
 def test_wrong_bytes_are_refused_before_anybody_reads_them(server: Server, own: Path) -> None:
@@ -253,8 +440,38 @@ def test_no_network_no_such_host_and_no_address(sources: Any) -> None:
         said = refused(NAME, url=url)
         assert "cannot be reached" in said
         assert "on another machine and put it at" in said
-    for url in ("ftp://localhost", "nonsense", "file:///etc"):
+    odd = ("https://[bad", "http://two\nlines", "http://a b", "http://ä/ö", f"http://{'x' * 99}")
+    for url in ("ftp://localhost", "nonsense", "file:///etc", *odd):
         assert "is no https address" in refused(NAME, url=url)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("HTTP/1.0 302 Found\r\nLocation: /models/again", "from one address to the next without"),
+        ("HTTP/1.0 302 Found\r\nLocation: file:///etc/passwd", "answered 302 Found - Redirection"),
+        ("HTTP/1.0 302 Found", "answered 302 Found"),
+        ("HTTP/1.0 503 Busy. Come back!", "answered 503 Busy; Come back)"),
+        ("HTTP/1.0 503", "answered 503)"),
+        ("HTTP/1.0 403 \x1b[31mNo\x85\x0bentry\x7f\t\x00here.", "answered 403 [31mNo entry here)"),
+        (f"HTTP/1.0 500 {'long ' * 1000}", "answered 500 long long long"),
+        (f"\x1b[2J{'junk ' * 1000}", "was cut ("),
+        (f"HTTP/1.0 200 OK\r\nX: {'y' * 70_000}", "was cut (got more than 65536 bytes"),
+    ],
+)
+def test_what_servers_say_is_repeated_in_one_short_line(
+    given: str, expected: str, server: Server
+) -> None:
+    server.raw = [f"{given}\r\n\r\n".encode("latin-1")] * 40
+    said = refused(NAME, url=server.address)  # which is one sentence
+    assert expected in said
+    assert "already" not in said
+
+
+def test_a_password_in_the_address_is_not_repeated(server: Server) -> None:
+    server.files.clear()
+    address = server.address.replace("//", "//me:secret@")
+    assert "secret" not in refused(NAME, url=address)
 
 
 def test_no_room_on_the_disk(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,6 +516,60 @@ def test_a_brought_file_of_another_hash_is_refused(sources: Any, tmp_path: Path)
     assert "cannot read" in refused(NAME, given=tmp_path / "absent")
     with pytest.raises(ExportUsageError, match="there is no model 'resnet' to get"):
         get_model("resnet")
+
+
+def test_another_model_of_the_name_is_not_the_one_to_get(
+    made: Files, sources: Any, own: Path, tmp_path: Path
+) -> None:
+    """It is told by the weights in its manifest, is not replaced, and can be renamed."""
+    brought, folder = tmp_path / "w.pth", own / NAME
+    brought.write_bytes(made.pth)
+
+    get_model(NAME, given=brought)
+    whole = (folder / MANIFEST).read_text()
+
+    def rejected() -> None:
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        for given in (None, brought):
+            said = refused(NAME, given=given, url="http://127.0.0.1:9")
+            assert f"{str(folder)!r} is " in said
+            assert "rename it" in said
+            assert "or remove it" in said
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+    changes = (
+        lambda manifest: manifest["weights"].update(sha256="0" * 64),
+        lambda manifest: manifest["weights"].update(sha256=None),
+        lambda manifest: manifest.pop("weights"),
+        lambda manifest: manifest.update(backbone="squeezenet1_0"),
+        lambda manifest: manifest.update(pooling="avg"),
+        lambda manifest: manifest.update(format=1, backbone="onnx"),
+    )
+    for change in changes:
+        manifest = json.loads(whole)
+        change(manifest)
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+        rejected()
+    for text in ("[]", "1", "{", "\0"):
+        (folder / MANIFEST).write_text(text)
+        rejected()
+    (folder / MANIFEST).unlink()
+    rejected()
+    folder.rename(own / f"{NAME}-own")
+    folder.mkdir()  # an empty one is nobody's
+    assert get_model(NAME, given=brought) == (folder, True)
+    assert get_model(NAME, given=brought) == (folder, False)
+
+
+@pytest.mark.parametrize("kind", ["file", "link to nothing"])
+def test_what_is_no_folder_is_not_the_model(kind: str, sources: Any, own: Path) -> None:
+    own.mkdir()
+    if kind == "file":
+        (own / NAME).write_text("notes")
+    else:
+        (own / NAME).symlink_to(own / "absent")
+    assert "is no model; rename it" in refused(NAME, url="http://127.0.0.1:9")
+    assert os.path.lexists(own / NAME)
 
 
 def test_eight_processes_at_once_leave_one_model(
