@@ -26,6 +26,7 @@ from ortist.options.presets import PRESETS
 from ortist.pictures.reading import load_picture
 from ortist.pictures.values import normalize, shorter_side_to
 from ortist.run.setup import Asked
+from ortist.run.trail import Trail
 from ortist_export.modules import Taps, build_module, load_weights
 from ortist_export.weights import Weights
 
@@ -89,8 +90,11 @@ def test_the_200_steps_end_where_pytorch_ends(imagenet_folder: Path) -> None:
             plain = engine.set_up(Asked(content, style), options)
             next(plain)
             assert plain.state is not None
-            start = _nudged(seed, plain.state.point.values)
-            result = finished(engine.set_up(Asked(content, style, start=start), options))
+            trail = Trail()
+            asked = Asked(content, style, trail=trail)
+            engine.set_up(asked, options)
+            trail.keep(_nudged(seed, plain.state.point.values))
+            result = finished(engine.set_up(asked, options))
             assert result.iterations == 200
             ours.append(result.final.total)
             theirs.append(notebook_loss(partial(_nudged, seed)))

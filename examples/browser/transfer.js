@@ -1,64 +1,57 @@
 // Style transfer with a Program: balanced weights, Gram losses and Adam (docs/format.md).
 import { places } from "./program.js";
-
-const square = (data) => data.reduce((sum, value) => sum + value * value, 0);
+const total = (numbers) => numbers.reduce((sum, value) => sum + value, 0);
+const square = (numbers) => numbers.reduce((sum, value) => sum + value * value, 0);
 
 /** The losses that a model's recipe makes of two pictures [1, 3, h, w], normalised: a function of
  * an image and a content of its size, which returns the loss and its gradient. */
 export async function objective(program, content, style) {
   const { recipe, program: { taps: parts } } = program.manifest;
   const layers = recipe.content_layers, styled = Object.keys(recipe.style_shares);
-  const switches = (taps, ...kinds) => kinds.flatMap((k) => taps.map((t) => `with_${k}_${t}`));
-  const on = [...switches(styled, "moments", "style"), ...switches(layers, "error", "content")];
+  const names = (taps, ...kinds) => kinds.flatMap((kind) => taps.map((tap) => `${kind}_${tap}`));
+  const on = names(styled, "with_moments", "with_style");
+  on.push(...names(layers, "with_error", "with_content"));
   const scalar = (value) => program.tensor(Float32Array.of(value), []);
   const gram = (tap, values) => {
-    const dims = parts[tap].map(({ value }) => values[value].dims);
-    const count = dims.reduce((sum, [, , height, width]) => sum + height * width, 0);
-    return { count, mean: values[`moments_${tap}`].data.map((sum) => sum / count) };
+    const { data, dims } = values[`moments_${tap}`];
+    const count = total(parts[tap].map(({ value }) => values[value].data.length / dims[0]));
+    return { count, dims, mean: data.map((sum) => sum / count) };
   };
+  const kept = layers.flatMap((t) => parts[t].map(({ value }, i) => [`content_${t}_${i}`, value]));
   const features = async (image) => {
-    const inputs = layers.flatMap((tap) =>
-      parts[tap].map(({ value }, part) => [`content_${tap}_${part}`, value]));
-    const values = await program.run({ image }, [], inputs.map(([, value]) => value));
-    return Object.fromEntries(inputs.map(([input, value]) => [input, values[value]]));
+    const values = await program.run(image, [], kept.map(([, value]) => value));
+    return Object.fromEntries(kept.map(([input, value]) => [input, values[value]]));
   };
-
-  const sums = styled.map((tap) => `moments_${tap}`);
-  const seen = await program.run({ image: style }, switches(styled, "moments"), sums);
-  const shares = Object.values(recipe.style_shares).reduce((a, b) => a + b);
-  const [target, pull, hold] = [{}, {}, {}]; // by tap; the weights of ||Q - Q_t||^2 and ||F - P||^2
+  const seen = await program.run(style, names(styled, "with_moments"), names(styled, "moments"));
+  const held = await features(content), shares = total(Object.values(recipe.style_shares));
+  const weights = { tv_weight: scalar(recipe.tv_share / content.data.length) }, decide = {};
+  let loss; // of one evaluation
   for (const tap of styled) {
-    target[tap] = gram(tap, seen).mean;
-    pull[tap] = recipe.style_shares[tap] / shares / (square(target[tap]) || 1);
-  }
-  const kept = await features(content);
-  for (const tap of layers) {
-    const energies = parts[tap].map((_, part) => square(kept[`content_${tap}_${part}`].data));
-    hold[tap] = recipe.content_share / layers.length / (energies.reduce((a, b) => a + b) || 1);
-  }
-  const smooth = recipe.tv_share / content.data.length;
-
-  return async (image, content) => {
-    let loss = 0;
-    const decide = (tap, values) => {
-      const { count, mean } = tap in pull ? gram(tap, values) : { count: 1, mean: [] };
-      const difference = mean.map((v, i) => v - target[tap][i]), side = Math.sqrt(mean.length);
-      const mixing = Float32Array.from(difference, (value) => (4 * pull[tap] * value) / count);
-      loss += (pull[tap] ?? 0) * square(difference);
-      loss += (hold[tap] ?? 0) * values[`content_error_${tap}`].data[0];
-      return {
-        [`content_weight_${tap}`]: scalar(hold[tap] ?? 0),
-        ...(tap in pull && { [`mixing_${tap}`]: program.tensor(mixing, [side, side]) }),
-      };
+    const target = gram(tap, seen).mean;
+    const weight = recipe.style_shares[tap] / shares / (square(target) || 1);
+    decide[`mixing_${tap}`] = (values) => {
+      const { count, dims, mean } = gram(tap, values);
+      const difference = mean.map((value, i) => value - target[i]);
+      loss += weight * square(difference);
+      return program.tensor(difference.map((value) => (4 * weight * value) / count), dims);
     };
-    const given = { image, tv_weight: scalar(smooth), ...(await features(content)) };
-    const { gradient, variation } = await program.run(given, on, ["gradient"], decide);
-    return { loss: loss + smooth * variation.data[0], gradient: gradient.data };
+  }
+  for (const tap of layers) {
+    const energy = total(parts[tap].map((_, i) => square(held[`content_${tap}_${i}`].data)));
+    weights[`content_weight_${tap}`] = scalar(recipe.content_share / layers.length / (energy || 1));
+  }
+  const terms = layers.map((tap) => [`content_weight_${tap}`, `content_error_${tap}`]);
+  terms.push(["tv_weight", "variation"]);
+  return async (image, content) => {
+    loss = 0;
+    const given = { ...weights, ...(await features(content)) };
+    const values = await program.run(image, on, ["gradient"], given, decide);
+    for (const [weight, sum] of terms) loss += values[weight].data[0] * values[sum].data[0];
+    return { loss, gradient: values.gradient.data };
   };
 }
 
-/** Paints from the content on; yields { loss, picture } after each step. A step sees the picture
- * through a shifted window, `jitter` - 1 pixels smaller, which hides the grid of strides. */
+/** Yields { loss, picture } after each step, which sees a shifted window, `jitter` - 1 smaller. */
 export async function* paint(program, content, style, steps, jitter) {
   const { recipe, normalization: { mean, std } } = program.manifest;
   const { dims, data } = content, [, , height, width] = dims;
@@ -82,9 +75,8 @@ export async function* paint(program, content, style, steps, jitter) {
       const root = Math.sqrt(second[i] / (1 - 0.99 ** time)) + 1e-8;
       const moved = image[i] - ((rate / (1 - 0.9 ** time)) * first[i]) / root;
       image[i] = Math.min(Math.max(moved, -center / spread), (1 - center) / spread);
-      sum[i] = 0.97 * sum[i] + 0.03 * image[i];
+      sum[i] = 0.97 * sum[i] + 0.03 * image[i]; // the picture is the iterates' running average
     }
-    // The picture is the iterates' running average.
     yield { loss: point.loss, picture: sum.map((value) => value / (1 - 0.97 ** (step + 1))) };
   }
 }

@@ -33,6 +33,11 @@ class Source:
         """The file's name."""
         return self.url.rsplit("/", 1)[1]
 
+    @property
+    def begins(self) -> tuple[bytes, ...]:
+        """First bytes that such a file may have and no text has: ONNX's, a pickle's, a zip's."""
+        return (b"\x08",) if self.file.endswith(".onnx") else (b"\x80", b"PK\x03\x04")
+
     def is_hash(self, digest: str) -> bool:
         """Whether a file with that SHA-256, in hex, is this one."""
         return digest.startswith(self.sha256)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ortist_models import FORMAT, MANIFEST, model_home
 
 from .backbones import BACKBONES, Backbone
 from .bundle import export_bundle
 from .catalogue import SOURCES, Source
-from .download import DownloadError, Report, download, hash_of
+from .download import DownloadError, Report, download, hash_of, writing
 from .errors import ExportError, ExportUsageError
 from .weights import Weights
 
@@ -39,7 +39,7 @@ def get_model(
         )
     home, backbone = model_home(), BACKBONES[name]
     with _alone(home, name):
-        if _is_whole(home / name):
+        if _is_there(home / name):
             return home / name, False
         with fetched(backbone, given, url, report) as weights:
             folder = export_bundle(backbone, weights, backbone.default_taps, name, home)
@@ -86,7 +86,7 @@ def _known(backbone: Backbone, path: Path) -> tuple[str, str]:
     files = " nor ".join(source.file for source in SOURCES[backbone.name])
     raise ExportError(
         f"{str(path)!r} is neither {files}: its sha256 begins with {digest[:8]}; other weights are "
-        f"taken by `ortist export {backbone.name} --weights {path}`."
+        f"taken by `ortist export {backbone.name} --weights FILE`."
     )
 
 
@@ -99,17 +99,13 @@ def _downloaded(
         address = source.url if url is None else f"{url.rstrip('/')}/{source.file}"
         target = home / f".download-{source.file}"
         try:
-            home.mkdir(parents=True, exist_ok=True)
+            with writing(home):
+                home.mkdir(parents=True, exist_ok=True)
             download(source, address, target, report)
             return source, target
         except DownloadError as error:
             if str(error) not in reasons:
                 reasons.append(str(error))
-        except OSError as error:
-            raise ExportError(
-                f"cannot write to {str(home)!r} ({error.strerror}); set ORTIST_HOME to a folder "
-                "that can be written."
-            ) from error
     first = SOURCES[backbone.name][0]
     raise ExportError(
         f"cannot download {backbone.name} ({'; '.join(reasons)}): fetch {first.url} (its sha256 "
@@ -118,14 +114,40 @@ def _downloaded(
     )
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether a model of this version is there, with all its files."""
-    try:
+def _is_there(folder: Path) -> bool:
+    """Whether the model of the folder's name is there and whole, of this version.
+
+    Raises ExportError where what is there is no model made of its official weights.
+    """
+    manifest: Any = None
+    with contextlib.suppress(OSError, ValueError):
+        if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
+            return False
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    if not _is_official(manifest, folder.name):
+        what = "no model" if manifest is None else "another model than that of the official weights"
+        raise ExportError(
+            f"{str(folder)!r} is {what}; rename it, say to {folder.name}-own, which --model takes "
+            f"then, or remove it, and get {folder.name} again."
+        )
+    return _is_whole(folder, manifest)
+
+
+def _is_official(manifest: Any, name: str) -> bool:
+    """Whether a manifest is of the backbone ``name`` with weights that the catalogue knows."""
+    try:
+        digest = manifest["weights"]["sha256"]
+        ours = manifest["backbone"] == name and manifest.get("pooling", "max") == "max"
+        return ours and any(source.is_hash(digest) for source in SOURCES[name])
+    except (KeyError, TypeError, AttributeError):
+        return False
+
+
+def _is_whole(folder: Path, manifest: Any) -> bool:
+    try:
         files = manifest["files"].items() if manifest["format"] == FORMAT else []
         return bool(files) and all(
-            hashlib.sha256((folder / file).read_bytes()).hexdigest() == entry["sha256"]
-            for file, entry in files
+            hash_of(folder / file) == entry["sha256"] for file, entry in files
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
@@ -135,14 +157,9 @@ def _is_whole(folder: Path) -> bool:
 def _alone(home: Path, name: str) -> Iterator[None]:
     """Lets one process in at a time; raises ExportError where the home cannot be written."""
     path = home / f".{name}.lock"
-    try:
+    with writing(home):
         home.mkdir(parents=True, exist_ok=True)
         handle = _locked(path)
-    except OSError as error:
-        raise ExportError(
-            f"cannot write to {str(home)!r} ({error.strerror}); set ORTIST_HOME to a folder that "
-            "can be written."
-        ) from error
     try:
         yield
     finally:

@@ -6,135 +6,23 @@ catalogue is told their hashes instead.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import threading
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-import torch
 from ortist.network.bundle import load_model
-from ortist_export import download
-from ortist_export.catalogue import SOURCES, Source
-from ortist_export.errors import ExportError, ExportUsageError
+from ortist_export.catalogue import SOURCES
+from ortist_export.errors import ExportUsageError
 from ortist_export.getting import get_model
 from ortist_models import MANIFEST
 
-from .zoo import random_state, zoo_file
-
-NAME = "squeezenet1_1"
-
-
-@dataclass
-class Server:
-    """Serves ``files`` by name; ``cut`` bytes at most in one answer, with ``pages`` only HTML."""
-
-    files: dict[str, bytes]
-    address: str = ""
-    cut: int | None = None
-    ranges: bool = True
-    page: bool = False
-    length: bool = True
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
-
-
-class Handler(BaseHTTPRequestHandler):
-    served: Server
-
-    def do_GET(self) -> None:
-        name, server = self.path.rsplit("/", 1)[1], self.served
-        server.asked.append((name, self.headers.get("Range")))
-        data, kind = server.files.get(name), "application/octet-stream"
-        if server.page:
-            data, kind = b"<!DOCTYPE html><title>Log in to the network</title>", "text/html"
-        if data is None:
-            self.send_error(404)
-            return
-        begin = 0
-        if server.ranges and (found := re.match(r"bytes=(\d+)-$", self.headers.get("Range") or "")):
-            begin = int(found[1])
-        if begin > len(data):
-            self.send_error(416)
-            return
-        self.send_response(206 if begin else 200)
-        self.send_header("Content-Type", kind)
-        if server.length:
-            self.send_header("Content-Length", str(len(data) - begin))
-        self.end_headers()
-        with contextlib.suppress(ConnectionError):  # who saw enough hangs up
-            self.wfile.write(data[begin:][: server.cut])
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-class Files(NamedTuple):
-    pth: bytes
-    zoo: bytes
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """torchvision's form and the zoo's, of the same random weights."""
-    folder, state = tmp_path_factory.mktemp("made"), random_state(NAME)
-    torch.save(state, folder / "w.pth", _use_new_zipfile_serialization=False)
-    zoo_file(NAME, state, folder / "w.onnx")
-    return Files((folder / "w.pth").read_bytes(), (folder / "w.onnx").read_bytes())
-
-
-@pytest.fixture
-def sources(made: Files, monkeypatch: pytest.MonkeyPatch) -> tuple[Source, Source]:
-    """The catalogue's entries with the hashes of our files."""
-    torchvision, zoo = SOURCES[NAME]
-    own = replace(torchvision, sha256=hashlib.sha256(made.pth).hexdigest()[:8])
-    whole = hashlib.sha256(made.zoo).hexdigest()
-    other = replace(zoo, sha256=whole, size=len(made.zoo), most=len(made.zoo))
-    monkeypatch.setitem(SOURCES, NAME, (own, other))
-    monkeypatch.setattr(download, "_PAUSE", 0.0)
-    return own, other
-
-
-@pytest.fixture
-def server(made: Files, sources: tuple[Source, Source]) -> Iterator[Server]:
-    served = Server({sources[0].file: made.pth, sources[1].file: made.zoo})
-    handler = type("Own", (Handler,), {"served": served})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
-        served.address = f"http://127.0.0.1:{listening.server_port}/models"
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield served
-        listening.shutdown()
-        thread.join()
-
-
-@pytest.fixture(autouse=True)
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ORTIST_HOME", str(tmp_path / "own"))
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path / "own"
-
-
-def refused(*arguments: Any, **named: Any) -> str:
-    """The error's sentence."""
-    with pytest.raises(ExportError) as caught:
-        get_model(*arguments, **named)
-    said = str(caught.value)
-    assert said.endswith(".")
-    assert "\n" not in said
-    return said
+from .serving import NAME, Files, Server, refused
 
 
 def test_the_catalogue_is_what_the_issue_says() -> None:
@@ -186,94 +74,6 @@ def test_the_zoo_is_asked_where_the_first_server_has_nothing(server: Server, own
     assert found[0]["files"] == found[1]["files"]
 
 
-@pytest.mark.parametrize("ranges", [True, False])
-def test_a_cut_download_goes_on_where_it_was(ranges: bool, server: Server) -> None:
-    first = SOURCES[NAME][0].file
-    size = len(server.files[first])
-    server.cut, server.ranges = size // 3 + 1, ranges
-    if ranges:
-        get_model(NAME, url=server.address)
-        begins = [begin for name, begin in server.asked if name == first]
-        assert begins == [None, f"bytes={server.cut}-", f"bytes={2 * server.cut}-"]
-    else:  # a server that always begins anew never gets to the end
-        assert "was cut" in refused(NAME, url=server.address)
-
-
-def test_what_was_had_stays_for_the_next_time(server: Server, own: Path) -> None:
-    server.cut = 100_000
-    said = refused(NAME, url=server.address)
-    assert "will be used the next time" in said
-    server.cut = None
-    server.asked.clear()
-    get_model(NAME, url=server.address)
-    assert server.asked == [(SOURCES[NAME][0].file, "bytes=500000-")]
-
-
-def test_a_file_that_was_replaced_half_way_is_not_taken(server: Server, own: Path) -> None:
-    """What is there of one file and what comes of another have no right hash together."""
-    name = SOURCES[NAME][0].file
-    server.files.pop(SOURCES[NAME][1].file)
-    right = server.files[name]
-    server.cut = 100_000
-    refused(NAME, url=server.address)
-    server.files[name] = bytes(byte ^ 1 for byte in right)
-    server.cut = None
-    assert "whose hash is wrong" in refused(NAME, url=server.address)
-    server.files[name] = right
-    assert get_model(NAME, url=server.address)[1]  # from the first byte on
-    assert server.asked[-1] == (name, None)
-
-
-def test_wrong_bytes_are_refused_before_anybody_reads_them(server: Server, own: Path) -> None:
-    server.files = {name: data[:-1] + b"\0\0" for name, data in server.files.items()}
-    said = refused(NAME, url=server.address)
-    assert "whose hash is wrong" in said
-    assert "is another" in said  # of the zoo's file the size is known
-    for part in ("https://download.pytorch.org/models/squeezenet1_1-", str(own), "--from FILE"):
-        assert part in said
-    assert not list(own.iterdir())
-
-
-def test_a_web_page_is_no_model(server: Server) -> None:
-    server.page = True
-    assert "answered with a web page" in refused(NAME, url=server.address)
-    server.page = False
-    server.files = dict.fromkeys(server.files, b"\n  <html>")  # said to be a file
-    assert "answered with a web page" in refused(NAME, url=server.address)
-
-
-def test_a_file_without_end_is_cut_off(server: Server) -> None:
-    server.length = False
-    server.files = dict.fromkeys(server.files, b"\x80" * 20_000_000)
-    assert "gave a longer file than" in refused(NAME, url=server.address)
-
-
-def test_no_network_no_such_host_and_no_address(sources: Any) -> None:
-    for url in ("http://127.0.0.1:9", "https://localhost:9"):
-        said = refused(NAME, url=url)
-        assert "cannot be reached" in said
-        assert "on another machine and put it at" in said
-    for url in ("ftp://localhost", "nonsense", "file:///etc"):
-        assert "is no https address" in refused(NAME, url=url)
-
-
-def test_no_room_on_the_disk(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shutil.disk_usage("/")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    assert "there is no room in" in refused(NAME, url=server.address)
-    monkeypatch.undo()
-    monkeypatch.setenv("ORTIST_HOME", "/proc/own")
-    assert "set ORTIST_HOME" in refused(NAME, url=server.address)
-
-
-def test_a_disk_that_fills_up_on_the_way(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    assert "there is no room left in" in refused(NAME, url=server.address)
-
-
 def test_a_file_that_was_brought(made: Files, sources: Any, own: Path, tmp_path: Path) -> None:
     """Named, or laid into the model home; it stays, and its hash counts."""
     brought = tmp_path / "any-name"
@@ -299,6 +99,60 @@ def test_a_brought_file_of_another_hash_is_refused(sources: Any, tmp_path: Path)
     assert "cannot read" in refused(NAME, given=tmp_path / "absent")
     with pytest.raises(ExportUsageError, match="there is no model 'resnet' to get"):
         get_model("resnet")
+
+
+def test_another_model_of_the_name_is_not_the_one_to_get(
+    made: Files, sources: Any, own: Path, tmp_path: Path
+) -> None:
+    """It is told by the weights in its manifest, is not replaced, and can be renamed."""
+    brought, folder = tmp_path / "w.pth", own / NAME
+    brought.write_bytes(made.pth)
+
+    get_model(NAME, given=brought)
+    whole = (folder / MANIFEST).read_text()
+
+    def rejected() -> None:
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        for given in (None, brought):
+            said = refused(NAME, given=given, url="http://127.0.0.1:9")
+            assert f"{str(folder)!r} is " in said
+            assert "rename it" in said
+            assert "or remove it" in said
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+    changes: tuple[Callable[[Any], Any], ...] = (
+        lambda manifest: manifest["weights"].update(sha256="0" * 64),
+        lambda manifest: manifest["weights"].update(sha256=None),
+        lambda manifest: manifest.pop("weights"),
+        lambda manifest: manifest.update(backbone="squeezenet1_0"),
+        lambda manifest: manifest.update(pooling="avg"),
+        lambda manifest: manifest.update(format=1, backbone="onnx"),
+    )
+    for change in changes:
+        manifest = json.loads(whole)
+        change(manifest)
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+        rejected()
+    for text in ("[]", "1", "{", "\0"):
+        (folder / MANIFEST).write_text(text)
+        rejected()
+    (folder / MANIFEST).unlink()
+    rejected()
+    folder.rename(own / f"{NAME}-own")
+    folder.mkdir()  # an empty one is nobody's
+    assert get_model(NAME, given=brought) == (folder, True)
+    assert get_model(NAME, given=brought) == (folder, False)
+
+
+@pytest.mark.parametrize("kind", ["file", "link to nothing"])
+def test_what_is_no_folder_is_not_the_model(kind: str, sources: Any, own: Path) -> None:
+    own.mkdir()
+    if kind == "file":
+        (own / NAME).write_text("notes")
+    else:
+        (own / NAME).symlink_to(own / "absent")
+    assert "is no model; rename it" in refused(NAME, url="http://127.0.0.1:9")
+    assert os.path.lexists(own / NAME)
 
 
 def test_eight_processes_at_once_leave_one_model(
@@ -331,12 +185,3 @@ def test_one_that_is_killed_is_no_hindrance(server: Server, own: Path) -> None:
     get_model(NAME, url=server.address)
     assert server.asked == [(SOURCES[NAME][0].file, "bytes=1234-")]
     assert [path.name for path in own.iterdir()] == [NAME]
-
-
-def test_redirects_keep_to_https() -> None:
-    handler = download._Redirects()
-    request = urllib.request.Request("https://one.example/file")
-    with pytest.raises(ExportError, match="without https"):
-        handler.redirect_request(request, None, 302, "", {}, "http://two.example/file")
-    found = handler.redirect_request(request, None, 302, "", {}, "https://two.example/file")
-    assert found.full_url == "https://two.example/file"

@@ -4,10 +4,8 @@ import { answer } from "./client.mjs";
 
 export async function run(asked) {
   ort.env.wasm.numThreads = 1;
-  const read = async (file) => {
-    const response = await fetch(`/examples/browser/model/${file}`);
-    return new Uint8Array(await response.arrayBuffer());
-  };
-  const manifest = JSON.parse(new TextDecoder().decode(await read("manifest.json")));
-  return answer(ort, manifest, read, asked);
+  const model = "/examples/browser/model";
+  const open = (file, externalData) =>
+    ort.InferenceSession.create(`${model}/${file}`, { externalData });
+  return answer(ort, await (await fetch(`${model}/manifest.json`)).json(), open, asked);
 }

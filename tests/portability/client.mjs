@@ -3,11 +3,11 @@ import { Program } from "../../examples/browser/program.js";
 import { objective, paint } from "../../examples/browser/transfer.js";
 
 /** Features of the image, loss and gradient there, and a picture after some steps. */
-export async function answer(ort, manifest, read, { content, style, image, steps }, options) {
-  const program = new Program(ort, manifest, read, options);
+export async function answer(ort, manifest, open, { content, style, image, steps }) {
+  const program = new Program(ort, manifest, open);
   const tensor = ({ data, dims }) => program.tensor(Float32Array.from(data), dims);
   const parts = Object.values(manifest.program.taps).flat().map(({ value }) => value);
-  const values = await program.run({ image: tensor(image) }, [], parts);
+  const values = await program.run(tensor(image), [], parts);
   const features = parts.map((name) => [name, [...values[name].data], values[name].dims]);
   const evaluate = await objective(program, tensor(content), tensor(style));
   const { loss, gradient } = await evaluate(tensor(image), tensor(content));

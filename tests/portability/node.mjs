@@ -6,8 +6,11 @@ import * as ort from "onnxruntime-node";
 import { answer } from "./client.mjs";
 
 const folder = process.argv[2];
-const read = async (file) => new Uint8Array(await readFile(join(folder, file)));
+const open = async (file, externalData) =>
+  ort.InferenceSession.create(await readFile(join(folder, file)), {
+    externalData,
+    intraOpNumThreads: 1,
+  });
 const manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8"));
-const options = { intraOpNumThreads: 1 };
-const found = await answer(ort, manifest, read, JSON.parse(await text(process.stdin)), options);
+const found = await answer(ort, manifest, open, JSON.parse(await text(process.stdin)));
 process.stdout.write(JSON.stringify(found));

@@ -164,14 +164,19 @@ def test_what_is_no_picture_and_a_missing_model_are_said(window: Any, tmp_path: 
 
 
 def test_the_example_is_small_and_holds_nothing_of_others() -> None:
-    scripts = sorted(EXAMPLE.glob("*.js"))
+    """One static page and 200 lines of JavaScript, with comments and empty ones."""
+    brought = {EXAMPLE / "node_modules", EXAMPLE / "model"}
+    own = [p for p in EXAMPLE.rglob("*") if p.is_file() and not brought & {*p.parents}]
+    scripts = [path for path in own if path.suffix not in (".md", ".html", ".json")]
+    assert {path.suffix for path in scripts} == {".js"}
+    assert [path.name for path in own if path.suffix == ".html"] == ["index.html"]
     lines = [line for path in scripts for line in path.read_text(encoding="utf-8").splitlines()]
-    code = [line for line in lines if not re.match(r"\s*(//|/?\*|$)", line)]
-    assert 100 < len(code) <= 200
+    assert 100 < len(lines) <= 200
     assert max(map(len, lines)) <= 100
     names = {"README.md", "index.html", "package.json", *(path.name for path in scripts)}
     assert {path.name for path in EXAMPLE.iterdir()} - {"node_modules", "model"} - {
         "package-lock.json"
     } == names
     html = (EXAMPLE / "index.html").read_text(encoding="utf-8")
+    assert re.findall("<script.*", html) == ['<script type="module" src="page.js"></script>']
     assert not re.search(r"https?://", html + "".join(lines))

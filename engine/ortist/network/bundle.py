@@ -182,8 +182,8 @@ class Model:
         if not self.source.startswith("https://") and not self.backbone.endswith(".onnx"):
             command += f" --weights {self.source}"
         raise ModelError(
-            f"the model {self.name} was not exported with the layer {layer!r}; it has {known}. "
-            f"To add it: {command}"
+            f"the model {self.name} was not exported with the layer {layer!r}; it has {known}; "
+            f"to add it: {command}"
         )
 
     def read(self, file: str) -> bytes:
@@ -250,7 +250,7 @@ def find_model(name: str | None = None) -> Model:
         return load_model(Path(name))
     known = ", ".join(installed) or "none"
     raise ModelError(
-        f"there is no model {name!r}; there are {known}. ortist models get {CS231N_MODEL} gets "
+        f"there is no model {name!r}; there are {known}, and ortist models get {CS231N_MODEL} gets "
         "the ImageNet one; a folder with a manifest.json can be named by its path."
     )
 

@@ -58,9 +58,10 @@ def check_provider(provider: Provider) -> None:
     runtime = load_onnxruntime()
     if provider != "auto" and PROVIDERS[provider] not in runtime.get_available_providers():
         package = _PACKAGES.get(provider)
-        remedy = f"pip install {package} brings it." if package else (
-            "install an onnxruntime that was built with it, or take --provider cpu."
+        remedy = f"pip install {package}, which has it" if package else (
+            "install an onnxruntime that was built with it"
         )  # fmt: skip
         raise ProviderError(
-            f"this onnxruntime {runtime.__version__} has no provider {provider!r}. {remedy}"
+            f"this onnxruntime {runtime.__version__} has no provider {provider!r}; {remedy}, or "
+            "take --provider cpu."
         )

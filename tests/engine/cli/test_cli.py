@@ -277,7 +277,7 @@ def test_a_provider_that_is_not_there(
     words = ("-o", tmp_path / "o.png", "--provider", "cuda")
     done = ortist("transfer", *files, *words)
     assert done.returncode == 4
-    assert "has no provider 'cuda'. pip install onnxruntime-gpu" in done.stderr
+    assert "has no provider 'cuda'; pip install onnxruntime-gpu, which has it, or" in done.stderr
 
 
 def test_an_unwritable_folder(ortist: Ortist, files: tuple[Path, Path]) -> None:
