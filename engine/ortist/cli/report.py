@@ -92,7 +92,7 @@ def contact_sheet(result: Result, inputs: Mapping[str, Image.Image]) -> Image.Im
     """The sheet of a run, an RGB image: pictures in rows, and the curves of losses below them.
 
     First come ``inputs``, by their captions, then the snapshots, then the result. Losses are
-    weighted.
+    weighted; a draft has none.
     """
     cells = list(inputs.items())
     for iteration, painting in result.snapshots.items():
@@ -100,6 +100,8 @@ def contact_sheet(result: Result, inputs: Mapping[str, Image.Image]) -> Image.Im
             cells.append((f"iteration {iteration}", Image.fromarray(painting.pixels)))
     cells.append((f"iteration {result.iterations}: the picture", Image.fromarray(result.pixels)))
     rows = picture_rows(cells)
+    if not _by_term(result.history):
+        return rows
     width = max(rows.width, 3 * _CELL)
     sheet = Image.new("RGB", (width, rows.height + _CURVES_HEIGHT + _GAP), _PAPER)
     sheet.paste(rows)
@@ -184,6 +186,7 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
     ]
     style = _by_layer([losses.style_by_layer for losses in result.history])
     content = _by_layer([losses.content_by_layer for losses in result.history])
+    terms = _by_term(result.history)
     facts = [
         _row("stopped", result.stopped),
         _row("iterations", f"{result.iterations} of {result.options.iterations}"),
@@ -202,8 +205,7 @@ def html_report(result: Result, inputs: Mapping[str, Image.Image]) -> str:
         f"<h1>{escape(title)}</h1>",
         _figure("the picture", result.image, "result"),
         f"<h2>Pictures</h2><div>{''.join(figures)}</div>",
-        "<h2>Losses by term, weighted</h2>",
-        _curves(_by_term(result.history)),
+        "<h2>Losses by term, weighted</h2>" + _curves(terms) if terms else "",
         "<h2>Style loss by layer, weighted</h2>" + _curves(style) if style else "",
         "<h2>Content loss by layer, weighted</h2>" + _curves(content) if content else "",
         f"<h2>The run</h2><table>{''.join(facts)}</table>",

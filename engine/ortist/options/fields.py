@@ -111,8 +111,12 @@ class Options:
         "How much of the guide, the photo made of the style's patches, is what the picture starts "
         "from and keeps: 0 for the photo itself, 1 for the guide. Without it, by --quality."
     )
-    detail: float = option(0.7, RECIPE, NUMBER.within(0, 4))(
-        "How much of the photo's fine drawing is added to the guide; 1 is all of it."
+    detail: float | None = option(None, RECIPE, NUMBER.within(0, 4), "auto")(
+        "How much of the photo's drawing is added to the guide; 1 is all of it. Without it, by "
+        "--quality."
+    )
+    detail_size: int | None = option(None, RECIPE, WHOLE.within(1, 100_000), "auto")(
+        "What is finer than so many pixels is the photo's drawing. Without it, by --quality."
     )
     coverage: float | None = option(None, RECIPE, NUMBER.within(0, 4), "auto")(
         "How strongly the guide uses all of the style: 0 takes what is most alike, however often, "

@@ -71,9 +71,10 @@ def preset_options(name: str | None) -> Mapping[str, Any]:
     return PRESETS[name]
 
 
+_GUIDED: dict[str, Any] = {"coverage": 1.0, "detail": 0.7, "detail_size": 8}
 _MATCHED: dict[str, Any] = {
+    **_GUIDED,
     "matching": 1.0,
-    "coverage": 1.0,
     "smallest_size": "none",
     "style_loss": "w2",
     "learning_rate": 0.015,
@@ -83,10 +84,10 @@ _MATCHED: dict[str, Any] = {
 QUALITIES: Mapping[str, Mapping[str, Any]] = {
     "draft": {**_MATCHED, "iterations": 0},
     "standard": {**_MATCHED, "iterations": 3, "learning_rate": 0.033, "jitter": 1},
-    "best": {**_MATCHED, "iterations": 60, "coverage": 0.5},
+    "best": {**_MATCHED, "iterations": 60, "coverage": 0.75, "detail": 1.0, "detail_size": 24},
     "paper": {
+        **_GUIDED,
         "matching": 0.0,
-        "coverage": 1.0,
         "smallest_size": 128,
         "style_loss": "gram",
         "iterations": 300,

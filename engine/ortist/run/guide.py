@@ -50,8 +50,6 @@ MATCHED_PIXELS = 2_000_000
 is larger takes over the matches of the last scale below, as they are."""
 _SMALL_PIXELS = 2**20
 """Pixels of a picture whose memory is not worth giving back between two scales."""
-_FINE = 8
-"""What is finer than so many pixels is the photo's drawing."""
 
 
 class Ingredients(Protocol):
@@ -86,7 +84,8 @@ def make_guide(scene: Ingredients, side: int) -> Field:
     """The guide [1, 3, H, W], in normalised units, with ``side`` pixels on the shorter side.
 
     ``scene`` has a content and styles of which the pixels are there; options ``detail``,
-    ``coverage`` and ``seed`` are as Options has them. Raises what a Sweeper raises.
+    ``detail_size``, ``coverage`` and ``seed`` are as Options has them. Raises what a Sweeper
+    raises.
     """
     guide: Field | None = None
     maker, sides = _Maker(scene), guide_sides(side)
@@ -297,9 +296,10 @@ def _with_detail(scene: Ingredients, guide: Field, photo: Field) -> Field:
     """The guide with the photo's fine drawing, in shades of grey, and moved into the display's
     range.
     """
-    arrays, detail = scene.arrays, np.float32(scene.options.detail)
+    arrays, options = scene.arrays, scene.options
+    detail, finer = np.float32(options.detail or 0), options.detail_size or 1
     size = photo.shape[3], photo.shape[2]
-    small = (max(1, size[0] // _FINE), max(1, size[1] // _FINE))
+    small = (max(1, size[0] // finer), max(1, size[1] // finer))
     coarse = arrays.resized(photo, small, Image.Resampling.BICUBIC)
     coarse = arrays.resized(coarse, size, Image.Resampling.BICUBIC)
     low, high = display_range(scene.model)

@@ -72,8 +72,14 @@ class Scene:
             )
         if options.guidance > 0 and (content is None or not styles.images):
             raise OptionError(
-                "matching needs a content image and a style image; leave --matching and --quality "
-                "out."
+                "there are no patches to match without a content image and a style image, so "
+                f"quality {options.quality!r} and matching {options.guidance:g} do not apply; give "
+                "--quality paper, or leave both out."
+            )
+        if options.guidance > 0 and not options.steps and options.init not in (None, "content"):
+            raise OptionError(
+                f"a picture that takes no steps is its guide, whatever init {options.init!r} is; "
+                "leave --init out, or give --iterations."
             )
         if options.init == "image" and init is None:
             raise OptionError(
@@ -268,9 +274,10 @@ class Scene:
                     f"{self.options.max_pixels}; give a smaller --size or raise --max-pixels."
                 )
             if min(width, height) < least:
+                larger = "a larger size or picture" if name == "picture" else "a larger painting"
                 raise OptionError(
                     f"the {name} would have {width} x {height} pixels; {self.model.name} needs "
-                    f"{least} each way, so give a larger size or picture."
+                    f"{least} each way, so give {larger}."
                 )
 
 

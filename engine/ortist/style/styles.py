@@ -89,8 +89,8 @@ def load_regions(
         if part is not None:
             if isinstance(source, ExtractedStyle):
                 raise OptionError(
-                    f"{source.name} holds no picture for a style mask to be laid over; give - as "
-                    "its style mask, or the painting itself."
+                    f"{source.name} holds the statistics of whole paintings, of which a style mask "
+                    "wants a part; give - as its style mask, or the painting itself."
                 )
             where = load_mask(part, source.size, max_pixels, "style mask")
         regions.append(Region(where_content, style, where))
@@ -137,9 +137,9 @@ class Styles:
             )
         if options.colors == "style-matched" and self._extracted:
             raise OptionError(
-                "colors 'style-matched' changes the style's pixels, which "
-                f"{self._extracted[0].name} does not hold; give the painting itself, or choose "
-                "other --colors."
+                "colors 'style-matched' changes the style's pixels, and with them the statistics "
+                f"that {self._extracted[0].name} holds; give the painting itself, or choose other "
+                "--colors."
             )
 
     @property
@@ -180,7 +180,8 @@ class Styles:
         sources = [image.source for image in self.images if image.source is not None]
         shadows = [shadow_note(source.path, source.sha256) for source in sources]
         wanted = {self.wanted(side, smallest) for side in sides}
-        spans = [image.note(wanted) for image in self._extracted]
+        draft = self._options.guidance > 0 and not self._options.steps  # it takes pixels alone
+        spans = [] if draft else [image.note(wanted) for image in self._extracted]
         return [note for note in (*shadows, *spans) if note is not None]
 
     @property

@@ -68,7 +68,7 @@ def test_a_still_film_flickers_far_less_than_frames_on_their_own() -> None:
     """The same frame with a little noise, as a camera has it."""
     noise = np.random.default_rng(0).integers(-2, 3, (4, *CONTENT.shape))
     shots = [np.clip(CONTENT + n, 0, 255).astype(np.uint8) for n in noise]
-    options = Options(size=48, iterations=30, quality="paper")  # as videos are painted
+    options = Options(size=48, iterations=30, quality="paper")
     painter = Painter(STYLE, options, 6)
     followed = [painter(shot) for shot in shots]
     alone = [ortist.transfer(shot, STYLE, options).pixels for shot in shots]
@@ -80,6 +80,37 @@ def test_a_still_film_flickers_far_less_than_frames_on_their_own() -> None:
 
     assert flicker([frame.pixels for frame in followed]) < 0.6 * flicker(alone)
     assert followed[-1].losses.total < followed[0].losses.total
+
+
+def test_patches_stay_where_they_lay() -> None:
+    """A still film in which one thing moves: what is far from it stays to the bit."""
+    shots = [CONTENT.copy() for _ in range(4)]
+    for i, shot in enumerate(shots):
+        shot[4 + 3 * i : 12 + 3 * i, 2:10] = (220, 40, 40)
+    options = Options(size=48, quality="draft")
+    painter = Painter(STYLE, options, blend=0)
+    followed = [painter(shot) for shot in shots]
+    assert [frame.fresh for frame in followed] == [True, False, False, False]
+    assert [frame.iterations for frame in followed] == [0] * 4
+    alone = [ortist.transfer(shot, STYLE, options).pixels for shot in shots]
+    np.testing.assert_array_equal(followed[0].pixels, alone[0])
+
+    def stays(pictures: list[NDArray[np.uint8]]) -> float:
+        far = np.stack(pictures).astype(int)[:, :, 32:]
+        return float((np.abs(np.diff(far, axis=0)).max(axis=3) <= 1).mean())
+
+    assert stays([frame.pixels for frame in followed]) > max(0.9, stays(alone))
+
+
+def test_frames_that_follow_take_the_steps_of_their_quality() -> None:
+    shot = np.roll(CONTENT, 1, 1)
+    for options, steps in (
+        ({"quality": "standard"}, [3, 3]),
+        ({"iterations": 4}, [4, 4]),
+        ({"quality": "paper", "iterations": 4}, [4, 20]),
+    ):
+        painter = Painter(STYLE, Options.of(size=48, **options))
+        assert [painter(frame).iterations for frame in (CONTENT, shot)] == steps
 
 
 def test_a_cut_begins_anew() -> None:

@@ -164,10 +164,10 @@ def test_checkpoints_know_the_style(tmp_path: Path) -> None:
 def test_what_needs_the_picture_is_refused(tmp_path: Path) -> None:
     path = extracted(STYLE, path=tmp_path / "a.ostyle")
     with pytest.raises(
-        OptionError, match=r"a\.ostyle' holds no picture for a style mask to be laid"
+        OptionError, match=r"a\.ostyle' holds the statistics of whole paintings, of"
     ):
         kept.transfer(CONTENT, path, masks=[(LEFT, LEFT)], **QUICK)
-    with pytest.raises(OptionError, match=r"'style-matched' changes the style's pixels, which the"):
+    with pytest.raises(OptionError, match=r"'style-matched' changes the style's pixels, and"):
         kept.transfer(CONTENT, path, colors="style-matched", **QUICK)
     with pytest.raises(
         PictureError, match=r"content image '.*a\.ostyle' is not a picture that can"

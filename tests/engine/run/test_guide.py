@@ -171,9 +171,9 @@ def test_what_has_no_patches_is_refused(tmp_path: Path) -> None:
     style.save(tmp_path / "s.ostyle")
     with pytest.raises(OptionError, match="holds no patches"):
         kept.transfer(CONTENT, tmp_path / "s.ostyle", **DRAFT)
-    with pytest.raises(OptionError, match="matching needs a content image and a style"):
+    with pytest.raises(OptionError, match="there are no patches to match without"):
         kept.texture(STYLE, **DRAFT)
-    with pytest.raises(OptionError, match="matching needs a content image and a style"):
+    with pytest.raises(OptionError, match="there are no patches to match without"):
         kept.invert(CONTENT, **DRAFT)
 
 
@@ -307,3 +307,33 @@ def test_large_styles_are_not_kept_and_old_ones_go() -> None:
         assert places.find(0) is not None  # what is asked for stays
     assert places.find(5) is not None
     assert places.find(1) is None
+
+
+def test_what_a_draft_has_no_use_for_is_said(ortist: Ortist, tmp_path: Path) -> None:
+    for init in ("noise", "gray", STYLE):
+        with pytest.raises(OptionError, match="a picture that takes no steps is its guide"):
+            kept.transfer(CONTENT, STYLE, **DRAFT, init=init)
+    photo, painting = tmp_path / "photo.png", tmp_path / "style.png"
+    Image.fromarray(CONTENT).save(photo)
+    Image.fromarray(STYLE).save(painting)
+    sheet, report, words = tmp_path / "s.png", tmp_path / "r.html", ("--size", "64")
+    draft = ("--quality", "draft", "--sheet", sheet, "--report", report)
+    done = ortist("transfer", photo, painting, "-o", tmp_path / "o.png", *words, *draft)
+    assert done.returncode == 0, done.stderr
+    assert "Losses" not in report.read_text()
+    with Image.open(sheet) as image:
+        drawn = image.height
+    done = ortist(
+        "transfer",
+        photo,
+        painting,
+        "-o",
+        tmp_path / "p.png",
+        *words,
+        "--sheet",
+        sheet,
+        "--overwrite",
+    )
+    assert done.returncode == 0, done.stderr
+    with Image.open(sheet) as image:
+        assert image.height > drawn

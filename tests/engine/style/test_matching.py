@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from ortist.network.arithmetic import Arithmetic
 from ortist.style.descriptors import Described
-from ortist.style.matching import Matches, Pool, assign, enlarge, refine, spread
+from ortist.style.matching import Matches, Pool, assign, enlarge, hold, refine, spread
 
 ARITHMETIC = Arithmetic(1)
 Array = NDArray[np.float32]
@@ -146,3 +146,26 @@ def test_any_number_of_threads_finds_the_same(threads: int) -> None:
     one, more = (refine(start, described, regions, pool, 2, n) for n in (1, threads))
     np.testing.assert_array_equal(one.row, more.row)
     np.testing.assert_array_equal(one.column, more.column)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_matches_are_held_until_another_is_clearly_better(threads: int) -> None:
+    own = places((12, 9), dimensions=6)
+    pool, regions = pool_of(own), everywhere((12, 9))
+    after = assign(own, regions, pool, ARITHMETIC, 0)  # each place itself
+    near = own.copy()
+    near[3, 4] = own[8, 8] + np.float32(0.05) * own[3, 4]  # hardly better where it is now
+    near[3, 4] /= np.linalg.norm(near[3, 4])
+    rows, columns = after.row.copy(), after.column.copy()
+    rows[3, 4], columns[3, 4] = 8, 8
+    rows[6, 2], columns[6, 2] = 0, 0  # which is not like it at all
+    before = Matches(rows, columns, after.bias)
+    seen = Described(near, np.full((12, 9), 1e6, np.float32))  # so much contrast: likeness alone
+    held = hold(before, after, seen, regions, pool, threads)
+    assert (held.row[3, 4], held.column[3, 4]) == (8, 8)
+    assert (held.row[6, 2], held.column[6, 2]) == (6, 2)
+    rest = np.ones((12, 9), bool)
+    rest[3, 4] = rest[6, 2] = False
+    np.testing.assert_array_equal(held.row[rest], after.row[rest])
+    same = hold(after, after, seen, regions, pool, threads)
+    np.testing.assert_array_equal(same.column, after.column)
