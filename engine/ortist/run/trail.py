@@ -11,7 +11,7 @@ __all__ = ["Trail"]
 
 
 class Trail:
-    """Of the pictures painted one after the other with it, the last one's matches and painting.
+    """The matches and the painting of the last picture that was painted with it.
 
     All are of one size and in one style. Without a picture before, one is painted as any is.
     """
