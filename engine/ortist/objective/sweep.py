@@ -11,11 +11,11 @@ import numpy as np
 from ..network.bundle import Tap
 from ..network.sessions import pinned_cpu
 from ..style.moments import Moments
+from .agenda import Agenda, StoppedError, Task
 from .bands import Band, Bound, Buffers, Features, Value, copied, plan_bands
 from .inputs import Inputs, Shape
 from .opened import OpenProgram
 from .pieces import Piece, Pull, Sums
-from .schedule import Run, Schedule, StoppedError
 
 __all__ = ["CancelledError", "Decide", "Sweep"]
 
@@ -96,25 +96,25 @@ class Sweep:
         wiring, total = self._wiring, Sums()
         count = len(wiring.inputs) if segments is None else segments
         needed = {tap: wiring.sums[tap] for tap in taps} if decide else {}
-        schedule = Schedule(
+        agenda = Agenda(
             len(self.bands), count, self._threads, wiring.waits, needed, self._shape.wraps
         )
 
         def work(number: int) -> None:
             with pinned_cpu(number, self._threads):
                 try:
-                    while (item := schedule.take(number)) is not None:
+                    while (item := agenda.take(number)) is not None:
                         if self.cancelled():
                             raise CancelledError
-                        if isinstance(item, Run):
+                        if isinstance(item, Task):
                             self._run(item.segment, self.bands[item.band], number, image, gradient)
                         elif decide is not None:
                             sums = self._sums([item.tap], self._exact)
                             total.include(sums)
                             self.inputs.set_pull(item.tap, decide(item.tap, sums))
-                        schedule.finish(item)
+                        agenda.finish(item)
                 except BaseException:
-                    schedule.fail()
+                    agenda.fail()
                     raise
 
         others = [self._pool.submit(work, number) for number in range(1, self._threads)]

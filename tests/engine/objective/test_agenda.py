@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ortist.objective.schedule import Mix, Run, Schedule, StoppedError
+from ortist.objective.agenda import Agenda, Mix, StoppedError, Task
 
 PATIENCE = 30
 """Seconds after which a step that still goes on hangs."""
@@ -47,83 +47,83 @@ def test_all_is_done_once_and_in_order(
     for tap, (place, distance) in sums.items():
         made = round(place * (segments - 2))
         pairs[tap] = made, made + 1 + round(distance * (segments - 2 - made))
-    schedule = Schedule(bands, segments, min(threads, bands), waits, pairs, wraps)
-    done: list[Run | Mix] = []
+    agenda = Agenda(bands, segments, min(threads, bands), waits, pairs, wraps)
+    done: list[Task | Mix] = []
 
     def work(thread: int) -> None:
-        while (found := schedule.take(thread)) is not None:
+        while (found := agenda.take(thread)) is not None:
             before = [*done]
-            needed: set[Run | Mix]
+            needed: set[Task | Mix]
             if isinstance(found, Mix):
-                needed = {Run(pairs[found.tap][0], band) for band in range(bands)}
+                needed = {Task(pairs[found.tap][0], band) for band in range(bands)}
             else:
                 index, band = found
-                needed = {Run(i, band) for i in range(index)}
+                needed = {Task(i, band) for i in range(index)}
                 sides = ((band + offset, last) for offset, last in waits[index].items())
                 needed |= {
-                    Run(last, side % bands) for side, last in sides if wraps or 0 <= side < bands
+                    Task(last, side % bands) for side, last in sides if wraps or 0 <= side < bands
                 }
                 needed |= {Mix(tap) for tap, (_, first) in pairs.items() if first <= index}
             assert needed <= {*before}
             done.append(found)
-            schedule.finish(found)
+            agenda.finish(found)
 
     with ThreadPoolExecutor(threads) as pool:
         for found in [pool.submit(work, thread) for thread in range(min(threads, bands))]:
             found.result(PATIENCE)
-    runs = [Run(*pair) for pair in itertools.product(range(segments), range(bands))]
+    runs = [Task(*pair) for pair in itertools.product(range(segments), range(bands))]
     assert sorted(done, key=repr) == sorted([*runs, *map(Mix, pairs)], key=repr)
 
 
 def test_a_thread_takes_its_own_bands_first() -> None:
-    schedule = Schedule(4, 2, 2, [{}, {}], {})
-    assert schedule.take(0) == Run(0, 0)
-    assert schedule.take(1) == Run(0, 2)
-    schedule.finish(Run(0, 0))
-    assert schedule.take(0) == Run(0, 1)
-    assert schedule.take(0) == Run(1, 0)
-    assert schedule.take(0) == Run(0, 3)  # none of its own is ready
-    schedule.finish(Run(0, 1))
-    assert schedule.take(0) == Run(1, 1)
-    schedule.finish(Run(0, 2))
-    assert schedule.take(1) == Run(1, 2)
-    schedule.finish(Run(0, 3))
-    assert schedule.take(1) == Run(1, 3)
-    assert schedule.take(0) is None
+    agenda = Agenda(4, 2, 2, [{}, {}], {})
+    assert agenda.take(0) == Task(0, 0)
+    assert agenda.take(1) == Task(0, 2)
+    agenda.finish(Task(0, 0))
+    assert agenda.take(0) == Task(0, 1)
+    assert agenda.take(0) == Task(1, 0)
+    assert agenda.take(0) == Task(0, 3)  # none of its own is ready
+    agenda.finish(Task(0, 1))
+    assert agenda.take(0) == Task(1, 1)
+    agenda.finish(Task(0, 2))
+    assert agenda.take(1) == Task(1, 2)
+    agenda.finish(Task(0, 3))
+    assert agenda.take(1) == Task(1, 3)
+    assert agenda.take(0) is None
 
 
 def test_two_bands_stay_with_their_threads() -> None:
     """The one that is faster waits for the other rather than taking its band."""
-    schedule = Schedule(2, 2, 2, [{}, {-1: 0, 1: 0}], {})
-    assert [schedule.take(1), schedule.take(0)] == [Run(0, 1), Run(0, 0)]
-    schedule.finish(Run(0, 1))
-    taken: list[Run | Mix | None] = []
-    waiting = threading.Thread(target=lambda: taken.append(schedule.take(1)))
+    agenda = Agenda(2, 2, 2, [{}, {-1: 0, 1: 0}], {})
+    assert [agenda.take(1), agenda.take(0)] == [Task(0, 1), Task(0, 0)]
+    agenda.finish(Task(0, 1))
+    taken: list[Task | Mix | None] = []
+    waiting = threading.Thread(target=lambda: taken.append(agenda.take(1)))
     waiting.start()
-    schedule.finish(Run(0, 0))
+    agenda.finish(Task(0, 0))
     waiting.join(PATIENCE)
-    assert taken == [Run(1, 1)]
-    assert schedule.take(0) == Run(1, 0)
+    assert taken == [Task(1, 1)]
+    assert agenda.take(0) == Task(1, 0)
 
 
 def test_a_failure_ends_the_waiting() -> None:
-    schedule = Schedule(2, 2, 2, [{}, {-1: 0, 1: 0}], {})
-    schedule.take(0)
-    schedule.take(1)
+    agenda = Agenda(2, 2, 2, [{}, {-1: 0, 1: 0}], {})
+    agenda.take(0)
+    agenda.take(1)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(schedule.take, 0)
-        schedule.fail()
+        waiting = pool.submit(agenda.take, 0)
+        agenda.fail()
         with pytest.raises(StoppedError):
             waiting.result(PATIENCE)
 
 
 def test_sums_are_made_while_a_thread_would_wait() -> None:
-    schedule = Schedule(2, 3, 2, [{}, {-1: 0, 1: 0}, {}], {4: (0, 2)})
-    assert [schedule.take(0), schedule.take(1)] == [Run(0, 0), Run(0, 1)]
-    schedule.finish(Run(0, 0))
-    schedule.finish(Run(0, 1))
-    assert [schedule.take(0), schedule.take(1)] == [Run(1, 0), Run(1, 1)]
-    schedule.finish(Run(1, 1))
-    assert schedule.take(1) == Mix(4)  # its band's last segment needs it
-    schedule.finish(Mix(4))
-    assert schedule.take(1) == Run(2, 1)
+    agenda = Agenda(2, 3, 2, [{}, {-1: 0, 1: 0}, {}], {4: (0, 2)})
+    assert [agenda.take(0), agenda.take(1)] == [Task(0, 0), Task(0, 1)]
+    agenda.finish(Task(0, 0))
+    agenda.finish(Task(0, 1))
+    assert [agenda.take(0), agenda.take(1)] == [Task(1, 0), Task(1, 1)]
+    agenda.finish(Task(1, 1))
+    assert agenda.take(1) == Mix(4)  # its band's last segment needs it
+    agenda.finish(Mix(4))
+    assert agenda.take(1) == Task(2, 1)

@@ -1,4 +1,4 @@
-"""What the threads of a step do next: segments of bands, and the sums over all of them.
+"""The agenda of a step, what its threads do next: segments of bands, and the sums over all of them.
 
 A thread has bands of its own, side by side in the picture, whose values its caches hold; it takes
 one of another thread where none of its own is ready.
@@ -11,10 +11,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-__all__ = ["Mix", "Run", "Schedule", "StoppedError"]
+__all__ = ["Agenda", "Mix", "StoppedError", "Task"]
 
 
-class Run(NamedTuple):
+class Task(NamedTuple):
     """A segment of a band."""
 
     segment: int
@@ -31,7 +31,7 @@ class StoppedError(Exception):
     """Another thread of the step failed."""
 
 
-class Schedule:
+class Agenda:
     """One step: ``segments`` of so many ``bands``, in their order, by so many ``threads``.
 
     ``waits[i]`` says which segment the band above (-1) or below (1) must have done before segment i
@@ -66,7 +66,7 @@ class Schedule:
         self._changed = threading.Condition(self._lock)
         self._failed = False
 
-    def take(self, thread: int) -> Run | Mix | None:
+    def take(self, thread: int) -> Task | Mix | None:
         """The next piece of work for that thread, when there is one; None at the end of the step.
 
         Raises StoppedError when another thread has failed.
@@ -81,7 +81,7 @@ class Schedule:
                     return None
                 self._changed.wait()
 
-    def finish(self, work: Run | Mix) -> None:
+    def finish(self, work: Task | Mix) -> None:
         """Notes that what was taken is done."""
         with self._lock:
             if isinstance(work, Mix):
@@ -96,7 +96,7 @@ class Schedule:
             self._failed = True
             self._changed.notify_all()
 
-    def _next(self, thread: int) -> Run | Mix | None:
+    def _next(self, thread: int) -> Task | Mix | None:
         own, turn = self._own[thread], self._turn[thread]
         for band in itertools.chain(own[turn:], own[:turn]):  # the first is ready as a rule
             if self._is_ready(band):
@@ -113,10 +113,10 @@ class Schedule:
                 return self._begin(band)
         return None
 
-    def _begin(self, band: int) -> Run:
+    def _begin(self, band: int) -> Task:
         segment = self._begun[band]
         self._begun[band] += 1
-        return Run(segment, band)
+        return Task(segment, band)
 
     def _is_ready(self, band: int) -> bool:
         """Whether all that the band's next segment needs is there."""
