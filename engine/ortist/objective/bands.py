@@ -55,9 +55,10 @@ Features = Mapping[int, list[list[NDArray[np.float32]]]]
 def plan_bands(
     height: int, width: int, threads: int, unit: int, least: int, band_pixels: int = BAND_PIXELS
 ) -> list[tuple[int, int]]:
-    """The rows [begin, end) of bands of about ``band_pixels``, if it can be as many a thread.
+    """The rows [begin, end) of bands of about ``band_pixels``.
 
-    So no thread waits long for another, or has to take one whose values its caches do not hold. All
+    Where the picture is high enough for it, every thread gets the same number of bands: so no
+    thread waits long for another, or has to take one whose values its caches do not hold. All
     begin at multiples of ``unit``; the last has ``least`` rows at least.
     """
     count = threads * max(1, round(height * width / band_pixels / threads))
@@ -146,8 +147,9 @@ class Bound:
 class Buffers:
     """Memory that is used again: what was given back is handed out for arrays of about its size.
 
-    What a band gives back serves that band alone, in whose order alone it is known to be free. What
-    is left of sweeps that are over is ``stock`` for all. Sizes are rounded up to four binary
+    What a band gives back serves that band alone: its segments run one after the other, so that it
+    is free for the next one, while other bands may be anywhere. What is left of sweeps that are
+    over is ``stock`` for all. Sizes are rounded up to four binary
     digits, and small arrays are not worth keeping.
     """
 

@@ -28,7 +28,11 @@ class CancelledError(Exception):
 
 
 class Sweep:
-    """The arrays for pieces of one shape; ``layouts`` are what earlier ones of it have found."""
+    """The arrays for pieces of one shape.
+
+    ``layouts`` are the shapes and types of the values that segments make, by band and segment, as
+    earlier sweeps of that shape have found them.
+    """
 
     def __init__(
         self, program: OpenProgram, shape: Shape, buffers: Buffers, layouts: dict[Any, Any]

@@ -40,8 +40,8 @@ _TILES = (1024, 768, 512, 384, 256, 192, 128, 64)
 _SMALL = 256
 """Below this tiles see more halo than picture: state in files is cheaper than smaller tiles."""
 _MATCHING, _MIXED = 1.8, 4
-"""How often there are the features of both pictures while places are matched, in ONNX Runtime's
-memory and in ours; and arrays of what is matched."""
+"""While places are matched: the memory that is taken, in ONNX Runtime and here, over the bytes of
+both pictures' features; and how many arrays of the picture's size there are beside."""
 _PROJECTED = 50
 """Bytes a pixel of what is seen of pictures that are looked at tile by tile."""
 _PLACES, _LAID = 14, 54

@@ -4,7 +4,7 @@ The least costly way that fits the budget is taken:
 
 1. the whole picture at once, its state in memory;
 2. in tiles (objective/pieces.py), the larger the better up to 1024 pixels, its state in memory,
-   down to tiles of 256 pixels;
+   down to tiles of 256 pixels, or of 64 where its state cannot be in files;
 3. in tiles, its state in files (arrays.py).
 
 What a way takes is predicted in memory.py.
