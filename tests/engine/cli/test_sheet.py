@@ -35,5 +35,5 @@ def test_everything_is_on_the_sheet() -> None:
 
 def test_a_sheet_of_one_evaluation() -> None:
     content, style = small_pictures()
-    result = ortist.transfer(content, style, size=48, iterations=0)
+    result = ortist.transfer(content, style, size=48, iterations=0, quality="paper")
     assert contact_sheet(result, {}).width >= 768
