@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from ortist.network.bundle import Model
 
 __all__ = ["Product", "operations", "processor"]
 
@@ -64,13 +65,20 @@ def processor() -> str:
     return f"{about.get('model name', platform.machine()).strip()}, {has} AVX-512"
 
 
-def operations(folder: Path, height: int, width: int, style: Collection[int]) -> int:
-    """How many a step on a picture of that size takes, with Gram losses of the ``style`` taps."""
+def operations(model: Model, height: int, width: int, style: Collection[int]) -> int:
+    """How many a step on a picture of that size takes, with Gram losses of the ``style`` taps.
+
+    Segments beyond the deepest of them are not run, and not counted.
+    """
+    from ortist.objective.idle import find_idle
+    from ortist.objective.opened import OpenProgram
     from ortist_export.bundle import read_program
     from ortist_export.one_piece import run_one_piece
 
-    program = read_program(folder, json.loads((folder / "manifest.json").read_text()))
+    manifest = json.loads((model.folder / "manifest.json").read_text())
+    program = read_program(model.folder, manifest)
     on = {f"with_{term}_{tap}" for term in ("moments", "style") for tap in style}
+    idle = find_idle(OpenProgram(model, "cpu", 1).wiring, on).segments
     for segment in program.segments:
         nodes = list(_inlined(segment.graph.node, on))
         del segment.graph.node[:]
@@ -78,7 +86,8 @@ def operations(folder: Path, height: int, width: int, style: Collection[int]) ->
         stored = [tensor for tensor in segment.graph.initializer if tensor.HasField("raw_data")]
         del segment.graph.initializer[:]
         segment.graph.initializer.extend(stored)
-    nodes = [node for segment in program.segments for node in segment.graph.node]
+    counted = [s for index, s in enumerate(program.segments) if index not in idle]
+    nodes = [node for segment in counted for node in segment.graph.node]
     zero = np.zeros((), np.float32)
     feed: dict[str, Any] = {"image": np.zeros((1, 3, height, width), np.float32)}
     feed |= {"tv_weight": zero, **{f"content_weight_{tap}": zero for tap in program.taps}}

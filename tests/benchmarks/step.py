@@ -149,7 +149,7 @@ def _floor(
 
     found = find_model(model)
     style = recipe_of(found).style
-    products = operations(found.folder, shape[2], shape[3], style) / Product.operations
+    products = operations(found, shape[2], shape[3], style) / Product.operations
     over = (own / (products * other) for own, other in zip(ours, product, strict=True))
     return {
         "gigaflops": Product.operations / statistics.median(product) / 1e9,

@@ -22,10 +22,13 @@ from ..network.sessions import open_session, private_arena
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["OpenProgram", "Wiring"]
+__all__ = ["DECIDED", "OpenProgram", "Wiring", "arenas_for"]
 
 _ARENAS = 8
 """At most, of memory and of the sessions that use them: to open those of one takes 30 ms."""
+_HEAVY = 64 * 2**20
+"""Bytes of a model that are not held once for each thread: VGG-19's took 0.6 GB more by two, and
+its steps as long."""
 
 _POOL_PIXELS, _POOL = 2**20, 2**26
 """Pixels of the largest band that a thread's pool has room for, many times what a band has, and
@@ -34,8 +37,13 @@ _COPIES = 4
 """How often weights may be in a pool: as they are, and as ONNX Runtime orders them."""
 _ON_CUDA = ("cuda", "tensorrt")
 _SUMS = ("moments", "sums", "content_error")
-_DECIDED = ("mixing", "shift", "content_weight")
+DECIDED = ("mixing", "shift", "content_weight")
 """What the graph gives of a tap, and what it is given: ``moments_3``."""
+
+
+def arenas_for(model: Model, threads: int) -> int:
+    """How many pools of memory, each with sessions of its own, so many threads share in bands."""
+    return 1 if model.size > _HEAVY else min(threads, _ARENAS)
 
 
 class Wiring:
@@ -89,7 +97,7 @@ class Wiring:
         self.sums: dict[int, tuple[int, int]] = {}
         """By tap: the segment that makes its sums, and the first one that needs what is decided."""
         for tap in program.taps:
-            needing = [i for name in _DECIDED for i in self.readers.get(f"{name}_{tap}", ())]
+            needing = [i for name in DECIDED for i in self.readers.get(f"{name}_{tap}", ())]
             made = max(self.made[f"{name}_{tap}"] for name in _SUMS)
             self.sums[tap] = made, min(needing, default=len(sessions))
         self.forward = 1 + max(made for made, _ in self.sums.values())
@@ -99,7 +107,7 @@ class Wiring:
         program, known = model.program, {"image", "rows", "tv_weight", "first_pixels", "end_pixels"}
         wanted = {"gradient", "variation"}
         for tap, parts in program.taps.items():
-            known |= {f"{name}_{tap}" for name in _DECIDED}
+            known |= {f"{name}_{tap}" for name in DECIDED}
             wanted |= {f"{name}_{tap}" for name in _SUMS} | {part.value for part in parts}
             for index in range(len(parts)):
                 known |= {f"{n}_{tap}_{index}" for n in ("content", "guides", "first", "end")}
@@ -126,8 +134,8 @@ class OpenProgram:
     """One model's program on the ``provider`` of that name (network/providers.py).
 
     Where it can be cut into bands, on the CPU, each of ``threads`` has sessions of its own with one
-    thread each, since it is a session that has a pool of memory; beyond eight they share them. Else
-    there is one session a segment, with all threads.
+    thread each, since it is a session that has a pool of memory; beyond eight, and of a model with
+    heavy weights, they share them. Else there is one session a segment, with all threads.
     """
 
     def __init__(
@@ -173,7 +181,7 @@ class OpenProgram:
         give_back_memory()  # what sessions that were closed before have left
         opened: dict[tuple[int, frozenset[str]], list[InferenceSession]] = {k: [] for k in keys}
         threads = 1 if self.in_bands else self.threads
-        arenas = min(self.threads, _ARENAS) if self.in_bands else 1
+        arenas = arenas_for(self.model, self.threads) if self.in_bands else 1
         with ThreadPoolExecutor(arenas) as executor:
             for arena in range(arenas):
                 profile = self._profile and f"{self._profile}-{arena}"
@@ -184,6 +192,7 @@ class OpenProgram:
                     for key, session in zip(keys, sessions, strict=True):
                         opened[key].append(session)
         self._open |= opened  # all or none
+        give_back_memory()  # weights as they were before ONNX Runtime put them in its own order
         self.seconds_opening += time.perf_counter() - began
 
     @property

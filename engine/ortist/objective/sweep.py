@@ -13,6 +13,7 @@ from ..network.sessions import pinned_cpu
 from ..style.moments import Moments
 from .agenda import Agenda, StoppedError, Task
 from .bands import Band, Bound, Buffers, Features, Value, copied, plan_bands
+from .idle import find_idle, keep_zeros
 from .inputs import Inputs, Shape
 from .opened import OpenProgram
 from .pieces import Piece, Pull, Sums
@@ -41,6 +42,7 @@ class Sweep:
         self._pool = program.pool
         self.cancelled: Callable[[], bool] = bool
         self._sessions, self._wiring = program.sessions(shape.on), program.wiring
+        self._idle = find_idle(self._wiring, shape.on)
         rows, reach = [(0, shape.height)], self._model.program.reach
         self._threads = 1
         if program.in_bands:
@@ -90,15 +92,19 @@ class Sweep:
         taps: Sequence[int],
         decide: Decide | None = None,
         segments: int | None = None,
+        rest: bool = True,
     ) -> Sums:
         """Has all threads run the ``segments`` (None: all), on pixels ``image`` [1, 3, h, w].
 
-        Returns the sums of ``taps``, which wait for what ``decide``, if given, makes of them. The
-        pixels' gradient is written to ``gradient``, unless that is None. Raises what one of the
-        threads raises.
+        Without ``rest`` also those that no tap of the switches needs. Returns the sums of ``taps``,
+        which wait for what ``decide``, if given, makes of them. The pixels' gradient is written to
+        ``gradient``, unless that is None. Raises what one of the threads raises.
         """
         wiring, total = self._wiring, Sums()
         count = len(wiring.inputs) if segments is None else segments
+        idle = frozenset[int]()
+        if rest and (count <= wiring.forward or keep_zeros(self._idle, self.bands, self._layouts)):
+            idle = self._idle.segments
         needed = {tap: wiring.sums[tap] for tap in taps} if decide else {}
         agenda = Agenda(
             len(self.bands), count, self._threads, wiring.waits, needed, self._shape.wraps
@@ -111,7 +117,9 @@ class Sweep:
                         if self.cancelled():
                             raise CancelledError
                         if isinstance(item, Task):
-                            self._run(item.segment, self.bands[item.band], number, image, gradient)
+                            if item.segment not in idle:
+                                band = self.bands[item.band]
+                                self._run(item.segment, band, number, image, gradient)
                         elif decide is not None:
                             sums = self._sums([item.tap], self._exact)
                             total.include(sums)
@@ -201,7 +209,7 @@ class Sweep:
         if not first:
             bound.run()
         if making:
-            band.dismiss(self._wiring.last_read[index])
+            band.dismiss({*self._wiring.last_read[index]} - self._idle.zeros.keys())
 
     def _fitted(self, name: str, shape: tuple[int, ...], band: Band) -> tuple[int, ...]:
         """The shape of an output that had this one when a band showed other regions, perhaps."""

@@ -16,6 +16,7 @@ from ..errors import OptionError
 from ..network.bundle import Model
 from ..network.sessions import count_threads
 from ..objective.bands import plan_bands
+from ..objective.opened import arenas_for
 from ..objective.pieces import plan_tiles
 from ..objective.weights import chosen_taps
 from ..options.fields import STARTS, Options
@@ -227,9 +228,10 @@ class MemoryModel:
 
     @property
     def _sessions(self) -> int:
-        """The sessions of one kind: one a segment, and for each thread where there are bands."""
-        threads, segments = self._threads if self._in_bands else 1, self.model.program.segments
-        return threads * (_SESSION * len(segments) + _WEIGHTS * self.model.size)
+        """The sessions of one kind: one a segment, and for each pool where there are bands."""
+        pools = arenas_for(self.model, self._threads) if self._in_bands else 1
+        segments = self.model.program.segments
+        return pools * (_SESSION * len(segments) + _WEIGHTS * self.model.size)
 
     def _pools(self, seen: tuple[int, int], kinds: int, guided: int = 0) -> int:
         """ONNX Runtime's pools of memory, for each thread one of each of the kinds of sessions.
