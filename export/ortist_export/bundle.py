@@ -26,6 +26,7 @@ from .layers import backbone_model
 from .program import Program, build_program
 from .recipes import recipe
 from .weights import Weights, read_weights
+from .winograd import halved
 
 __all__ = [
     "IMAGENET",
@@ -110,7 +111,7 @@ def write_bundle(forward: onnx.ModelProto, description: Description, parent: Pat
         for index, segment in enumerate(program.segments)
     }
     bare = forward.SerializeToString(deterministic=True)
-    told = onnx.load_model_from_string(bare)
+    told = halved(forward)
     describe_features(told)
     files[FEATURES] = told.SerializeToString(deterministic=True)
     largest = max(map(len, files.values()))
@@ -119,7 +120,7 @@ def write_bundle(forward: onnx.ModelProto, description: Description, parent: Pat
             f"a file of this model would have {largest} bytes, and models may have files of "
             f"{LARGEST_FILE}; choose taps that are less deep."
         )
-    # Without the doc strings, whose words say nothing about the features.
+    # Before all that says or does the same in another way.
     own = hashlib.sha256(bare).hexdigest()
     manifest = _manifest(description, forward, own, files, program)
     text = json.dumps(manifest, indent=2) + "\n"

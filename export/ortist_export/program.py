@@ -35,8 +35,10 @@ from .differentiate import Seed, append_gradients
 from .geometry import Geometry
 from .graph import GraphBuilder
 from .phases import PHASES, split_pooled_convolutions
+from .rims import part_rims
 from .segments import cut
 from .terms import PixelTerm, TapTerm, value_info
+from .winograd import halve_products
 
 __all__ = ["NoBandsError", "Program", "build_program", "switches"]
 
@@ -181,6 +183,8 @@ class _Builder:
         for part in (*self._terms.values(), self._pixels):
             self._inputs += part.inputs
             self._outputs += part.outputs
+        part_rims(builder)
+        halve_products(builder)
         segments = cut(builder, self._inputs, self._outputs, waited_for, self._after)
         for segment in segments:
             onnx.checker.check_model(segment, full_check=True)  # which knows files alone

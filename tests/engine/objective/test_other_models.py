@@ -27,7 +27,7 @@ from .aims import Aimed, noise, pictures, same, soft_masks, style_weight
 KINDS = {
     "avg": ("squeezenet1_1", "avg", (1, 2, 3, 4, 6, 7)),
     "1.0": ("squeezenet1_0", "max", (1, 3, 5, 8, 12)),
-    "vgg": ("vgg19", "max", (1, 4, 6)),
+    "vgg": ("vgg19", "max", (1, 6, 11)),
 }
 
 
