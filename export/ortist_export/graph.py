@@ -13,10 +13,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["OPSET", "GraphBuilder"]
+__all__ = ["OPSET", "GraphBuilder", "attributes_of"]
 
 OPSET = 18
 """The version of the standard ONNX domain that all graphs here are written in."""
+
+
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes that a node gives, by name, without defaults."""
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
 class GraphBuilder:

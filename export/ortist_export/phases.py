@@ -20,12 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import onnx
-from onnx import helper
 
-from .graph import GraphBuilder
+from .graph import GraphBuilder, attributes_of
 
 __all__ = ["PHASES", "split_pooled_convolutions"]
 
@@ -101,7 +99,7 @@ def _matches(
         join = producer.get(pool.input[0]) if _is_pooling(pool) else None
         if join is None:
             continue
-        joined = alone(join, "Concat") and _attributes(join).get("axis") == 1
+        joined = alone(join, "Concat") and attributes_of(join).get("axis") == 1
         relus = [producer.get(name) for name in join.input] if joined else [join]
         pairs = []
         for relu in relus:
@@ -116,14 +114,9 @@ def _matches(
     return matches
 
 
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """The node's attributes by name."""
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
-
-
 def _is_pooling(node: onnx.NodeProto) -> bool:
     """Whether it is a max pooling of 3 x 3 windows at stride 2, in ceil_mode, not padded."""
-    given = _attributes(node)
+    given = attributes_of(node)
     return (
         node.op_type == "MaxPool"
         and list(given["kernel_shape"]) == [3, 3]
@@ -137,7 +130,7 @@ def _is_pooling(node: onnx.NodeProto) -> bool:
 
 def _fits(builder: GraphBuilder, conv: onnx.NodeProto) -> bool:
     """Whether it is a convolution with a constant kernel, one group, not dilated, of one stride."""
-    given = _attributes(conv)
+    given = attributes_of(conv)
     return (
         builder.value_of(conv.input[1]) is not None
         and given.get("auto_pad", b"NOTSET") == b"NOTSET"
@@ -161,7 +154,7 @@ def _phase(builder: GraphBuilder, pooled: _Pooled, suffix: str) -> str:
     """
     phases = []
     for conv, relu in pooled.pairs:
-        given = _attributes(conv)
+        given = attributes_of(conv)
         stride = given.get("strides", [1])[0]
         pads = list(given.get("pads", [0, 0, 0, 0]))
         # Where the first window begins, with the padding cut, and then the input itself.

@@ -14,12 +14,10 @@ Ensures   the same three values: the own rows by a convolution with one row of p
 
 from __future__ import annotations
 
-from typing import Any
-
 import onnx
 from onnx import helper
 
-from .graph import GraphBuilder
+from .graph import GraphBuilder, attributes_of
 from .segments import reads
 
 __all__ = ["part_rims"]
@@ -50,11 +48,11 @@ def part_rims(builder: GraphBuilder) -> None:
 
 
 def _cuts_rows(node: onnx.NodeProto) -> bool:
-    return node.op_type == "Split" and len(node.output) == 3 and _attributes(node)["axis"] == 2
+    return node.op_type == "Split" and len(node.output) == 3 and attributes_of(node)["axis"] == 2
 
 
 def _fits(builder: GraphBuilder, node: onnx.NodeProto) -> bool:
-    kernel, given = builder.value_of(node.input[1]), _attributes(node)
+    kernel, given = builder.value_of(node.input[1]), attributes_of(node)
     return (
         node.op_type == "Conv"
         and kernel is not None
@@ -65,15 +63,11 @@ def _fits(builder: GraphBuilder, node: onnx.NodeProto) -> bool:
     )
 
 
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
-
-
 def _rewrite(builder: GraphBuilder, conv: onnx.NodeProto, split: onnx.NodeProto) -> None:
     """Appends what makes the outputs of ``split``."""
     source, weight = conv.input[:2]
     above, own, below = split.output
-    _, left, _, right = _attributes(conv)["pads"]
+    _, left, _, right = attributes_of(conv)["pads"]
     whole = helper.make_node("Conv", conv.input, [own], own, pads=[1, left, 1, right])
     builder.nodes.append(whole)
     for output, row, place in ((above, (2, 3), (0, 1)), (below, (0, 1), (-1, _END))):

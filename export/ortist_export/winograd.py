@@ -18,13 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper
 
-from .graph import GraphBuilder
+from .graph import GraphBuilder, attributes_of
 
 __all__ = ["halve_products", "halved"]
 
@@ -76,7 +75,7 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
 def _fits(builder: GraphBuilder, node: onnx.NodeProto) -> bool:
     if node.op_type != "Conv":
         return False
-    kernel, given = builder.value_of(node.input[1]), _attributes(node)
+    kernel, given = builder.value_of(node.input[1]), attributes_of(node)
     usual = {"group": 1, "strides": [1, 1], "dilations": [1, 1], "auto_pad": b"NOTSET"}
     return (
         kernel is not None
@@ -86,14 +85,10 @@ def _fits(builder: GraphBuilder, node: onnx.NodeProto) -> bool:
     )
 
 
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
-
-
 def _rewrite(builder: GraphBuilder, node: onnx.NodeProto) -> None:
     """Appends what makes the output of ``node``."""
     source, output = node.input[0], node.output[0]
-    pads = _attributes(node).get("pads", [0] * 4)
+    pads = attributes_of(node).get("pads", [0] * 4)
     top, left, bottom, right = pads
     parts = []
     for index, kernel in enumerate(_kernels(builder, node)):

@@ -201,7 +201,10 @@ class Sweep:
                 layout = {name: (array.shape, array.dtype) for name, array in first.items()}
                 self._layouts[band.index, index] = layout
             for name, (shape, kind) in layout.items():
-                band.keep_new(name, self._fitted(name, shape, band), kind)
+                if name in self._idle.zeros:  # what shares memory is written to in every step
+                    band.keep(name, np.empty(shape, kind))
+                else:
+                    band.keep_new(name, self._fitted(name, shape, band), kind)
         bound.bind_outputs({name: band.values[name] for name in outputs})
         for name, array in first.items():
             band.values[name].array[...] = array
@@ -209,7 +212,7 @@ class Sweep:
         if not first:
             bound.run()
         if making:
-            band.dismiss({*self._wiring.last_read[index]} - self._idle.zeros.keys())
+            band.dismiss(self._wiring.last_read[index])
 
     def _fitted(self, name: str, shape: tuple[int, ...], band: Band) -> tuple[int, ...]:
         """The shape of an output that had this one when a band showed other regions, perhaps."""

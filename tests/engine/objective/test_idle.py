@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ortist.objective.bands import Bound
+from ortist.objective.bands import Bound, Buffers
 from ortist.objective.idle import find_idle
+from ortist.objective.inputs import Shape
 from ortist.objective.objective import Objective
 from ortist.objective.opened import OpenProgram
+from ortist.objective.pieces import Piece, Pull, Sums
+from ortist.objective.sweep import Sweep
 from ortist.objective.targets import ByteBudget, ContentFeatures, Targets
 from ortist.objective.weights import Weights
 from ortist.style.losses import STYLE_LOSSES
@@ -18,10 +21,15 @@ from ortist.style.losses import STYLE_LOSSES
 from .aims import Aimed, noise, pictures, same, shipped, style_weight, sweeper
 
 
-def aimed(style: Collection[int], content: int, zero: Collection[int] = ()) -> Aimed:
+def aimed(
+    style: Collection[int],
+    content: int,
+    zero: Collection[int] = (),
+    size: tuple[int, int] = (104, 131),
+) -> Aimed:
     """With losses at the ``style`` taps, and some that pull with no weight at all."""
     objective = Objective(sweeper())
-    content_image, _ = pictures(104, 131)
+    content_image, _ = pictures(*size)
     parts = objective.moments(noise(90, 80, 3), [*style, *zero])
     found = {tap: regions[0].statistics() for tap, regions in parts.items()}
     losses = {tap: [STYLE_LOSSES["gram"](own)] for tap, own in found.items()}
@@ -79,6 +87,30 @@ def test_the_first_way_back_of_a_shape_that_was_seen_before_rests() -> None:
     sweeper().release()
     again = shallow(image)
     np.testing.assert_array_equal(again[1], expected[1])
+
+
+@pytest.mark.parametrize("band_pixels", [45_000, 6_000])
+def test_zeros_share_no_memory_with_what_every_step_writes(band_pixels: int) -> None:
+    """The first run of a shape makes them, in a program that has seen none."""
+    program = OpenProgram(shipped(), "cpu", 1)
+    on = frozenset({"with_moments_1", "with_style_1", "with_moments_2", "with_style_2"})
+    sweep = Sweep(program, Shape(160, 213, False, band_pixels, on), Buffers(), {})
+    sweep.set_piece(Piece(noise(160, 213)), 1e-5)
+    gradient = np.empty((1, 3, 160, 213), np.float32)
+
+    def pull(tap: int, sums: Sums) -> Pull:
+        return Pull(mixing=np.stack([m.second for m in sums.moments[tap]]).astype(np.float32))
+
+    for seed in range(2):
+        sweep.run(noise(160, 213, seed), gradient, (1, 2), pull)
+    zeros = find_idle(program.wiring, on).zeros
+    assert zeros
+    for band in sweep.bands:
+        for name in zeros:
+            own = band.array(name)
+            assert not own.any()
+            others = (value.array for key, value in band.values.items() if key != name)
+            assert not any(np.shares_memory(own, other) for other in others)
 
 
 def test_nothing_rests_that_the_deepest_tap_needs() -> None:
