@@ -28,7 +28,7 @@ from .graph import GraphBuilder, attributes_of
 __all__ = ["halve_products", "halved"]
 
 _CHANNELS = 128
-"""With fewer the additions take what the products save, the more so where products are fast."""
+"""Additions take what the products of fewer save, the more so where products are fast."""
 _OUTPUTS = 4
 _PARTS: list[list[Fraction | int]] = [
     [Fraction(1, 4), 0, 0],
