@@ -19,6 +19,8 @@ __all__ = ["IR_VERSION", "cut", "model_of", "reads"]
 
 IR_VERSION = 10
 
+_COUNTING = {"Shape", "Size"}
+_ARITHMETIC = {"Add", "Concat", "Div", "Gather", "Mul", "Neg", "Slice", "Sub"}
 _VIEWS = {"Flatten", "Reshape", "Identity", "ConstantOfShape"}
 """Ops that are made anew in each segment rather than handed on: they cost nothing, or less."""
 
@@ -69,6 +71,19 @@ class _Plan:
                 elif name in self.producer:
                     ready = max(ready, self._made(name))
             self.segment[node.name] = ready
+        self._numbers = {n for node in nodes if self._counts(node) for n in node.output}
+
+    def _counts(self, node: onnx.NodeProto) -> bool:
+        """Whether a node makes a few numbers, of the shapes of values alone.
+
+        They are made as early as they can be. Where shapes are asked for ONNX Runtime computes with
+        them on the CPU; in a later segment it would do so on a GPU, and wait for it.
+        """
+        values = self.values(node)
+        counted = (self._counts(self.producer[v]) if v in self.producer else False for v in values)
+        return node.op_type in _COUNTING or (
+            node.op_type in _ARITHMETIC and bool(values) and all(counted)
+        )
 
     def values(self, node: onnx.NodeProto) -> list[str]:
         return [name for name in reads(node) if name not in self._constants]
@@ -84,7 +99,7 @@ class _Plan:
         users = [self.segment[user.name] for o in node.output for user in self._users(o)]
         if not users and outputs & set(node.output):
             users = [max(self.segment.values())]
-        if not users or min(users) <= self.segment[node.name] or node.op_type == "Shape":
+        if not users or min(users) <= self.segment[node.name] or self._numbers & {*node.output}:
             return
         target = min(users)
         cone = {node.name: node}
@@ -93,7 +108,7 @@ class _Plan:
             grown = False
             for name in [n for member in cone.values() for n in self.values(member)]:
                 maker = self.producer.get(name)
-                if maker is None or maker.name in cone or maker.op_type == "Shape":
+                if maker is None or maker.name in cone or name in self._numbers:
                     continue
                 others = [u for o in maker.output for u in self._users(o) if u.name not in cone]
                 if not others and not (kept | outputs) & set(maker.output):
@@ -110,7 +125,7 @@ class _Plan:
         maker = self.producer.get(name)
         if maker is None or maker.name in cone or self.segment[maker.name] >= target:
             return False
-        if maker.op_type == "Shape":  # a few numbers
+        if name in self._numbers:
             return False
         last = [self.segment[u.name] for u in self._users(name) if u.name not in cone]
         return max(last, default=-1) < target

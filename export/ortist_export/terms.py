@@ -260,9 +260,10 @@ class TapTerm(_Term):
             return total[0]
 
         def plain() -> str:
-            sums = [op("ReduceSum", matrix, axis, keepdims=0, name="m") for matrix in self._own]
-            first = self.builder.integers([0])
-            return op("Unsqueeze", chain(self.builder, "Add", sums), first, name="m_row")
+            # Where nothing counts CUDA has a sum for those alone that keep the axis.
+            sums = [op("ReduceSum", matrix, axis, keepdims=1, name="m") for matrix in self._own]
+            column = chain(self.builder, "Add", sums)
+            return op("Transpose", column, perm=[1, 0], name="m_row")
 
         return self._by_guides(self._guided, guided, plain)
 
@@ -276,7 +277,7 @@ class TapTerm(_Term):
             # Twice as fast as ReduceSumSquare; by channels first, since one long float32 sum would
             # lose digits.
             square = op("Mul", difference, difference, name="squares")
-            errors.append(op("ReduceSum", square, axes, keepdims=0, name="channel_errors"))
+            errors.append(op("ReduceSum", square, axes, keepdims=1, name="channel_errors"))
         return op("ReduceSum", chain(self.builder, "Add", errors), keepdims=0, name="error")
 
     def _cotangent(self, index: int, deeper: str | None) -> str:

@@ -82,6 +82,9 @@ def test_attributes_are_few_and_pads_name_no_axes(shipped: list[onnx.NodeProto])
         assert given <= ATTRIBUTES.get(node.op_type, set()), node.name
         if node.op_type == "Pad":
             assert len(node.input) < 4, node.name
+        if node.op_type == "ReduceSum" and len(node.input) > 1:
+            kept = [a.i for a in node.attribute if a.name == "keepdims"]
+            assert kept in ([], [1]), node.name  # else CUDA refuses a sum over no position
         for attribute in node.attribute:
             if attribute.name == "auto_pad":
                 assert attribute.s == b"NOTSET", node.name
@@ -94,3 +97,39 @@ def test_webgpus_own_table_says_so() -> None:
     named = set(re.findall(r"^\| (\w+) \|", table.read_text(encoding="utf-8"), re.MULTILINE))
     assert named >= COMMON
     assert not named & LACKING["WebGPU"]
+
+
+READ_ON_CPU = {"Reshape": [1], "Pad": [1], "Split": [1], "Expand": [1], "Slice": [1, 2, 3, 4]}
+READ_ON_CPU |= {"ConstantOfShape": [0], "Unsqueeze": [1], "ReduceSum": [1]}
+"""Inputs that CUDA's kernels read in the CPU's memory, by their op."""
+
+
+def counted_on_cpu(members: list[onnx.NodeProto], given: set[str]) -> set[str]:
+    """What is computed on the CPU of the lengths that are asked for in a segment.
+
+    That is ONNX Runtime's rule for CUDA: a node of which one input is such, and all others too, or
+    a constant, or ``given`` to the graph.
+    """
+    found: set[str] = set()
+    for node in members:
+        names = {name for name in node.input if name}
+        if node.op_type in ("Shape", "Size") or (names & found and names <= found | given):
+            found |= {*node.output}
+    return found
+
+
+def test_no_length_is_computed_on_a_gpu_that_the_cpu_waits_for() -> None:
+    folder = SHIPPED / SHIPPED_MODEL
+    program = read_program(folder, json.loads((folder / MANIFEST).read_text()))
+    looked_at = 0
+    for segment in program.segments:
+        graph = segment.graph
+        given = {value.name for value in (*graph.input, *graph.initializer)}
+        members = [*nodes(graph)]
+        there = given | counted_on_cpu(members, given)
+        for node in members:
+            for place in READ_ON_CPU.get(node.op_type, []):
+                if node.input[place : place + 1] not in ([], [""]):
+                    looked_at += 1
+                    assert node.input[place] in there, node.name
+    assert looked_at > 100

@@ -19,7 +19,13 @@ from ..errors import ModelError, ResourceError, reason_of
 from .bundle import Model
 from .machine import available_memory
 from .providers import CPU
-from .sessions import load_onnxruntime, open_session, private_arena, wants_memory
+from .sessions import (
+    load_onnxruntime,
+    open_session,
+    private_arena,
+    refuses_to_run,
+    wants_memory,
+)
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -53,7 +59,7 @@ class FeatureMaps:
                     f"there is not enough memory to look at a picture of {width} x {height}; give "
                     "a smaller --size."
                 ) from error
-            if type(error).__module__.startswith("onnxruntime"):
+            if refuses_to_run(error):
                 said = reason_of(error)
                 raise ModelError(f"ONNX Runtime cannot run the model: {said}") from error
             raise

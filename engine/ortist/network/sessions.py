@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import io
 import os
 import platform
 import sys
@@ -36,12 +37,14 @@ __all__ = [
     "open_session",
     "pinned_cpu",
     "private_arena",
+    "refuses_to_run",
     "wants_memory",
 ]
 
 _CPU = "CPUExecutionProvider"
 _NO_THREAD = ("pthread_create", "PosixThread", "Resource temporarily unavailable")
 """What ONNX Runtime says where the system starts no more threads."""
+_ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 _SETTINGS: dict[str, dict[str, str]] = {
     # By default cuDNN tries every algorithm for every new size, and the pool doubles when full; and
     # it computes in TF32, which was no faster on an H200 and put a quarter of a gradient's
@@ -266,6 +269,8 @@ def open_session(
     if switches:  # the options do not keep the values, which must be there to the end
         values = [runtime.OrtValue.ortvalue_from_numpy(np.array(on)) for on in switches.values()]
         options.add_external_initializers(list(switches), values)
+    if provider in _ON_CUDA:
+        _load_cuda(runtime)
     try:
         chosen = [(provider, _SETTINGS.get(provider, {}))]
         with contextlib.nullcontext() if in_private_arena else _opening:
@@ -288,11 +293,31 @@ def open_session(
     return session
 
 
+@functools.cache
+def _load_cuda(runtime: ModuleType) -> None:
+    """Loads CUDA's libraries from NVIDIA's packages for Python, if those are there.
+
+    ``pip install onnxruntime-gpu[cuda,cudnn]`` brings them, where the system's loader does not
+    look. What is not found is printed; a session that misses it says so itself.
+    """
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
+        runtime.preload_dlls()
+
+
 def wants_memory(error: BaseException) -> bool:
     """Whether it was for want of memory that ONNX Runtime, or Python, failed."""
     text = str(error)
     wanting = "bad_alloc" in text or "allocate" in text.lower()
     return isinstance(error, MemoryError) or wanting
+
+
+def refuses_to_run(error: BaseException) -> bool:
+    """Whether it is ONNX Runtime that says that a graph cannot be run.
+
+    What it raises is of no one class, and where values are bound it is Python's own.
+    """
+    own = type(error).__module__.startswith("onnxruntime")
+    return own or (isinstance(error, RuntimeError) and str(error).startswith("Error in execution"))
 
 
 def beyond_pool(error: BaseException) -> bool:

@@ -88,11 +88,16 @@ def _address(array: NDArray[Any]) -> int:
 
 
 class Value:
-    """``array``, or its aligned copy, and the same values where the graphs are computed."""
+    """``array``, or its aligned copy, and the same values where the graphs are computed.
+
+    Integers are lengths and places, which every provider reads on the CPU.
+    """
 
     def __init__(self, array: NDArray[Any], device: str = _CPU) -> None:
         if array.size and _address(array) % _ALIGNMENT:
             array = copied(array)
+        if array.dtype == np.int64:
+            device = _CPU
         self.array, self._elsewhere = array, device != _CPU
         self.ort = load_onnxruntime().OrtValue.ortvalue_from_numpy(self.array, device, 0)
 
@@ -104,7 +109,7 @@ class Value:
     def fetch(self) -> NDArray[Any]:
         """``array``, with what a graph has written."""
         if self._elsewhere:
-            self.array[...] = self.ort.numpy()
+            self.array = self.ort.numpy()
         return self.array
 
 

@@ -16,7 +16,7 @@ from ..arrays import Array
 from ..errors import ModelError, ResourceError, reason_of
 from ..network.bundle import Model
 from ..network.machine import give_back_memory
-from ..network.sessions import beyond_pool, count_threads, wants_memory
+from ..network.sessions import beyond_pool, count_threads, refuses_to_run, wants_memory
 from ..options.fields import Provider
 from .bands import BAND_PIXELS, Buffers, Features
 from .inputs import Shape
@@ -271,5 +271,5 @@ def _explain(error: BaseException, height: int, width: int, in_bands: bool) -> N
             f"there is not enough memory for a picture of {width} x {height}; "
             "give a smaller --size."
         ) from error
-    if type(error).__module__.startswith("onnxruntime"):
+    if refuses_to_run(error):
         raise ModelError(f"ONNX Runtime cannot run the model: {reason_of(error)}") from error

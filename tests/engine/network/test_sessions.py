@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from ortist.errors import OptionError, ResourceError
+from onnx import TensorProto, helper, numpy_helper
+from ortist.errors import OptionError, ProviderError, ResourceError
 from ortist.network import sessions as runtime
 from ortist.network.bundle import Model
 from ortist.network.machine import available_memory
@@ -219,3 +221,50 @@ def test_an_interruption_leaves_all_cpus_to_count_on(monkeypatch: pytest.MonkeyP
         assert os.sched_getaffinity(0) == cpus
     finally:
         pin(0, cpus)
+
+
+def _reshaping() -> bytes:
+    """A graph that no picture but one of two values fits."""
+    two = numpy_helper.from_array(np.array([2]), "two")
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["x", "two"], ["y"])],
+        "reshaping",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])],
+        [two],
+    )
+    opset = [helper.make_opsetid("", 18)]
+    return bytes(helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString())
+
+
+def test_both_ways_to_run_a_graph_say_that_it_cannot_be_run() -> None:
+    session = runtime.open_session(_reshaping(), CPU, 1)
+    x = np.zeros(3, np.float32)
+    with pytest.raises(Exception, match="Reshape") as plain:
+        session.run(None, {"x": x})
+    binding = session.io_binding()
+    binding.bind_cpu_input("x", x)
+    binding.bind_output("y", "cpu")
+    with pytest.raises(RuntimeError, match="Reshape") as bound:
+        session.run_with_iobinding(binding)
+    assert runtime.refuses_to_run(plain.value)
+    assert runtime.refuses_to_run(bound.value)
+    assert not runtime.refuses_to_run(RuntimeError("cannot schedule new futures after shutdown"))
+
+
+def test_the_libraries_of_cuda_are_looked_for_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    onnxruntime, looked = runtime.load_onnxruntime(), []
+
+    def preload() -> None:
+        looked.append(True)
+        print("Failed to load libcudart.so")
+        raise OSError("no such file")
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload)
+    for _ in range(2):
+        with pytest.raises(ProviderError, match="CUDAExecutionProvider cannot be used here"):
+            runtime.open_session(_reshaping(), "CUDAExecutionProvider", 1)
+    assert looked == [True]
+    assert capfd.readouterr().out == ""
