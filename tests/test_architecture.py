@@ -65,7 +65,7 @@ def test_the_workshop_and_the_models_do_not_import_the_engine() -> None:
 
 
 ROOMS = [
-    *("errors", "_version", "signals", "forks", "files", "arrays"),
+    *("errors", "_version", "signals", "forks", "files", "recycling", "arrays"),
     *("options", "network", "pictures", "style", "objective", "run"),
     *("engine", "api", "jobs", "serve", "cli"),
 ]

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .errors import OutputError
+from .recycling import Recycler
 
 __all__ = [
     "Array",
@@ -200,6 +201,7 @@ class Arrays:
 
     def __init__(self, folder: Path | None = None, threads: int = 1) -> None:
         self.folder, self._threads = folder, threads
+        self._memory = Recycler()
 
     @property
     def on_disk(self) -> bool:
@@ -211,6 +213,10 @@ class Arrays:
         if self.folder is None:
             return np.zeros(shape, dtype)
         return Stored(self.folder, shape, dtype)
+
+    def new(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
+        """A new array of ``shape``, whose values are to be written."""
+        return self._memory.empty(shape, dtype) if self.folder is None else self.zeros(shape, dtype)
 
     def each(self, function: Callable[..., tuple[Block, ...]], *sources: Field) -> list[Any]:
         """New arrays, as large as the first source, of ``function``, a slice of rows at a time.
@@ -227,11 +233,16 @@ class Arrays:
 
         first, *others = row_slices(sources[0])
         results = computed(first)
-        new = self.zeros if self.on_disk else np.empty  # all elements are to be written
-        arrays = [new(sources[0].shape, result.dtype) for result in results]
+        arrays = [self.new(sources[0].shape, result.dtype) for result in results]
         write(first, results)
         _side_by_side(lambda rows: write(rows, computed(rows)), others, self._threads)
         return arrays
+
+    def gathered(self, source: Field) -> Any:
+        """What is computed as parts of it are asked for, ``source``, all at once where it is to be
+        in memory.
+        """
+        return source if self.on_disk else self.each(lambda part: (part,), source)[0]
 
     def derived(self, function: Callable[..., Block], *sources: Field) -> Any:
         """The array that ``function`` of all sources is, one of the sources' size.

@@ -132,7 +132,8 @@ class OrtistStep:
         return self._sweeper.program.end_profiling()
 
     def _evaluated(self) -> tuple[Any, Any]:
-        return self._objective(self._values, self._targets, self._weights)
+        gradient = self._arrays.new(self._values.shape)
+        return self._objective(self._values, self._targets, self._weights, gradient)
 
 
 class TorchStep:

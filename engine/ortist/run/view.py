@@ -347,15 +347,13 @@ class View:
             rolled: Any = np.roll(np.asarray(values), (-offset[0], -offset[1]), (2, 3))
             losses, rolled = objective(rolled, targets, self.weights)
             return losses, np.roll(rolled, offset, (2, 3))
-        gradient: Any = arrays.zeros(values.shape) if arrays.on_disk else None
-        seen: Any = values if offset is None else self._window(values, offset)
-        if not arrays.on_disk:
-            seen = whole(seen)
-        losses, gradient = objective(seen, targets, self.weights, gradient)
+        gradient: Any = arrays.new(values.shape)
         if offset is None:
-            return losses, gradient
+            return objective(values, targets, self.weights, gradient)
+        seen = arrays.gathered(self._window(values, offset))
+        losses, gradient = objective(seen, targets, self.weights, gradient)
         folded: Any = Folded(gradient, *self._moved(offset))
-        return losses, folded if arrays.on_disk else whole(folded)
+        return losses, arrays.gathered(folded)
 
     def losses(self, values: Field) -> Losses:
         """The losses of ``values``, [1, 3, H, W] normalised, without their gradient."""
