@@ -20,10 +20,10 @@ from .bundle import Model
 from .machine import available_memory
 from .providers import CPU
 from .sessions import (
-    load_onnxruntime,
     open_session,
     private_arena,
     refuses_to_run,
+    run_options_giving_back,
     wants_memory,
 )
 
@@ -51,7 +51,7 @@ class FeatureMaps:
         """
         try:
             names = [f"tap_{tap}" for tap in taps]
-            maps = self._opened().run(names, {"image": pixels}, self._giving_back)
+            maps = self._opened().run(names, {"image": pixels}, run_options_giving_back())
         except Exception as error:  # ONNX Runtime's share no base class
             height, width = pixels.shape[2:]
             if wants_memory(error):
@@ -64,12 +64,6 @@ class FeatureMaps:
                 raise ModelError(f"ONNX Runtime cannot run the model: {said}") from error
             raise
         return dict(zip(taps, maps, strict=True))
-
-    @functools.cached_property
-    def _giving_back(self) -> onnxruntime.RunOptions:
-        options = load_onnxruntime().RunOptions()
-        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        return options
 
     def _opened(self) -> onnxruntime.InferenceSession:
         """The session, which two threads may be the first to ask for."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .sessions import control_groups
 
-__all__ = ["available_memory", "give_back_memory"]
+__all__ = ["available_memory", "give_back_memory", "return_large_blocks"]
 
 _FILES = {
     "": ("memory.max", "memory.current", "inactive_file"),
@@ -19,6 +19,8 @@ _FILES = {
 }
 """Where control groups of version 2, and the tree of the memory's of version 1, have what counts:
 the limit, what is used, and, of the statistics, what of that is cached."""
+_MMAP_THRESHOLD = -3
+"""What mallopt calls the least size of blocks that are mapped by themselves (malloc.h)."""
 _NO_LIMIT = 2**60
 """Bytes; version 1 says so many, or more, where there is no limit."""
 
@@ -65,14 +67,31 @@ def give_back_memory() -> None:
     It keeps what lies between two pieces that are in use. What comes next is of other sizes, and
     would be added to it.
     """
-    trim = _malloc_trim()
-    if trim is not None:
-        trim(0)
+    _call("malloc_trim", 0)
+
+
+def return_large_blocks() -> None:
+    """Has blocks of 1 MiB and more return to the system as soon as they are freed, from now on.
+
+    By itself glibc keeps freed blocks of up to 32 MiB, for each thread apart. What is done is done
+    for the whole process, and for as long as it lives.
+    """
+    _call("mallopt", _MMAP_THRESHOLD, 2**20)
+
+
+def _call(name: str, *arguments: int) -> None:
+    """Calls a function of glibc; nothing where the C library is another."""
+    function = _functions().get(name)
+    if function is not None:
+        function(*arguments)
 
 
 @functools.cache
-def _malloc_trim() -> Callable[[int], int] | None:
-    """The function of the C library, None where it has none."""
+def _functions() -> dict[str, Callable[..., int]]:
+    """The functions of glibc that are there."""
     if not sys.platform.startswith("linux"):
-        return None
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)
+        return {}
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):
+        return {}
+    return {name: getattr(library, name) for name in ("malloc_trim", "mallopt")}

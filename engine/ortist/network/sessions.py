@@ -304,6 +304,14 @@ def _load_cuda(runtime: ModuleType) -> None:
         runtime.preload_dlls()
 
 
+@functools.cache
+def run_options_giving_back() -> onnxruntime.RunOptions:
+    """Has a run end with what is free in its session's pool of memory given back."""
+    options = load_onnxruntime().RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
+
+
 def wants_memory(error: BaseException) -> bool:
     """Whether it was for want of memory that ONNX Runtime, or Python, failed."""
     text = str(error)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..network.sessions import load_onnxruntime
+from ..network.sessions import load_onnxruntime, run_options_giving_back
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -135,16 +135,20 @@ class Bound:
             self._binding.bind_ortvalue_output(name, value.ort)
         self._values.update(outputs)
 
-    def run(self) -> None:
-        """Raises what ONNX Runtime raises."""
-        self._session.run_with_iobinding(self._binding)
+    def run(self, giving_back: bool = False) -> None:
+        """Runs the session, perhaps ``giving_back`` what is free of its pool of memory then.
 
-    def run_first(self, outputs: list[str]) -> dict[str, NDArray[Any]]:
+        Raises what ONNX Runtime raises.
+        """
+        options = run_options_giving_back() if giving_back else None
+        self._session.run_with_iobinding(self._binding, options)
+
+    def run_first(self, outputs: list[str], giving_back: bool = False) -> dict[str, NDArray[Any]]:
         """The outputs of a run before their shapes are known, in memory of ONNX Runtime's."""
         self._binding.clear_binding_outputs()
         for name in outputs:
             self._binding.bind_output(name, _CPU)
-        self._session.run_with_iobinding(self._binding)
+        self.run(giving_back)
         values = self._binding.get_outputs()
         return {name: np.asarray(v.numpy()) for name, v in zip(outputs, values, strict=True)}
 

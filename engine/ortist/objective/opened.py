@@ -15,14 +15,14 @@ from ortist_models.program import Exchange
 
 from ..errors import ModelError
 from ..network.bundle import Model
-from ..network.machine import available_memory, give_back_memory
+from ..network.machine import available_memory, give_back_memory, return_large_blocks
 from ..network.providers import CPU, PROVIDERS
 from ..network.sessions import open_session, private_arena
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["DECIDED", "OpenProgram", "Wiring", "arenas_for"]
+__all__ = ["DECIDED", "OpenProgram", "Wiring", "arenas_for", "is_heavy"]
 
 _ARENAS = 8
 """At most, of memory and of the sessions that use them: to open those of one takes 30 ms."""
@@ -43,7 +43,12 @@ DECIDED = ("mixing", "shift", "content_weight")
 
 def arenas_for(model: Model, threads: int) -> int:
     """How many pools of memory, each with sessions of its own, so many threads share in bands."""
-    return 1 if model.size > _HEAVY else min(threads, _ARENAS)
+    return 1 if is_heavy(model) else min(threads, _ARENAS)
+
+
+def is_heavy(model: Model) -> bool:
+    """Whether it is memory, and not time, that there is least of."""
+    return model.size > _HEAVY
 
 
 class Wiring:
@@ -178,6 +183,8 @@ class OpenProgram:
 
     def _open_all(self, keys: Sequence[tuple[int, frozenset[str]]]) -> None:
         began = time.perf_counter()
+        if is_heavy(self.model):
+            return_large_blocks()
         give_back_memory()  # what sessions that were closed before have left
         opened: dict[tuple[int, frozenset[str]], list[InferenceSession]] = {k: [] for k in keys}
         threads = 1 if self.in_bands else self.threads

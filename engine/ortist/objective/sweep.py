@@ -15,7 +15,7 @@ from .agenda import Agenda, StoppedError, Task
 from .bands import Band, Bound, Buffers, Features, Value, copied, plan_bands
 from .idle import find_idle, keep_zeros
 from .inputs import Inputs, Shape
-from .opened import OpenProgram
+from .opened import OpenProgram, is_heavy
 from .pieces import Piece, Pull, Sums
 
 __all__ = ["CancelledError", "Decide", "Sweep"]
@@ -40,6 +40,8 @@ class Sweep:
     ) -> None:
         self._model, self._shape, self._layouts = program.model, shape, layouts
         self._pool = program.pool
+        self._sparing = is_heavy(program.model)
+        """Whether the first run of a segment gives back what those of other sizes have left."""
         self.cancelled: Callable[[], bool] = bool
         self._sessions, self._wiring = program.sessions(shape.on), program.wiring
         self._idle = find_idle(self._wiring, shape.on)
@@ -197,7 +199,7 @@ class Sweep:
         if making:
             layout = self._layouts.get((band.index, index))
             if layout is None:
-                first = bound.run_first(outputs)
+                first = bound.run_first(outputs, self._sparing)
                 layout = {name: (array.shape, array.dtype) for name, array in first.items()}
                 self._layouts[band.index, index] = layout
             for name, (shape, kind) in layout.items():
@@ -210,7 +212,7 @@ class Sweep:
             band.values[name].array[...] = array
             band.values[name].publish()
         if not first:
-            bound.run()
+            bound.run(self._sparing)
         if making:
             band.dismiss(self._wiring.last_read[index])
 
