@@ -136,9 +136,10 @@ class Bound:
         self._values.update(outputs)
 
     def run(self, giving_back: bool = False) -> None:
-        """Runs the session, perhaps ``giving_back`` what is free of its pool of memory then.
+        """Runs the session; raises what ONNX Runtime raises.
 
-        Raises what ONNX Runtime raises.
+        With ``giving_back`` it ends with what its pool of memory holds free, of pieces of other
+        sizes, given back.
         """
         options = run_options_giving_back() if giving_back else None
         self._session.run_with_iobinding(self._binding, options)

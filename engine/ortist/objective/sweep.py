@@ -39,9 +39,7 @@ class Sweep:
         self, program: OpenProgram, shape: Shape, buffers: Buffers, layouts: dict[Any, Any]
     ) -> None:
         self._model, self._shape, self._layouts = program.model, shape, layouts
-        self._pool = program.pool
-        self._sparing = is_heavy(program.model)
-        """Whether the first run of a segment gives back what those of other sizes have left."""
+        self._pool, self._sparing = program.pool, is_heavy(program.model)
         self.cancelled: Callable[[], bool] = bool
         self._sessions, self._wiring = program.sessions(shape.on), program.wiring
         self._idle = find_idle(self._wiring, shape.on)
@@ -251,9 +249,8 @@ class Sweep:
 
     def _neighbour(self, band: Band, offset: int) -> Band | None:
         index, count = band.index + offset, len(self.bands)
-        if self._shape.wraps:
-            return self.bands[index % count]
-        return self.bands[index] if 0 <= index < count else None
+        there = self._shape.wraps or 0 <= index < count
+        return self.bands[index % count] if there else None
 
     def _moments(self, tap: Tap, exact: bool) -> list[Moments]:
         """S and m of each region over all bands, and its mass; in float64 if ``exact``.
