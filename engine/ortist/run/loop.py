@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import CheckpointError, DivergedError, OptionError
 from ..files import as_path
+from ..network.blas import one_blas_thread
 from ..objective.sweep import CancelledError
 from ..objective.targets import Losses
 from ..pictures.raster import Painting, Raster
@@ -107,7 +108,7 @@ class Run(Iterator[Progress]):
         self._cancelled = True
 
     def __next__(self) -> Progress:
-        with self._turns:
+        with self._turns, one_blas_thread():
             program, began = self._scene.objective.sweeper.program, time.perf_counter()
             opening = program.seconds_opening
             before = self.state

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from ..arrays import Arrays
 from ..errors import OptionError, PictureError
+from ..network.blas import one_blas_thread
 from ..network.bundle import Model
 from ..network.sessions import available_cpus
 from ..objective.objective import Manner, Objective
@@ -175,7 +176,7 @@ def set_up(
     styles = Styles(images, options, load_regions(masks, content, images, most))
     # What an executor's workers keep here would have to be sent at every step.
     kept = plan.kept if executor is None else 0
-    with objectives.turns:
+    with objectives.turns, one_blas_thread():
         scene = Scene(
             *(objective, observer, objectives.places, content, styles, image, options, arrays),
             *(kept, asked.trail),
