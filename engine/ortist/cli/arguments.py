@@ -18,11 +18,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from ..errors import OptionError
 from ..options.declaring import Heading, declaration
 from ..options.fields import Options
 from ..options.kinds import FLAG
-from ..options.parsing import shown
 from ..options.presets import PRESETS
 
 __all__ = ["PRESET", "HeadedCommand", "asked", "file", "flag", "takes_options"]
@@ -111,17 +109,9 @@ def _parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
 
 def _read(field: dataclasses.Field[Any], value: Any) -> Any:
     """Numbers from the command line's text; what is made of other text, Options knows itself."""
-    declared = declaration(field)
-    literal, unset = declared.kind.literal, declared.unset
-    if literal is None or value is None or value == unset:
+    if not isinstance(value, str):
         return value
-    try:
-        return literal(value)
-    except ValueError:
-        what = "whole number" if literal is int else "number"
-        other = f" or {unset}" if unset else ""
-        name = "--" + field.name.replace("_", "-")
-        raise OptionError(f"{name} should be a {what}{other}, not {shown(value)}.") from None
+    return declaration(field).number("--" + field.name.replace("_", "-"), value)
 
 
 class HeadedCommand(TyperCommand):

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import OptionError
 from .kinds import Kind
+from .parsing import shown
 
 __all__ = ["Declaration", "Heading", "declaration", "option"]
 
@@ -53,6 +54,21 @@ class Declaration:
         if len(words) > _MOST_WORDS:
             own = "|".join([*words[:3], "…"])
         return own if self.unset is None else f"{own}|{self.unset}"
+
+    def number(self, name: str, text: str) -> Any:
+        """The number that ``text`` is, of an option that is one; else ``text``, as for ``unset``.
+
+        Raises OptionError, which says the ``name`` by which it was asked for, for what is none.
+        """
+        literal = self.kind.literal
+        if literal is None or text == self.unset:
+            return text
+        try:
+            return literal(text)
+        except ValueError:
+            what = "whole number" if literal is int else "number"
+            other = f" or {self.unset}" if self.unset else ""
+            raise OptionError(f"{name} should be a {what}{other}, not {shown(text)}.") from None
 
     def check(self, name: str, value: Any) -> Any:
         """The form in which ``value`` is kept as the option called ``name``.

@@ -57,21 +57,12 @@ def _read(name: str, text: str) -> Any:
     """The option's value of a form's text; raises OptionError for what it cannot be."""
     if name not in OFFERED:
         return Options.check(name, text)  # which raises, with the name that may be meant
-    declared = declaration(OFFERED[name])
-    literal, value = declared.kind.literal, text.strip()
+    declared, value = declaration(OFFERED[name]), text.strip()
     if declared.kind is FLAG:
         if value.lower() not in _FLAGS:
             raise OptionError(f"{name} should be true or false, not {shown(text)}.")
         return _FLAGS[value.lower()]
-    if literal is None or value == declared.unset:
-        return Options.check(name, value)
-    try:
-        number = literal(value)
-    except ValueError:
-        what = "whole number" if literal is int else "number"
-        other = f" or {declared.unset}" if declared.unset else ""
-        raise OptionError(f"{name} should be a {what}{other}, not {shown(text)}.") from None
-    return Options.check(name, number)
+    return Options.check(name, declared.number(name, value))
 
 
 def describe_options(max_size: int) -> list[dict[str, Any]]:
