@@ -32,7 +32,7 @@ _BASE = 80 * 10**6
 _SESSION, _WEIGHTS = 500_000, 2
 """Bytes of a session, and how often it holds its file's weights: as they are, and as ONNX Runtime
 orders them for its products."""
-_BESIDE = 2 * 2**25
+_BESIDE = 40 * 10**6
 """What sweeps of other shapes and kinds hold that are small enough to be kept (sweeper.py)."""
 _FILES, _SLICES = 20 * 10**6, 15 * 10**6
 """What of arrays in files is in memory: columns that are resized, and every thread's slices."""
@@ -91,6 +91,12 @@ class MemoryModel:
     def _slices(self) -> int:
         """What is in memory of arrays in files, or of patches that are being laid."""
         return _FILES + _SLICES * self._threads
+
+    @property
+    def _in_slices(self) -> int:
+        """What is in memory of a state in files; a small one has fewer slices than threads."""
+        array = _ARRAY * self._pixels
+        return min(_FILES, array) + min(_SLICES * self._threads, array)
 
     def at_size(self, size: int) -> MemoryModel:
         """The model of the run at another size, without snapshots."""
@@ -155,7 +161,7 @@ class MemoryModel:
             decoding = max(decoding, resident + own)
             resident += 0 if spooled else picture.resident
         styles = max((self._style(header, tile) for header in self.styles), default=0)
-        step = self._graphs(tile) + (self._slices if on_disk else self._state(tile))
+        step = self._graphs(tile) + (self._in_slices if on_disk else self._state(tile))
         ending = 0
         if on_disk and not self.by_rows:  # its levels, and Pillow's
             ending = self._graphs(tile) + 8 * self._pixels
