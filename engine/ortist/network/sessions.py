@@ -38,6 +38,7 @@ __all__ = [
     "pinned_cpu",
     "private_arena",
     "refuses_to_run",
+    "run_options_giving_back",
     "wants_memory",
 ]
 

@@ -39,7 +39,8 @@ class Sweep:
         self, program: OpenProgram, shape: Shape, buffers: Buffers, layouts: dict[Any, Any]
     ) -> None:
         self._model, self._shape, self._layouts = program.model, shape, layouts
-        self._pool, self._sparing = program.pool, is_heavy(program.model)
+        self._pool = program.pool
+        self._sparing = program.in_bands and is_heavy(program.model)
         self.cancelled: Callable[[], bool] = bool
         self._sessions, self._wiring = program.sessions(shape.on), program.wiring
         self._idle = find_idle(self._wiring, shape.on)
