@@ -217,12 +217,12 @@ class Run(Iterator[Progress]):
             )
         with self._turns:
             view = View(self._scene, side)
-        self._steps = list(steps)
-        self._snapshots = {
-            n: Painting(values, self._finisher.alpha) for n, values in snapshots.items()
-        }
-        self._view, self.state = view, state
-        self._began = time.perf_counter() - steps[-1].seconds
+            self._steps = list(steps)
+            self._snapshots = {
+                n: Painting(values, self._finisher.alpha) for n, values in snapshots.items()
+            }
+            self._view, self.state, self._diverged = view, state, False
+            self._began = time.perf_counter() - steps[-1].seconds
 
     @functools.cached_property
     def _identity(self) -> dict[str, Any]:

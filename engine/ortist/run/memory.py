@@ -99,8 +99,8 @@ class MemoryModel:
         return min(_FILES, array) + min(_SLICES * self._threads, array)
 
     def at_size(self, size: int) -> MemoryModel:
-        """The model of the run at another size, without snapshots."""
-        options = dataclasses.replace(self.options, size=size, snapshots=())
+        """The model of the run at another size."""
+        options = dataclasses.replace(self.options, size=size)
         return dataclasses.replace(self, options=options)
 
     def ways(self, files: bool = True) -> Iterator[tuple[int | None, bool]]:
@@ -147,8 +147,8 @@ class MemoryModel:
 
     @property
     def disk(self) -> int:
-        """All files at the largest scale: the last state and the next, the content."""
-        arrays = {0: 2, 1: 6}.get(self.options.steps, 10)
+        """All files at the largest scale: the last state and the next, the content, snapshots."""
+        arrays = {0: 2, 1: 6}.get(self.options.steps, 10) + len(self.options.snapshots)
         spooled = 0 if self.content is None else self.content.resident
         return int(self._pixels * (_ARRAY * arrays + 4 + 4 * self._regions)) + spooled
 
@@ -277,9 +277,10 @@ class MemoryModel:
         """The arrays of the state before and after a step, with its gradient, at once.
 
         Adam: values, gradient and two moments, twice; the average, twice; the content. L-BFGS: ten
-        pairs, and what its line search holds.
+        pairs, and what its line search holds. And snapshots, to the end.
         """
         arrays = 9.0 if self.options.optimizer == "adam" else 29.0
         arrays += 2 if tuned(self.options, self.model.recipe).averaging else 0
+        arrays += len(self.options.snapshots)
         arrays += 5 if tile is None else 1.5  # the window's copies; what tiles leave between them
         return int(self._pixels * (_ARRAY * arrays + 4 * self._regions))

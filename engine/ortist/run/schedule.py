@@ -9,6 +9,7 @@ picture is what it is without a limit.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Sequence
 
@@ -97,6 +98,8 @@ class Schedule:
             raise OptionError(f"the schedule {schedule!r:.80} has a negative number of steps.")
         if not counts or counts[0][0] != sides[0]:
             raise OptionError("a schedule is for a run's beginning, and from its first scale on.")
+        if any(later <= side for (side, _), (later, _) in itertools.pairwise(counts)):
+            raise OptionError(f"the scales of the schedule {schedule!r:.80} do not become larger.")
         if any(side not in sides for side, _ in counts):
             raise OptionError(f"the schedule {schedule!r} is not one of the scales {sides}.")
         return Schedule([Scale(side, steps) for side, steps in counts])

@@ -31,5 +31,10 @@ class Trail:
         return painted + (target - last)
 
     def keep(self, painted: Any) -> None:
-        """``painted`` [1, 3, H, W], normalised, is what became of the target."""
-        self._before = self.target, painted
+        """``painted`` [1, 3, H, W], normalised, is what became of the target.
+
+        Where a limit of time ended the run at an earlier scale, the target is of that scale's size,
+        and the next picture is painted as any is.
+        """
+        alike = self.target is not None and self.target.shape == painted.shape
+        self._before = (self.target, painted) if alike else None

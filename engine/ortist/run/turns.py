@@ -62,8 +62,9 @@ class Turns:
 
     def _pass_on(self) -> None:
         """Gives the turn to whoever waits longest, if any."""
-        self._owner = None
-        if self._queue:
-            self._owner, turn = self._queue.popleft()
-            self._depth = 1
-            turn.release()
+        if not self._queue:
+            self._owner = None
+            return
+        self._owner, turn = self._queue.popleft()
+        self._depth = 1
+        turn.release()

@@ -291,7 +291,7 @@ class View:
     def __init__(self, scene: Scene, side: int) -> None:
         self._scene, self.canvas = scene, scene.canvas(side)
         self.content = scene.target_at(side)
-        if scene.trail is not None:  # the last view is of the full size
+        if scene.trail is not None:  # the last view's is what became the painting
             scene.trail.target = self.content
         self.weights = Weights({}, {}, 0.0)
         """Nothing is weighed where the guide is the picture and no step is taken."""

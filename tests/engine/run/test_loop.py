@@ -486,6 +486,28 @@ def test_a_run_that_diverges_later_keeps_its_picture(monkeypatch: pytest.MonkeyP
     assert found.history == whole.history[:4]
 
 
+def test_a_run_that_goes_on_from_before_it_diverged_has_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = kept.iterate(CONTENT, STYLE, **QUICK)
+    next(run)
+    next(run)
+    run.save_checkpoint(tmp_path / "run.ckpt")
+    evaluate = Stepper.evaluate
+
+    def broken(self: Stepper, view: View, values: Array) -> Point:
+        return evaluate(self, view, values)._replace(loss=float("inf"))
+
+    monkeypatch.setattr(Stepper, "evaluate", broken)
+    with pytest.raises(ortist.DivergedError):
+        next(run)
+    monkeypatch.undo()
+    assert run.result().stopped == "diverged"
+    run.resume(tmp_path / "run.ckpt")
+    next(run)
+    assert run.result().stopped == "cancelled"
+
+
 def test_a_provider_that_was_named_is_never_replaced() -> None:
     import onnxruntime
 

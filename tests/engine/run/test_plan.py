@@ -225,3 +225,12 @@ def test_a_draft_keeps_no_features_and_lays_at_full_size(procedural: Model) -> N
     laid = 12 * larger.canvas[0] * larger.canvas[1]
     assert laid < larger.peak(384, False) < larger.peak(None, False)
     assert larger.peak(384, True) < 0.6 * larger.peak(384, False)
+
+
+def test_snapshots_are_kept_to_the_end_and_counted(procedural: Model) -> None:
+    none = memory_model(procedural, 1024, quality="paper")
+    ten = memory_model(procedural, 1024, quality="paper", snapshots=tuple(range(10)))
+    painted = 10 * 12 * 1365 * 1024
+    assert ten.peak(None, False) - none.peak(None, False) == pytest.approx(painted, rel=0.01)
+    assert ten.disk - none.disk == pytest.approx(painted, rel=0.01)
+    assert ten.peak(384, True) == none.peak(384, True)

@@ -163,7 +163,7 @@ def test_a_hurried_run_is_repeated_from_its_schedule(
     with pytest.raises(OptionError, match="is not one of the scales"):
         kept.iterate(*files, **found.options).reschedule([(32, 1), (40, 1)])
     wrong: Any
-    for wrong in (5, [(32, "x")], [32], None, [(32, -3)]):
+    for wrong in (5, [(32, "x")], [32], None, [(32, -3)], [(32, 1), (64, 1), (32, 1)]):
         with pytest.raises(OptionError, match="schedule"):
             kept.iterate(*files, **found.options).reschedule(wrong)
 
