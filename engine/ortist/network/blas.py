@@ -24,34 +24,31 @@ _PREFIXES, _SUFFIXES = ("scipy_openblas", "openblas"), ("64_", "")
 """What the functions of OpenBLAS are called around their names, in one or another NumPy."""
 
 _changing = fresh_after_fork(__name__, "_changing", threading.Lock)
-_held, _before = 0, 1
-"""By how many it is kept to one thread, and how many it had."""
+_held: list[int] = fresh_after_fork(__name__, "_held", list[int])
+"""How many threads it had, once for each that keeps it to one; in a forked child those are gone."""
 
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Meanwhile BLAS has one thread, in all of this process; then as many as before.
 
-    Several may ask for it at once. Where NumPy's BLAS is not OpenBLAS nothing happens.
+    Several may ask for it at once. Where NumPy brings no OpenBLAS of its own nothing happens.
     """
-    global _held, _before
     threads = _threads()
     if threads is None:
         yield
         return
     count, limit = threads
     with _changing:
-        if _held == 0:
-            _before = count()
-            limit(1)
-        _held += 1
+        _held.append(count() if not _held else _held[0])
+        limit(1)
     try:
         yield
     finally:
         with _changing:
-            _held -= 1
-            if _held == 0 and count() == 1:  # nobody else has changed it
-                limit(_before)
+            before = _held.pop() if _held else 1
+            if not _held and count() == 1:  # nobody else has changed it
+                limit(before)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ortist_models import FEATURES
 
 from ..arrays import Array
-from ..errors import ModelError, ResourceError, reason_of
+from ..errors import ModelError, OrtistError, ResourceError, reason_of
 from .bundle import Model
 from .machine import available_memory
 from .providers import CPU
@@ -52,6 +52,8 @@ class FeatureMaps:
         try:
             names = [f"tap_{tap}" for tap in taps]
             maps = self._opened().run(names, {"image": pixels}, run_options_giving_back())
+        except OrtistError:
+            raise
         except Exception as error:  # ONNX Runtime's share no base class
             height, width = pixels.shape[2:]
             if wants_memory(error):

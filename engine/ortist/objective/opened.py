@@ -107,6 +107,7 @@ class Wiring:
             self.sums[tap] = made, min(needing, default=len(sessions))
         self.forward = 1 + max(made for made, _ in self.sums.values())
         """The number of segments until all sums are made."""
+        self._check_order(model)
 
     def _check(self, model: Model) -> None:
         program, known = model.program, {"image", "rows", "tv_weight", "first_pixels", "end_pixels"}
@@ -126,6 +127,17 @@ class Wiring:
             raise ModelError(
                 f"the model {model.name} is not one that Ortist can run (its program's inputs or "
                 f"outputs differ in {', '.join(sorted(odd))}); export it again."
+            )
+
+    def _check_order(self, model: Model) -> None:
+        """Raises ModelError where a sweep would wait for ever, or not come to the gradient."""
+        early = [i for i, own in enumerate(self.waits) if any(w >= i for w in own.values())]
+        early += [needed for made, needed in self.sums.values() if needed <= made]
+        if early or self.made["gradient"] != len(self.inputs) - 1:
+            first = min(early, default=len(self.inputs) - 1)
+            raise ModelError(
+                f"the model {model.name} is not one that Ortist can run (its program's segment "
+                f"{first} comes before what it needs); export it again."
             )
 
 
@@ -189,15 +201,15 @@ class OpenProgram:
         opened: dict[tuple[int, frozenset[str]], list[InferenceSession]] = {k: [] for k in keys}
         threads = 1 if self.in_bands else self.threads
         arenas = arenas_for(self.model, self.threads) if self.in_bands else 1
-        with ThreadPoolExecutor(arenas) as executor:
-            for arena in range(arenas):
-                profile = self._profile and f"{self._profile}-{arena}"
-                with private_arena(self._most):  # its sessions are opened by as many threads
-                    sessions = executor.map(
-                        lambda key, to=profile: self._opened(key[0], key[1], threads, to), keys
-                    )
-                    for key, session in zip(keys, sessions, strict=True):
-                        opened[key].append(session)
+        for arena in range(arenas):
+            profile = self._profile and f"{self._profile}-{arena}"
+            # Its sessions are opened by as many threads, all of which end before it is left.
+            with private_arena(self._most), ThreadPoolExecutor(arenas) as executor:
+                sessions = executor.map(
+                    lambda key, to=profile: self._opened(key[0], key[1], threads, to), keys
+                )
+                for key, session in zip(keys, sessions, strict=True):
+                    opened[key].append(session)
         self._open |= opened  # all or none
         give_back_memory()  # weights as they were before ONNX Runtime put them in its own order
         self.seconds_opening += time.perf_counter() - began

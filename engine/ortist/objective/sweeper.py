@@ -13,7 +13,7 @@ import numpy as np
 from ortist_models.program import Part
 
 from ..arrays import Array
-from ..errors import ModelError, ResourceError, reason_of
+from ..errors import ModelError, OrtistError, ResourceError, reason_of
 from ..network.bundle import Model
 from ..network.machine import give_back_memory
 from ..network.sessions import beyond_pool, count_threads, refuses_to_run, wants_memory
@@ -260,7 +260,12 @@ def _joined(bands: Sequence[Sequence[Array]], places: Sequence[Part]) -> Array:
 
 
 def _explain(error: BaseException, height: int, width: int, in_bands: bool) -> None:
-    """Raises ResourceError for want of memory, and ModelError for a graph that does not fit."""
+    """Raises ResourceError for want of memory, and ModelError for a graph that does not fit.
+
+    Errors of our own say what they are.
+    """
+    if isinstance(error, OrtistError):
+        return
     if in_bands and beyond_pool(error):
         raise ModelError(
             "the model takes more memory for a band than its manifest says; export it again, or "

@@ -79,6 +79,12 @@ def resolve_weights(
     alike = options.normalize_gradients
     shares = {tap: model.recipe.style_shares.get(tap, 1.0) for tap in style_energies}
     total = sum(shares.values())
+    if total == 0 and any(wanted[tap] is None for tap in shares):
+        names = ", ".join(model.tap(tap).name for tap in shares)
+        raise OptionError(
+            f"the recipe of {model.name} gives the style layers {names} no share; give them "
+            "weights, or choose others."
+        )
     style: dict[int, float] = {}
     energy = 0.0
     for tap, own in style_energies.items():

@@ -64,6 +64,18 @@ def test_segments_of_another_kind_are_refused(copy: Path, procedural: Model, fir
         Sweeper(load_model(copy), "cpu", 1).maps(noise(48, 48), [3])
 
 
+def test_a_program_that_would_wait_for_ever_is_refused(copy: Path, procedural: Model) -> None:
+    """A band that needs a row of its neighbour which that makes later than it is read."""
+    last = procedural.program.exchanges[-1]
+
+    def late(manifest: dict[str, Any]) -> None:
+        manifest["program"]["exchanges"][0]["row"] = last.gradient
+
+    edit(copy, late)
+    with pytest.raises(ModelError, match="segment 2 comes before what it needs"):
+        Sweeper(load_model(copy), "cpu", 1).maps(noise(48, 48), [3])
+
+
 def test_other_files_are_refused(copy: Path, procedural: Model) -> None:
     file = procedural.program.segments[3].file
     rehashed(copy, file, b"no graph")
