@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = [
+    "ON_CUDA",
     "available_cpus",
     "beyond_pool",
     "control_groups",
@@ -45,7 +46,8 @@ __all__ = [
 _CPU = "CPUExecutionProvider"
 _NO_THREAD = ("pthread_create", "PosixThread", "Resource temporarily unavailable")
 """What ONNX Runtime says where the system starts no more threads."""
-_ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+"""Providers whose values lie in CUDA's memory."""
 _SETTINGS: dict[str, dict[str, str]] = {
     # By default cuDNN tries every algorithm for every new size, and the pool doubles when full; and
     # it computes in TF32, which was no faster on an H200 and put a quarter of a gradient's
@@ -270,7 +272,7 @@ def open_session(
     if switches:  # the options do not keep the values, which must be there to the end
         values = [runtime.OrtValue.ortvalue_from_numpy(np.array(on)) for on in switches.values()]
         options.add_external_initializers(list(switches), values)
-    if provider in _ON_CUDA:
+    if provider in ON_CUDA:
         _load_cuda(runtime)
     try:
         chosen = [(provider, _SETTINGS.get(provider, {}))]

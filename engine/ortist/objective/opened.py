@@ -17,7 +17,7 @@ from ..errors import ModelError
 from ..network.bundle import Model
 from ..network.machine import available_memory, give_back_memory, return_large_blocks
 from ..network.providers import CPU, PROVIDERS
-from ..network.sessions import open_session, private_arena
+from ..network.sessions import ON_CUDA, open_session, private_arena
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -35,7 +35,6 @@ _POOL_PIXELS, _POOL = 2**20, 2**26
 bytes beside those and the weights."""
 _COPIES = 4
 """How often weights may be in a pool: as they are, and as ONNX Runtime orders them."""
-_ON_CUDA = ("cuda", "tensorrt")
 _SUMS = ("moments", "sums", "content_error")
 DECIDED = ("mixing", "shift", "content_weight")
 """What the graph gives of a tap, and what it is given: ``moments_3``."""
@@ -167,7 +166,7 @@ class OpenProgram:
         """What opening sessions took so far, which no later run takes."""
         self.provider = PROVIDERS[provider]
         """The provider in use, in ONNX Runtime's words."""
-        self.device = "cuda" if provider in _ON_CUDA else "cpu"
+        self.device = "cuda" if self.provider in ON_CUDA else "cpu"
         """Whose memory inputs and outputs are in; others than CUDA's copy them as they need."""
         self.in_bands = bool(model.program.exchanges) and self.provider == CPU
         """Whether pictures are cut into bands, which threads work on side by side."""

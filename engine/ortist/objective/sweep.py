@@ -93,18 +93,19 @@ class Sweep:
         taps: Sequence[int],
         decide: Decide | None = None,
         segments: int | None = None,
-        rest: bool = True,
+        skip_idle: bool = True,
     ) -> Sums:
         """Has all threads run the ``segments`` (None: all), on pixels ``image`` [1, 3, h, w].
 
-        Without ``rest`` also those that no tap of the switches needs. Returns the sums of ``taps``,
-        which wait for what ``decide``, if given, makes of them. The pixels' gradient is written to
-        ``gradient``, unless that is None. Raises what one of the threads raises.
+        Those that no tap of the switches needs are left out (``skip_idle``). Returns the sums of
+        ``taps``, which wait for what ``decide``, if given, makes of them. The pixels' gradient is
+        written to ``gradient``, unless that is None. Raises what one of the threads raises.
         """
         wiring, total = self._wiring, Sums()
         count = len(wiring.inputs) if segments is None else segments
         idle = frozenset[int]()
-        if rest and (count <= wiring.forward or keep_zeros(self._idle, self.bands, self._layouts)):
+        on_the_way_there = count <= wiring.forward
+        if skip_idle and (on_the_way_there or keep_zeros(self._idle, self.bands, self._layouts)):
             idle = self._idle.segments
         needed = {tap: wiring.sums[tap] for tap in taps} if decide else {}
         agenda = Agenda(

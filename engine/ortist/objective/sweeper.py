@@ -117,7 +117,7 @@ class Sweeper:
             made, places = self.program.wiring.made, self.model.program.taps
             count = 1 + max((made[part.value] for tap in taps for part in places[tap]), default=-1)
             if count:
-                sweep.run(pixels, None, (), segments=count, rest=False)
+                sweep.run(pixels, None, (), segments=count, skip_idle=False)
             return sweep.features(taps)
 
     def maps(self, pixels: Array, taps: Sequence[int]) -> dict[int, Array]:
