@@ -79,6 +79,7 @@ class OrtistStep:
     ):
         import numpy as np
         from ortist.arrays import Arrays
+        from ortist.network.blas import one_blas_thread
         from ortist.objective.objective import Manner, Objective
         from ortist.objective.sweeper import Sweeper
         from ortist.objective.targets import ByteBudget, ContentFeatures, Targets
@@ -109,14 +110,15 @@ class OrtistStep:
             return np.clip(values, *_BOX, out=values), after.first, after.second
 
         self._adam = adam
-        self._next = AdamState
+        self._next, self._one_blas_thread = AdamState, one_blas_thread
 
     def step(self) -> None:
-        """As run/stepping.py makes it: slice by slice."""
-        _, gradient = self._evaluated()
-        before = self._values, gradient, self._state.first, self._state.second
-        self._values, first, second = self._arrays.each(self._adam, *before)
-        self._state = self._next(self._state.steps + 1, first, second)
+        """As run/loop.py and run/stepping.py make it: slice by slice, with one thread of BLAS."""
+        with self._one_blas_thread():
+            _, gradient = self._evaluated()
+            before = self._values, gradient, self._state.first, self._state.second
+            self._values, first, second = self._arrays.each(self._adam, *before)
+            self._state = self._next(self._state.steps + 1, first, second)
 
     def wait(self) -> None:
         pass

@@ -39,7 +39,7 @@ WAYS: list[dict[str, Any]] = [
     {"smallest_size": 24, "iterations": 6, "snapshots": (1, 4)},
     {"masks": [(LEFT, None), (255 - LEFT, LEFT)]},
     {"style_loss": "w2", "optimizer": "lbfgs"},
-    {"tile": 24, "normalize_gradients": True},
+    {"tile": 24, "style_layers": (1, 2), "normalize_gradients": True},
     {"tv_loss": "nine-point", "init": STYLE, "size": 30},
 ]
 """Six kinds of runs, in each of which the objective does something else."""
@@ -300,7 +300,7 @@ def test_what_is_known_of_shapes_does_not_grow_for_ever(
 def test_an_executor_is_let_go_with_its_run() -> None:
     with Engine() as own:
         executor = ThreadPoolExecutor(1)
-        own.transfer(CONTENT, STYLE, **QUICK, tile=24, executor=executor, quality="paper")
+        own.transfer(CONTENT, STYLE, **QUICK, **WAYS[4], executor=executor, quality="paper")
         executor.shutdown()
         gone = weakref.ref(executor)
         del executor

@@ -131,13 +131,13 @@ class Inputs:
             if tap.index not in (self._own or {}):
                 continue
             rows, columns = self._counted(tap)
-            for band in self._bands:
-                own = _within(rows, self._rows(tap, band)), columns
-                for name, part in self._parts(tap).items():
-                    bounds = [part.within(axis, number) for number, axis in enumerate(own)]
-                    first, end = np.array(bounds, np.int64).T.copy()
-                    self._bind(band, f"first_{name}", first)
-                    self._bind(band, f"end_{name}", end)
+            own = [_within(rows, self._rows(tap, band)) for band in self._bands]
+            for name, part in self._parts(tap).items():
+                left, right = part.within(columns, 1)
+                for band, counted in zip(self._bands, own, strict=True):
+                    top, bottom = part.within(counted, 0)
+                    self._write_own(band, f"first_{name}", (top, left))
+                    self._write_own(band, f"end_{name}", (bottom, right))
 
     def _set_guides(self, tap: Tap, guides: Guides) -> None:
         """Every band's guides of the regions that it shows; none where that is one, everywhere."""
@@ -158,6 +158,16 @@ class Inputs:
                 if alone or not shown:
                     seen = np.zeros((0, 1, 0, 0), np.float32)
                 self._bind(band, f"guides_{name}", np.ascontiguousarray(seen))
+
+    def _write_own(self, band: Band, name: str, place: tuple[int, int]) -> None:
+        """Writes to a band's input, which is one of its own.
+
+        Binding takes longer: there are some thousand of these, and another piece every second step.
+        """
+        if name in band.values:
+            band.values[name].array[...] = place
+        else:
+            self._bind(band, name, np.array(place, np.int64))
 
     def _write(self, name: str, number: float) -> None:
         value = self._shared[name]

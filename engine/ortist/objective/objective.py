@@ -86,7 +86,7 @@ class Objective:
         chosen = self._chosen({*targets.style, *content.taps})
         tiles = self._tiles(content.pixels.shape, chosen)
         tasks = ((self._piece(t, content.pixels, targets, chosen), content.taps) for t in tiles)
-        if self._workers.elsewhere:
+        if self._workers.elsewhere and len(tiles) > 1:
             found = self._workers.each(Sweeper.energies, tasks)
         else:
             found = (self.sweeper.energies(*task) for task in tasks)
@@ -136,7 +136,7 @@ class Objective:
         chosen = self._chosen({*targets.style, *decider.taps})
         terms = _terms(targets, decider)
         tiles = self._tiles(image.shape, chosen)
-        if len(tiles) == 1 and not self._workers.elsewhere:
+        if len(tiles) == 1:
             piece = self._piece(tiles[0], image, targets, chosen)
             whole = gradient if piece.own is None else np.empty(piece.pixels.shape, np.float32)
             sums = self.sweeper.step(piece, terms, decider, tv_weight, whole)
@@ -175,7 +175,7 @@ class Objective:
         observing = not terms.errors and not as_a_step
         tiles = self._tiles(image.shape, taps, observing, mirrored)
         tasks = ((self._piece(tile, image, targets, taps, mirrored), terms) for tile in tiles)
-        if len(tiles) == 1 and not self._workers.elsewhere:
+        if len(tiles) == 1:
             return self.sweeper.observe(*next(tasks))
         for sums in self._workers.each(Sweeper.observe, tasks):
             total.include(sums)
@@ -192,7 +192,8 @@ class Objective:
         content, guides, known = targets.content, targets.guides, None
         if content is not None and content.taps:
             known = _pixels(tile, content.pixels)
-            if not self._workers.elsewhere:  # there each tile's is looked at, side by side
+            # There each one's is looked at, side by side.
+            if not self._workers.elsewhere or tile.alone:
                 known = content.over(tile, known, self.sweeper, taps)
         if guides is not None and not tile.whole:
             guides = guides.within(*tile.seen)

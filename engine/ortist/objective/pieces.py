@@ -10,9 +10,13 @@ follow for pieces whose origins are multiples of every stride:
    its true value there. Position i belongs to the piece whose inside holds the pixel i * stride,
    and the last piece has those beyond. To observe its own features a piece must see -start pixels
    before its inside, and start + field - stride behind it.
-2. The gradient of a pixel comes from the features that see it, which reach field - 1 pixels to
-   either side. With that halo each of them is true; what is wrong at the rim of the halo, where the
-   convolutions' padding stands for pixels that are elsewhere, sees no pixel of the inside.
+2. The gradient of a pixel comes from the features that see it. The first of them, at an inside that
+   begins at c, is (c - start - field + 1) / stride, rounded up; the last one is alike. With all that
+   these see (_halo) each is true; what is wrong at the rim of the halo, where the convolutions'
+   padding stands for pixels that are elsewhere, sees no pixel of the inside.
+
+All tiles of a picture see as much, so that the arrays of one serve all, and those at the border,
+which have no halo there, have more of an inside.
 
 At the border of the picture a piece ends where the picture ends, so that padding and the last,
 incomplete windows of the poolings are those of the whole. A picture that wraps has no border: there
@@ -23,6 +27,7 @@ multiples of every stride, and it is then as if it had been laid side by side wi
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +42,8 @@ __all__ = ["PIXELS", "Piece", "Positions", "Pull", "Span", "Sums", "Terms", "Til
 
 PIXELS = Tap(0, "pixels", 3, 1, 1, 0, ())
 """The pixels themselves, as a tap."""
+_SLACK = 1 / 16
+"""How much more than asked for a tile may see, of a length, where that saves tiles."""
 
 Positions = tuple[slice, slice]
 """Rows and columns of a map, or of pixels."""
@@ -146,12 +153,15 @@ class Tile:
         return slice(self.rows.begin, self.rows.end), slice(self.columns.begin, self.columns.end)
 
     @property
+    def alone(self) -> bool:
+        """Whether it is the only one of the picture."""
+        return all(s.begin == 0 and s.end == s.length for s in (self.rows, self.columns))
+
+    @property
     def whole(self) -> bool:
         """Whether it is the picture, and sees no more."""
-        return all(
-            s.begin == s.first == 0 and s.end == s.last == s.length
-            for s in (self.rows, self.columns)
-        )
+        seen = (s.first == 0 and s.last == s.length for s in (self.rows, self.columns))
+        return self.alone and all(seen)
 
     def own(self, taps: Sequence[Tap]) -> dict[int, Positions] | None:
         """The positions that are its own among those that it sees, at 0 the pixels; None: all."""
@@ -170,33 +180,77 @@ def plan_tiles(
     wraps: tuple[bool, bool] = (False, False),
     observing: bool = False,
 ) -> list[Tile]:
-    """Tiles of about equal size whose insides have at most ``side`` pixels a side, row by row.
+    """Tiles that all see as many rows and as many columns, row by row.
 
-    (At most but for rounding to the stride.) ``side`` None means one tile. ``taps`` are those in
-    use; a tile sees at least ``least`` pixels each way if the picture has them, and, when only its
-    own features are wanted (``observing``), less of a halo. ``wraps`` says of rows and of columns
-    whether opposite edges meet.
+    Besides the halo they see ``side`` pixels each way, or a little more (_SLACK) where that saves
+    tiles; None means one tile. At the border, where there is no halo, the inside is larger instead.
+    ``taps`` are those in use; a tile sees at least ``least`` pixels each way if the picture has
+    them, and, when only its own features are wanted (``observing``), less of a halo.
+    ``wraps`` says of rows and of columns whether opposite edges meet.
     """
     stride = max((tap.stride for tap in taps), default=1)
-    before = after = max([tap.receptive_field - 1 for tap in taps] + [least])
-    if observing:
-        before = max([-tap.receptive_start for tap in taps] + [0])
-        after = max([t.receptive_start + t.receptive_field - t.stride for t in taps] + [least])
+    before, after = _halo(taps, observing)
+    halo = -(-before // stride) * stride, after
     rows, columns = (
-        _spans(length, side or length, stride, (before, after), around)
+        _spans_around(length, side or length, stride, halo, least)
+        if around
+        else _spans(length, side or length, stride, halo, least)
         for length, around in zip((height, width), wraps, strict=True)
     )
     return [Tile(down, across) for down in rows for across in columns]
 
 
-def _spans(length: int, side: int, stride: int, halo: tuple[int, int], wraps: bool) -> list[Span]:
-    count = -(-length // side)
-    cuts = {round(length * i / count / stride) * stride for i in range(1, count)}
-    bounds = [0, *sorted(cut for cut in cuts if 0 < cut < length), length]
-    spans = []
-    for begin, end in itertools.pairwise(bounds):
-        first, last = (begin - halo[0]) // stride * stride, end + halo[1]
-        if not wraps:
-            first, last = max(0, first), min(length, last)
-        spans.append(Span(begin, end, first, last, length))
-    return spans
+def _halo(taps: Sequence[Tap], observing: bool) -> tuple[int, int]:
+    """What must be seen before and behind an inside that begins and ends at multiples of strides.
+
+    For gradients at least a pixel, which the total variation compares.
+    """
+    if observing:
+        before = [-tap.receptive_start for tap in taps]
+        after = [tap.receptive_start + tap.receptive_field - tap.stride for tap in taps]
+        return max([*before, 0]), max([*after, 0])
+    before, after = [1], [1]
+    for tap in taps:
+        begin, end = tap.receptive_start, tap.receptive_start + tap.receptive_field
+        # The first feature that sees the inside's first pixel, and the last that sees its last one.
+        before.append((end - 1) // tap.stride * tap.stride - begin)
+        after.append((-begin - 1) // tap.stride * tap.stride + end)
+    return max(before), max(after)
+
+
+def _count(length: int, side: int) -> int:
+    """How many insides of about ``side`` pixels cover a length."""
+    return max(1, math.ceil(length / (side * (1 + _SLACK))))
+
+
+def _spans(length: int, side: int, stride: int, halo: tuple[int, int], least: int) -> list[Span]:
+    """Spans that see the same number of pixels, the first from 0 and the last to the end."""
+    steps, rest = _count(length - sum(halo), side) - 1, length % stride
+    if not steps:
+        return [Span(0, length, 0, length, length)]
+    seen = max(-(-least // stride) * stride, sum(halo)) // stride * stride + rest
+    # The least that reaches over the picture: the next one begins where its halo lets it.
+    while seen < length and steps * ((seen - sum(halo)) // stride) * stride < length - seen:
+        seen += stride
+    seen = min(seen, length)
+    moves = (length - seen) // stride
+    firsts = sorted({i * moves // steps * stride for i in range(steps + 1)})
+    cuts = [0, *(first + halo[0] for first in firsts[1:]), length]
+    return [
+        Span(begin, end, first, first + seen, length)
+        for first, (begin, end) in zip(firsts, itertools.pairwise(cuts), strict=True)
+    ]
+
+
+def _spans_around(
+    length: int, side: int, stride: int, halo: tuple[int, int], least: int
+) -> list[Span]:
+    """Such spans of what has no border: each sees a halo on both sides of as large an inside."""
+    count = _count(length, side)
+    cuts = sorted({i * (length // stride) // count * stride for i in range(count + 1)})
+    inside = max(end - begin for begin, end in itertools.pairwise(cuts))
+    behind = max(inside + halo[1], least - halo[0])
+    return [
+        Span(begin, end, begin - halo[0], begin + behind, length)
+        for begin, end in itertools.pairwise(cuts)
+    ]

@@ -63,6 +63,8 @@ class Sweeper:
         self._buffers = Buffers()
         self._layouts: OrderedDict[Shape, dict[Any, Any]] = OrderedDict()
         self._sweeps: OrderedDict[Shape, Sweep] = OrderedDict()
+        self._dropped: set[Shape] = set()
+        """Shapes of sweeps that have ended since the last release."""
         self._any_on: frozenset[str] = frozenset()
         """Switches of sessions that are open, for whoever wants features alone."""
         self.cancelled: Callable[[], bool] = bool
@@ -144,6 +146,7 @@ class Sweeper:
         with self._lock:
             if self._buffers.nbytes + self._nbytes > _LITTLE:
                 self._drop(0)
+                self._dropped.clear()
                 self._buffers = Buffers()
                 give_back_memory()
 
@@ -183,7 +186,7 @@ class Sweeper:
                 if not shape.on & {"with_guides", "with_inside"}:
                     self._any_on = frozenset(n for n in shape.on if not n.startswith(_OF_CONTENT))
                 if shape not in self._sweeps:
-                    self._drop(_LITTLE)  # small ones of other shapes stay beside it
+                    self._make_room(shape)
                     layouts = self._layouts_of(shape)
                     self._sweeps[shape] = Sweep(self.program, shape, self._buffers, layouts)
                 self._sweeps.move_to_end(shape)
@@ -220,10 +223,25 @@ class Sweeper:
     def _nbytes(self) -> int:
         return sum(sweep.nbytes for sweep in self._sweeps.values())
 
+    def _make_room(self, shape: Shape) -> None:
+        """Ends sweeps before one of that shape is made; small ones stay.
+
+        So does the last one where that shape has been here before: tiles are observed and pulled at
+        by turns in every step, and each time sessions would be bound to other arrays.
+        """
+        last = None
+        if shape in self._dropped and self._sweeps:
+            last = self._sweeps.popitem()
+        self._drop(_LITTLE)
+        if last is not None:
+            self._sweeps[last[0]] = last[1]
+
     def _drop(self, most: int) -> None:
         """Ends sweeps, the one that was longest not used first, until they have so many bytes."""
         while self._sweeps and self._nbytes > most:
-            self._sweeps.popitem(last=False)[1].close()
+            shape, sweep = self._sweeps.popitem(last=False)
+            self._dropped.add(shape)
+            sweep.close()
 
 
 def _switches(piece: Piece, shifts: bool, **terms: Collection[int]) -> frozenset[str]:

@@ -61,8 +61,8 @@ def test_tiles_give_the_gradient_of_the_whole_at_every_depth(
 @pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(
-    height=st.integers(9, 120),
-    width=st.integers(9, 140),
+    height=st.integers(9, 150),
+    width=st.integers(9, 170),
     side=st.integers(24, 100),
     taps=st.sets(st.integers(1, 7), min_size=1, max_size=3),
     loss=st.sampled_from(LOSSES),
@@ -98,7 +98,7 @@ def test_tiles_compose_with_everything(
 
 def test_tiles_on_flat_pictures() -> None:
     """Where every window is a tie."""
-    content, _ = pictures(100, 120)
+    content, _ = pictures(140, 170)
     image = np.full_like(content, 0.3)
     whole = aimed(objective(), content, (1, 4, 7))(image)
     same(aimed(objective(40), content, (1, 4, 7))(image), whole)
@@ -126,8 +126,8 @@ def test_moments_in_tiles() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("tile", [None, 40])
 def test_white_masks_are_no_masks(loss: str, tile: int | None) -> None:
-    content, image = pictures(77, 90)
-    white = np.ones((1, 77, 90), np.float32)
+    content, image = pictures(133, 150)
+    white = np.ones((1, 133, 150), np.float32)
     plain = aimed(objective(), content, (1, 4, 7), loss)(image)
     same(aimed(objective(tile), content, (1, 4, 7), loss, white)(image), plain, 5 * TOLERANCE)
 
@@ -174,8 +174,8 @@ def test_tiles_of_one_size_show_regions_of_their_own(loss: str, bands: int) -> N
 @pytest.mark.parametrize("tile", [None, 40])
 def test_the_gradient_is_that_of_the_losses(loss: str, tile: int | None) -> None:
     """By regions, against central differences of the total (float32: see test_loop.py)."""
-    content, image = pictures(64, 72)
-    masks = np.zeros((2, 64, 72), np.float32)
+    content, image = pictures(128, 136)
+    masks = np.zeros((2, 128, 136), np.float32)
     masks[0, :30], masks[1, 20:, 10:] = 1, 0.5
     at = aimed(objective(tile), content, (1, 4, 6), loss, masks)
     _, gradient = at(image)

@@ -114,16 +114,16 @@ def test_bands_cover_the_picture(
 
 def test_windows_of_larger_arrays_are_read_and_written() -> None:
     """As the loop has it with jitter: neither array lies in memory as a picture of its own."""
-    large = noise(110, 90)
-    image = large[:, :, 3:103, 5:85]
+    large = noise(150, 140)
+    image = large[:, :, 3:143, 5:135]
     for tile in (None, 48):
         objective = Objective(sweeper(2, 2000), Manner(tile))
-        own = aimed(objective, noise(100, 80), (1, 4, 6, 7))
+        own = aimed(objective, noise(140, 130), (1, 4, 6, 7))
         _, expected = own(image.copy())
         gradient = np.full(large.shape, 7, np.float32)
-        own(image, gradient[:, :, 3:103, 5:85])
-        np.testing.assert_array_equal(gradient[:, :, 3:103, 5:85], expected)
-        gradient[:, :, 3:103, 5:85] = 7
+        own(image, gradient[:, :, 3:143, 5:135])
+        np.testing.assert_array_equal(gradient[:, :, 3:143, 5:135], expected)
+        gradient[:, :, 3:143, 5:135] = 7
         assert (gradient == 7).all()
 
 

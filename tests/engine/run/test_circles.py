@@ -47,7 +47,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     },
     "lbfgs": lambda: ortist.transfer(CONTENT, STYLE, optimizer="lbfgs", **SMALL),
     "scales": lambda: ortist.transfer(CONTENT, STYLE, size=48, smallest_size=32, iterations=3),
-    "tiles": lambda: ortist.transfer(CONTENT, STYLE, size=72, tile=64, iterations=1),
+    "tiles": lambda: ortist.transfer(CONTENT, STYLE, size=136, tile=96, iterations=1),
     "seamless": lambda: ortist.texture(STYLE, size=32, seamless=True, iterations=1),
     **{call.__name__: call for call in (cancelled, left_half_way, shared)},
 }

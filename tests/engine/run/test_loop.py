@@ -77,7 +77,7 @@ def test_every_step_is_reported() -> None:
 def test_the_tiles_of_a_picture_go_to_any_executor() -> None:
     """To the same bytes as by this process."""
     content, style = small_pictures()
-    given: dict[str, Any] = {"size": 60, "iterations": 3, "smallest_size": None, "tile": 32}
+    given: dict[str, Any] = {"size": 136, "iterations": 3, "smallest_size": None, "tile": 96}
     given |= {"threads": 1, "provider": "cpu"}
     expected = kept.transfer(content, style, **given)
     with ThreadPoolExecutor(2) as executor:
