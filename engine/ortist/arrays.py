@@ -347,8 +347,13 @@ def _resize_wrapped(values: Block, size: tuple[int, int], how: Image.Resampling)
 
 
 def _ranges(key: Key, shape: tuple[int, ...]) -> tuple[range, range]:
-    """The rows and the columns that ``key`` means in an array of ``shape``."""
-    rows, columns = key[-2:]
+    """The rows and the columns that ``key`` means in an array of ``shape``.
+
+    Raises TypeError for one of another form, of which the last two would mean other axes.
+    """
+    if len(key) != 3 or key[0] is not Ellipsis:
+        raise TypeError(f"an array in a file is asked for as [..., rows, columns], not {key}")
+    _, rows, columns = key
     return range(*rows.indices(shape[-2])), range(*columns.indices(shape[-1]))
 
 

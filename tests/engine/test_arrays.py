@@ -128,6 +128,16 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         Stored(Path("/nowhere"), (1, 3, 8, 8))
 
 
+def test_a_key_of_another_form_is_refused(tmp_path: Path) -> None:
+    """Rows must not be taken for columns."""
+    stored: Any = Stored(tmp_path, (1, 3, 8, 8))
+    for key in ((ALL, ALL, slice(0, 2)), (ALL, slice(0, 2)), (ALL, ALL, ALL, ALL)):
+        with pytest.raises(TypeError, match=r"asked for as \[\.\.\., rows, columns\], not \("):
+            stored[key]
+        with pytest.raises(TypeError, match=r"rows, columns"):
+            stored[key] = 0
+
+
 @pytest.mark.parametrize("positioned", [True, False])
 def test_slices_side_by_side(
     positioned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -172,16 +182,21 @@ def test_slices_in_memory_are_made_by_as_many_threads_as_there_are(
 CONTENT, STYLE = small_pictures()
 MASK = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
 
+SHALLOW: dict[str, Any] = {"style_layers": (1, 2)}
+"""Layers that see little, so that there are several tiles; else one sees all of it."""
+
 
 @pytest.mark.long
 @pytest.mark.parametrize(
     "given",
     [
-        {"size": 96, "iterations": 7, "snapshots": (0, 3), "smallest_size": 32},
+        {"size": 96, "iterations": 7, "snapshots": (0, 3), "smallest_size": 32, **SHALLOW},
         {"size": 70, "iterations": 4, "averaging": 0, "colors": "content-luminance"},
         {"size": 48, "iterations": 3, "jitter": 1, "rescale": True, "init": "noise"},
         {"size": 61, "iterations": 3, "colors": "style-matched", "style_loss": "meanstd"},
         {"size": 64, "iterations": 3, "masks": True, "init": "gray", "normalize_gradients": True},
+        {"size": 64, "iterations": 3, "masks": True, "init": "gray", **SHALLOW},
+        {"size": 80, "iterations": 3, "tv_loss": "nine-point", "style_loss": "w2", **SHALLOW},
         {"size": 64, "iterations": 3, "alpha": True, "free_iterations": 1, "final_iterations": 1},
     ],
 )

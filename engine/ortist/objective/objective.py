@@ -122,7 +122,8 @@ class Objective:
         """
         decider = Decider(targets.style, targets.content.taps if targets.content else (), weights)
         # A picture that is one piece is seen as a step sees it, which has made the arrays for that.
-        as_a_step = self._manner.tile is None
+        chosen = self._chosen({*targets.style, *decider.taps})
+        as_a_step = len(self._tiles(image.shape, chosen)) == 1
         sums = self._observed(image, targets, _terms(targets, decider), as_a_step=as_a_step)
         for tap in targets.style:
             decider.value(tap, sums)
@@ -138,10 +139,12 @@ class Objective:
         tiles = self._tiles(image.shape, chosen)
         if len(tiles) == 1:
             piece = self._piece(tiles[0], image, targets, chosen)
-            whole = gradient if piece.own is None else np.empty(piece.pixels.shape, np.float32)
+            if piece.own is None and isinstance(gradient, np.ndarray):
+                return self.sweeper.step(piece, terms, decider, tv_weight, gradient)
+            whole = np.empty(piece.pixels.shape, np.float32)
             sums = self.sweeper.step(piece, terms, decider, tv_weight, whole)
-            if piece.own is not None:
-                gradient[...] = whole[(..., *piece.own[0])]
+            inside = piece.own[0] if piece.own else (slice(None), slice(None))
+            gradient[(..., *tiles[0].inside)] = whole[(..., *inside)]
             return sums
         if self._manner.normalize:
             observed = self._observed(image, targets, terms)

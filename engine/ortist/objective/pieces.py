@@ -10,9 +10,9 @@ follow for pieces whose origins are multiples of every stride:
    its true value there. Position i belongs to the piece whose inside holds the pixel i * stride,
    and the last piece has those beyond. To observe its own features a piece must see -start pixels
    before its inside, and start + field - stride behind it.
-2. The gradient of a pixel comes from the features that see it. The first of them, at an inside that
-   begins at c, is (c - start - field + 1) / stride, rounded up; the last one is alike. With all that
-   these see (_halo) each is true; what is wrong at the rim of the halo, where the convolutions'
+2. The gradient of a pixel comes from the features that see it: for an inside that begins at c, from
+   (c - start - field + 1) / stride on, rounded up; at its end it is alike. With all that
+   those see (_halo) each is true; what is wrong at the rim of the halo, where the convolutions'
    padding stands for pixels that are elsewhere, sees no pixel of the inside.
 
 All tiles of a picture see as much, so that the arrays of one serve all, and those at the border,

@@ -27,7 +27,7 @@ from .tuning import plan_scales, tuned
 
 __all__ = ["MemoryModel"]
 
-_BASE = 80 * 10**6
+_BASE = 84 * 10**6
 """Interpreter and libraries."""
 _SESSION, _WEIGHTS = 500_000, 2
 """Bytes of a session, and how often it holds its file's weights: as they are, and as ONNX Runtime
@@ -184,8 +184,8 @@ class MemoryModel:
             if own <= MATCHED_PIXELS or not looked_at:
                 shown = own + painted
                 if tile is not None:
-                    seen = math.prod(self._seen((width, height), tile, observing=True))
-                    shown, projected = min(own, seen), _PROJECTED * (own + painted)
+                    seen, _ = self._seen((width, height), tile, observing=True)
+                    shown, projected = min(own, math.prod(seen)), _PROJECTED * (own + painted)
                     if not looked_at:  # what all scales are described by comes of whole styles
                         shown = max(shown, painted)
                 scale = int(_MATCHING * features * shown) + projected + _MIXED * _ARRAY * own
@@ -199,7 +199,7 @@ class MemoryModel:
         options = self.options
         width, height = self._seen_style(header, options.size)
         values, wraps = _ARRAY * width * height, (options.seamless, options.seamless)
-        seen = self._seen((width, height), tile, wraps, observing=True)
+        seen, _ = self._seen((width, height), tile, wraps, observing=True)
         return values + max(values, self._swept(seen) + self._pools(seen, 1))
 
     def _seen_style(self, header: Header, side: int) -> tuple[int, int]:
@@ -211,22 +211,24 @@ class MemoryModel:
     def _graphs(self, tile: int | None) -> int:
         """A step: its sweeps, and what the sessions of all kinds hold that were opened till then.
 
-        Of a whole picture those are the styles' and the step's. In tiles there are the content's,
-        if there is one, and those that only observe as well. What these took is of no use to the
-        step's, whose pieces see more; only a small part is given back.
+        Of a picture that is one piece those are the styles' and the step's. Of several there are
+        the content's, if there is one, and those that only observe as well. What these took is of
+        no use to the step's, whose pieces see more: both are kept from step to step.
         """
         wraps = self.options.seamless
         by_rows = wraps and tile is None and self._in_bands
         around = (wraps and not by_rows, wraps)
-        seen = self._seen(self.canvas, tile, around, observing=False)
+        seen, pieces = self._seen(self.canvas, tile, around, observing=False)
         pixels = math.prod(seen)
         taken = self._swept(seen) + int(pixels * self._features)
         if tile is not None or wraps:
             # The pixels of the tile that comes next and the gradient of the last are there too.
             taken += 4 * _ARRAY * pixels
-        if tile is None:
+        if pieces == 1:
+            taken += _BESIDE * (tile is not None)  # the styles', which are in tiles perhaps
             return taken + int(2 * self._sessions) + self._pools(seen, 2, guided=1)
-        observed = self._seen(self.canvas, tile, around, observing=True)
+        by_errors = self.options.normalize_gradients  # with those a tile sees as much as for a step
+        observed, _ = self._seen(self.canvas, tile, around, observing=not by_errors)
         both = self.content is not None
         taken += self._swept(observed) + _BESIDE * both
         # Those that observe have the way there alone.
@@ -266,12 +268,12 @@ class MemoryModel:
         tile: int | None,
         wraps: tuple[bool, bool] = (False, False),
         observing: bool = False,
-    ) -> tuple[int, int]:
-        """(height, width) of the largest tile with its halo; ``size`` is (width, height)."""
+    ) -> tuple[tuple[int, int], int]:
+        """(height, width) of what every tile sees, and the tiles; ``size`` is (width, height)."""
         least = self.model.smallest_side
         tiles = plan_tiles(size[1], size[0], tile, self._taps, least, wraps, observing)
-        seen = ((y.stop - y.start, x.stop - x.start) for y, x in (part.seen for part in tiles))
-        return max(seen, key=math.prod)
+        rows, columns = tiles[0].seen
+        return (rows.stop - rows.start, columns.stop - columns.start), len(tiles)
 
     def _state(self, tile: int | None) -> int:
         """The arrays of the state before and after a step, with its gradient, at once.
