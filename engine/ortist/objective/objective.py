@@ -25,7 +25,7 @@ from ..style.moments import Moments
 from .decide import Decider
 from .pieces import Piece, Sums, Terms, Tile, plan_tiles
 from .sweeper import Sweeper
-from .targets import Losses, Targets
+from .targets import ContentFeatures, Losses, Targets
 from .total_variation import add_variation, variation, variation_norm
 from .weights import Weights
 from .workers import Workers
@@ -77,10 +77,15 @@ class Objective:
         return self._observed(image, Targets(guides=guides), terms, mirrored).moments
 
     def energies(self, targets: Targets) -> dict[int, float]:
-        """||P||^2 of the content's features P, by tap."""
+        """||P||^2 of the content's features P, by tap; counted once."""
         content = targets.content
         if content is None or not content.taps:
             return {}
+        if content.energies is None:
+            content.energies = self._energies(content, targets)
+        return content.energies
+
+    def _energies(self, content: ContentFeatures, targets: Targets) -> dict[int, float]:
         total = dict.fromkeys(content.taps, 0.0)
         # In the tiles of a step, which then has their features.
         chosen = self._chosen({*targets.style, *content.taps})

@@ -41,6 +41,8 @@ class ContentFeatures:
         self.pixels, self.taps = pixels, tuple(taps)
         self._budget = budget
         self._kept: dict[Tile, Features] = {}
+        self.energies: dict[int, float] | None = None
+        """The sum of their squares by tap, once somebody has counted it."""
 
     def over(self, tile: Tile, pixels: Array, sweeper: Sweeper, taps: Sequence[Tap]) -> Any:
         """What ``tile``, which sees these ``pixels`` of the content, has of it (Piece, content)."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ortist.objective.decide import Decider
 from ortist.objective.pieces import Piece, Terms
+from ortist.objective.sweeper import Sweeper
 from ortist.objective.targets import ByteBudget, ContentFeatures, Targets
 from ortist.objective.weights import Weights
 from ortist.style.guides import Guides
@@ -74,6 +75,23 @@ def test_normalised_content_and_variation_have_their_weights_too() -> None:
     at = Aimed(one, known, Weights({3: 2.0}, {}, 0.0))
     assert np.abs(at(content)[1]).max() < 1e-3
     assert np.abs(at(image)[1]).max() > 1e-3
+
+
+def test_a_contents_energies_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at every step: they are the content's alone."""
+    content, image = pictures(70, 81)
+    counted = []
+    count = Sweeper.energies
+
+    def counting(*task: Any) -> dict[int, float]:
+        counted.append(task)
+        return count(*task)
+
+    monkeypatch.setattr(Sweeper, "energies", counting)
+    at = aimed(objective(None, normalize=True), content, (1, 4))
+    first, again = at(image), at(image)
+    assert len(counted) == 1
+    np.testing.assert_array_equal(first[1], again[1])
 
 
 @pytest.mark.parametrize("tile", [None, 40])
