@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BAND_PIXELS",
+    "CPU",
     "Band",
     "Bound",
     "Buffers",
@@ -43,7 +44,8 @@ _SMALL = 16384
 """Bytes from which on memory is used again."""
 _WASTE = 1.5
 """How much larger than what it takes up memory may be that is used again."""
-_CPU = "cpu"
+CPU = "cpu"
+"""What ONNX Runtime calls the device on which arrays are NumPy's own."""
 _ALIGNMENT = 64
 """Bytes. Some kernels sum in another order where an array begins elsewhere in a cache line, and the
 same picture would then not always have the same bytes."""
@@ -93,12 +95,12 @@ class Value:
     Integers are lengths and places, which every provider reads on the CPU.
     """
 
-    def __init__(self, array: NDArray[Any], device: str = _CPU) -> None:
+    def __init__(self, array: NDArray[Any], device: str = CPU) -> None:
         if array.size and _address(array) % _ALIGNMENT:
             array = copied(array)
         if array.dtype == np.int64:
-            device = _CPU
-        self.array, self._elsewhere = array, device != _CPU
+            device = CPU
+        self.array, self._elsewhere = array, device != CPU
         self.ort = load_onnxruntime().OrtValue.ortvalue_from_numpy(self.array, device, 0)
 
     def publish(self) -> None:
@@ -148,7 +150,7 @@ class Bound:
         """The outputs of a run before their shapes are known, in memory of ONNX Runtime's."""
         self._binding.clear_binding_outputs()
         for name in outputs:
-            self._binding.bind_output(name, _CPU)
+            self._binding.bind_output(name, CPU)
         self.run(giving_back)
         values = self._binding.get_outputs()
         return {name: np.asarray(v.numpy()) for name, v in zip(outputs, values, strict=True)}
@@ -204,7 +206,7 @@ class Band:
     """Rows [begin, end) of a picture; its features see [begin, ``seen``)."""
 
     def __init__(
-        self, index: int, begin: int, end: int, seen: int, stock: Buffers, device: str = _CPU
+        self, index: int, begin: int, end: int, seen: int, stock: Buffers, device: str = CPU
     ) -> None:
         self.index, self.begin, self.end, self.seen = index, begin, end, seen
         self.values: dict[str, Value] = {}

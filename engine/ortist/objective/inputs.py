@@ -15,7 +15,7 @@ from ortist_models.program import Part
 from ..arrays import Array
 from ..network.bundle import Tap
 from ..style.guides import Guides
-from .bands import Band, Value
+from .bands import CPU, Band, Value
 from .opened import OpenProgram
 from .pieces import PIXELS, Piece, Positions, Pull
 
@@ -162,9 +162,10 @@ class Inputs:
     def _write_own(self, band: Band, name: str, place: tuple[int, int]) -> None:
         """Writes to a band's input, which is one of its own.
 
-        Binding takes longer: there are some thousand of these, and another piece every second step.
+        Binding takes longer: there are some thousand of these, and another piece in every tile. (On
+        another device what is bound may be a copy.)
         """
-        if name in band.values:
+        if name in band.values and self._device == CPU:
             band.values[name].array[...] = place
         else:
             self._bind(band, name, np.array(place, np.int64))

@@ -37,10 +37,11 @@ __all__ = ["Manner", "Objective"]
 class Manner:
     """How an image is looked at.
 
-    ``tile`` is the side of the tiles' insides in pixels, None for one piece. Where it ``wraps``,
-    the image's opposite edges meet, its sides are multiples of the taps' strides, and there is
-    neither content nor region; a style's edges are mirrors then. ``normalize``: each term's
-    gradient is divided by its own norm (decide.py). ``tv_loss`` is a form of total variation.
+    ``tile`` is about the side of the tiles' insides in pixels, None for one piece. Where it
+    ``wraps``, the image's opposite edges meet, its sides are multiples of the taps' strides, and
+    there is neither content nor region; a style's edges are mirrors then. ``normalize``: each
+    term's gradient is divided by its own norm (decide.py). ``tv_loss`` is a form of total
+    variation.
     """
 
     tile: int | None = None
@@ -91,7 +92,7 @@ class Objective:
         chosen = self._chosen({*targets.style, *content.taps})
         tiles = self._tiles(content.pixels.shape, chosen)
         tasks = ((self._piece(t, content.pixels, targets, chosen), content.taps) for t in tiles)
-        if self._workers.elsewhere and len(tiles) > 1:
+        if self._workers.elsewhere:
             found = self._workers.each(Sweeper.energies, tasks)
         else:
             found = (self.sweeper.energies(*task) for task in tasks)
@@ -142,7 +143,7 @@ class Objective:
         chosen = self._chosen({*targets.style, *decider.taps})
         terms = _terms(targets, decider)
         tiles = self._tiles(image.shape, chosen)
-        if len(tiles) == 1:
+        if len(tiles) == 1 and not self._workers.elsewhere:
             piece = self._piece(tiles[0], image, targets, chosen)
             if piece.own is None and isinstance(gradient, np.ndarray):
                 return self.sweeper.step(piece, terms, decider, tv_weight, gradient)
@@ -151,11 +152,11 @@ class Objective:
             inside = piece.own[0] if piece.own else (slice(None), slice(None))
             gradient[(..., *tiles[0].inside)] = whole[(..., *inside)]
             return sums
-        if self._manner.normalize:
-            observed = self._observed(image, targets, terms)
-        else:  # nothing is decided by the content's errors, which come with the gradient
-            without = replace(targets, content=None)
-            observed = self._observed(image, without, replace(terms, errors=frozenset()))
+        known = targets
+        if not self._manner.normalize:
+            # Nothing is decided by the content's errors, which come with the gradient.
+            known, terms = replace(targets, content=None), replace(terms, errors=frozenset())
+        observed = self._observed(image, known, terms, as_a_step=len(tiles) == 1)
         pulls = {tap.index: decider(tap.index, observed) for tap in chosen}
         tasks = ((self._piece(tile, image, targets, chosen), pulls, tv_weight) for tile in tiles)
         total = Sums()
@@ -183,7 +184,7 @@ class Objective:
         observing = not terms.errors and not as_a_step
         tiles = self._tiles(image.shape, taps, observing, mirrored)
         tasks = ((self._piece(tile, image, targets, taps, mirrored), terms) for tile in tiles)
-        if len(tiles) == 1:
+        if len(tiles) == 1 and not self._workers.elsewhere:
             return self.sweeper.observe(*next(tasks))
         for sums in self._workers.each(Sweeper.observe, tasks):
             total.include(sums)
@@ -200,8 +201,7 @@ class Objective:
         content, guides, known = targets.content, targets.guides, None
         if content is not None and content.taps:
             known = _pixels(tile, content.pixels)
-            # There each one's is looked at, side by side.
-            if not self._workers.elsewhere or tile.alone:
+            if not self._workers.elsewhere:  # there each tile's is looked at, side by side
                 known = content.over(tile, known, self.sweeper, taps)
         if guides is not None and not tile.whole:
             guides = guides.within(*tile.seen)
@@ -219,16 +219,12 @@ class Objective:
         observing: bool = False,
         mirrored: bool | None = None,
     ) -> list[Tile]:
-        """Tiles of an image of that shape.
-
-        One size comes after the other, the largest first: arrays of a size are made once for them.
-        """
+        """Tiles of an image of that shape."""
         wraps = (self._manner.wraps and not self._wraps_by_rows, self._manner.wraps)
         if mirrored is not None:
             wraps = (mirrored, mirrored)
         side, least = self._manner.tile, self.model.smallest_side
-        tiles = plan_tiles(shape[2], shape[3], side, taps, least, wraps, observing)
-        return sorted(tiles, key=_size, reverse=True)
+        return plan_tiles(shape[2], shape[3], side, taps, least, wraps, observing)
 
 
 def _terms(targets: Targets, decider: Decider) -> Terms:
@@ -243,11 +239,6 @@ def _losses(decider: Decider, sums: Sums) -> Losses:
     content = {tap: weights.content[tap] * sums.errors[tap] for tap in sorted(decider.taps)}
     style = dict(sorted(decider.style.items()))  # which tap is decided first is chance
     return Losses(content, style, weights.tv * sums.variation)
-
-
-def _size(tile: Tile) -> tuple[int, int]:
-    height, width = (s.stop - s.start for s in tile.seen)
-    return height * width, height
 
 
 def _pixels(tile: Tile, image: Any, mirrored: bool = False) -> Any:

@@ -43,7 +43,7 @@ __all__ = ["PIXELS", "Piece", "Positions", "Pull", "Span", "Sums", "Terms", "Til
 PIXELS = Tap(0, "pixels", 3, 1, 1, 0, ())
 """The pixels themselves, as a tap."""
 _SLACK = 1 / 16
-"""How much more than asked for a tile may see, of a length, where that saves tiles."""
+"""How much longer than asked for an inside may be, of its length, where that saves tiles."""
 
 Positions = tuple[slice, slice]
 """Rows and columns of a map, or of pixels."""
@@ -153,15 +153,12 @@ class Tile:
         return slice(self.rows.begin, self.rows.end), slice(self.columns.begin, self.columns.end)
 
     @property
-    def alone(self) -> bool:
-        """Whether it is the only one of the picture."""
-        return all(s.begin == 0 and s.end == s.length for s in (self.rows, self.columns))
-
-    @property
     def whole(self) -> bool:
         """Whether it is the picture, and sees no more."""
-        seen = (s.first == 0 and s.last == s.length for s in (self.rows, self.columns))
-        return self.alone and all(seen)
+        return all(
+            s.begin == s.first == 0 and s.end == s.last == s.length
+            for s in (self.rows, self.columns)
+        )
 
     def own(self, taps: Sequence[Tap]) -> dict[int, Positions] | None:
         """The positions that are its own among those that it sees, at 0 the pixels; None: all."""
@@ -183,7 +180,7 @@ def plan_tiles(
     """Tiles that all see as many rows and as many columns, row by row.
 
     Besides the halo they see ``side`` pixels each way, or a little more (_SLACK) where that saves
-    tiles; None means one tile. At the border, where there is no halo, the inside is larger instead.
+    tiles; None is for one tile. At the border, where there is no halo, insides are larger instead.
     ``taps`` are those in use; a tile sees at least ``least`` pixels each way if the picture has
     them, and, when only its own features are wanted (``observing``), less of a halo.
     ``wraps`` says of rows and of columns whether opposite edges meet.
@@ -247,7 +244,7 @@ def _spans_around(
 ) -> list[Span]:
     """Such spans of what has no border: each sees a halo on both sides of as large an inside."""
     count = _count(length, side)
-    cuts = sorted({i * (length // stride) // count * stride for i in range(count + 1)})
+    cuts = sorted({i * (length // stride) // count * stride for i in range(count)} | {length})
     inside = max(end - begin for begin, end in itertools.pairwise(cuts))
     behind = max(inside + halo[1], least - halo[0])
     return [

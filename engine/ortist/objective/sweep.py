@@ -141,7 +141,8 @@ class Sweep:
             if error is not None and not isinstance(error, StoppedError):
                 raise error
         if decide is None:
-            total = self._sums(taps, exact=True)
+            # Of a whole picture as a step has them: the same bytes, wherever that is computed.
+            total = self._sums(taps, self._exact or "with_inside" in self._shape.on)
         if gradient is not None:
             _add_seams(self.bands, gradient, self._shape.height)
             total.variation = sum(float(band.array("variation")) for band in self.bands)

@@ -1,4 +1,4 @@
-"""Whoever works on pieces: one model's program, its threads, and the arrays of the last shape."""
+"""Whoever works on pieces: one model's program, its threads, and the arrays of the last shapes."""
 
 from __future__ import annotations
 
@@ -144,6 +144,7 @@ class Sweeper:
         For calls with other sizes, which would not find it of use.
         """
         with self._lock:
+            self._dropped.clear()
             if self._buffers.nbytes + self._nbytes > _LITTLE:
                 self._drop(0)
                 self._dropped.clear()
@@ -226,21 +227,22 @@ class Sweeper:
     def _make_room(self, shape: Shape) -> None:
         """Ends sweeps before one of that shape is made; small ones stay.
 
-        So does the last one where that shape has been here before: tiles are observed and pulled at
-        by turns in every step, and each time sessions would be bound to other arrays.
+        Of tiles so does the last one, where that shape has been here before: they are observed and
+        pulled at by turns in every step, and each time sessions would be bound to other arrays.
         """
-        last = None
-        if shape in self._dropped and self._sweeps:
-            last = self._sweeps.popitem()
+        last = next(reversed(self._sweeps), None)
+        kept = None
+        if last is not None and shape in self._dropped and "with_inside" in last.on & shape.on:
+            kept = self._sweeps.pop(last)
         self._drop(_LITTLE)
-        if last is not None:
-            self._sweeps[last[0]] = last[1]
+        if last is not None and kept is not None:
+            self._sweeps[last] = kept
 
     def _drop(self, most: int) -> None:
         """Ends sweeps, the one that was longest not used first, until they have so many bytes."""
         while self._sweeps and self._nbytes > most:
             shape, sweep = self._sweeps.popitem(last=False)
-            self._dropped.add(shape)
+            self._dropped = {*self._dropped, shape} if len(self._dropped) < _SHAPES else {shape}
             sweep.close()
 
 

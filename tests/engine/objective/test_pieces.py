@@ -43,15 +43,15 @@ class Plan:
 def plans(draw: st.DrawFn) -> Plan:
     taps = draw(st.lists(st.sampled_from(TAPS), min_size=1, unique=True))
     height, width = (draw(st.integers(SMALLEST, 700)) for _ in range(2))
-    wraps = draw(st.booleans()), draw(st.booleans())
+    wraps, observing = (draw(st.booleans()), draw(st.booleans())), draw(st.booleans())
     stride = max(tap.stride for tap in taps)
-    # One that wraps has sides that are multiples of the strides.
+    # One that wraps has sides that are multiples of the strides, unless it is only looked at.
     height, width = (
-        max(stride, length // stride * stride) if around else length
+        max(stride, length // stride * stride) if around and not observing else length
         for length, around in zip((height, width), wraps, strict=True)
     )
     side = draw(st.one_of(st.none(), st.integers(16, 400)))
-    return Plan(height, width, side, taps, wraps, draw(st.booleans()))
+    return Plan(height, width, side, taps, wraps, observing)
 
 
 SEES_ALL = Plan(72, 88, 40, TAPS[:3], (False, False), False)

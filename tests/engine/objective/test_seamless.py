@@ -56,6 +56,16 @@ def at(objective: Objective, loss: str = "gram") -> Aimed:
     return Aimed(objective, Targets(losses), Weights({}, weights, 1e-5))
 
 
+@pytest.mark.parametrize("tile", [None, 48])
+@pytest.mark.parametrize(("height", "width"), [(95, 87), (15, 15), (9, 40)])
+def test_all_of_a_style_counts_whatever_its_size(height: int, width: int, tile: int | None) -> None:
+    """Only what is painted has sides that are multiples of the strides."""
+    style = normalised(STYLE[:height, :width])
+    found = Objective(sweeper(), Manner(tile, wraps=True)).moments(style, TAPS)
+    for tap, stride in ((1, 2), (4, 4), (7, 8)):
+        assert [own.mass for own in found[tap]] == [(height // stride) * (width // stride)]
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 def test_rolled_by_a_stride_it_is_the_same_picture(normalize: bool) -> None:
     """On a picture that has an edge somewhere, that would show."""

@@ -74,10 +74,11 @@ def test_every_step_is_reported() -> None:
     assert seconds == sorted(seconds)
 
 
-def test_the_tiles_of_a_picture_go_to_any_executor() -> None:
-    """To the same bytes as by this process."""
+@pytest.mark.parametrize("size", [60, 136])
+def test_the_tiles_of_a_picture_go_to_any_executor(size: int) -> None:
+    """To the same bytes as by this process; one tile or several."""
     content, style = small_pictures()
-    given: dict[str, Any] = {"size": 136, "iterations": 3, "smallest_size": None, "tile": 96}
+    given: dict[str, Any] = {"size": size, "iterations": 3, "smallest_size": None, "tile": 96}
     given |= {"threads": 1, "provider": "cpu"}
     expected = kept.transfer(content, style, **given)
     with ThreadPoolExecutor(2) as executor:
