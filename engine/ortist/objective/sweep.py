@@ -141,7 +141,6 @@ class Sweep:
             if error is not None and not isinstance(error, StoppedError):
                 raise error
         if decide is None:
-            # Of a whole picture as a step has them: the same bytes, wherever that is computed.
             total = self._sums(taps, self._exact or "with_inside" in self._shape.on)
         if gradient is not None:
             _add_seams(self.bands, gradient, self._shape.height)
@@ -151,8 +150,8 @@ class Sweep:
     def _sums(self, taps: Sequence[int], exact: bool) -> Sums:
         """The sums over all bands of these taps, in the bands' order; of the last run.
 
-        Second moments are in float32, as each band's are, unless they shall be ``exact``: few bands
-        are added up, and what is decided from them is rounded to float32 again.
+        Second moments are in float32, as each band's are, unless they shall be ``exact``, as in
+        tiles: few bands are added up, and what is decided from them is rounded to float32 again.
         """
         total = Sums()
         for tap in taps:
