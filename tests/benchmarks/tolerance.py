@@ -16,7 +16,7 @@ from tests.conftest import SAMPLES
 
 
 def main(
-    size: Annotated[int, typer.Option(help="Shorter side in pixels.")] = 128,
+    size: Annotated[int, typer.Option(help="Shorter side in pixels.")] = 256,
     iterations: Annotated[int, typer.Option(help="Steps.")] = 60,
     tile: Annotated[int, typer.Option(help="Side of the tiles in pixels.")] = 64,
 ) -> None:

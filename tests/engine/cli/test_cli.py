@@ -113,7 +113,16 @@ def test_styles_masks_losses_and_tiles(
         mask.save(tmp_path / f"{name}.png")
     words: list[object] = ["--mask", tmp_path / "left.png", "-", "--mask", tmp_path / "right.png"]
     words += [tmp_path / "left.png", "--style-weights", "2,1", "--style-loss", "meanstd"]
-    words += ["--tile", "32", "--style-scale", "0.5", "--normalize-gradients", "--json"]
+    words += [
+        "--tile",
+        "16",
+        "--style-layers",
+        "1,2",
+        "--style-scale",
+        "0.5",
+        "--normalize-gradients",
+        "--json",
+    ]
     sheet = ("--sheet", tmp_path / "sheet.png")
     done = ortist("transfer", files[0], files[1], SAMPLES / "shards.jpg", *sheet, *words, *QUICK)
     assert done.returncode == 0, done.stderr

@@ -75,7 +75,7 @@ def test_a_start_and_a_damaged_photo_go_there_and_back(
 def test_tiles_on_a_cluster_make_the_bytes_of_tiles_here(
     ortist: Ortist, nodes: Nodes, photos: Path
 ) -> None:
-    words = ("transfer", photos / "a.jpg", SAMPLES / "swirls.jpg", "--size", "96", "--tile", "64")
+    words = ("transfer", photos / "a.jpg", SAMPLES / "swirls.jpg", "--size", "192", "--tile", "64")
     few = ("--iterations", "3", "--threads", "1")
     here = ortist(*words, *few, "-o", "here.png")
     assert here.returncode == 0, here.stderr
