@@ -144,12 +144,11 @@ class Sweeper:
         For calls with other sizes, which would not find it of use.
         """
         with self._lock:
-            self._dropped.clear()
             if self._buffers.nbytes + self._nbytes > _LITTLE:
                 self._drop(0)
-                self._dropped.clear()
                 self._buffers = Buffers()
                 give_back_memory()
+            self._dropped.clear()
 
     def _with_features(self, piece: Piece, taps: Collection[int]) -> Piece:
         """The piece with the content's features at ``taps``, where it has only its pixels."""
