@@ -63,8 +63,6 @@ class Sweeper:
         self._buffers = Buffers()
         self._layouts: OrderedDict[Shape, dict[Any, Any]] = OrderedDict()
         self._sweeps: OrderedDict[Shape, Sweep] = OrderedDict()
-        self._dropped: set[Shape] = set()
-        """Shapes of sweeps that have ended since the last release."""
         self._any_on: frozenset[str] = frozenset()
         """Switches of sessions that are open, for whoever wants features alone."""
         self.cancelled: Callable[[], bool] = bool
@@ -148,7 +146,6 @@ class Sweeper:
                 self._drop(0)
                 self._buffers = Buffers()
                 give_back_memory()
-            self._dropped.clear()
 
     def _with_features(self, piece: Piece, taps: Collection[int]) -> Piece:
         """The piece with the content's features at ``taps``, where it has only its pixels."""
@@ -231,7 +228,7 @@ class Sweeper:
         """
         last = next(reversed(self._sweeps), None)
         kept = None
-        if last is not None and shape in self._dropped and "with_inside" in last.on & shape.on:
+        if last is not None and shape in self._layouts and "with_inside" in last.on & shape.on:
             kept = self._sweeps.pop(last)
         self._drop(_LITTLE)
         if last is not None and kept is not None:
@@ -240,9 +237,7 @@ class Sweeper:
     def _drop(self, most: int) -> None:
         """Ends sweeps, the one that was longest not used first, until they have so many bytes."""
         while self._sweeps and self._nbytes > most:
-            shape, sweep = self._sweeps.popitem(last=False)
-            self._dropped = {*self._dropped, shape} if len(self._dropped) < _SHAPES else {shape}
-            sweep.close()
+            self._sweeps.popitem(last=False)[1].close()
 
 
 def _switches(piece: Piece, shifts: bool, **terms: Collection[int]) -> frozenset[str]:
